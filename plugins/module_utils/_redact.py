@@ -1,0 +1,31 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keep secrets out of whatever people may read.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit, urlunsplit
+
+# A signature's value in a query, also where it was percent-encoded or escaped as JSON once more.
+_SIGNATURE = re.compile(r"(?i)(\bsig(?:=|%3d|%253d))[^&\s\"'<>\\]+")
+HIDDEN = "REDACTED"
+
+
+def without_query(uri: str) -> str:
+    """The address without its query and fragment, where a SAS keeps its signature."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:
+        return uri.split("?", 1)[0]
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def redact(text: str) -> str:
+    """The text with the value of every SAS signature in it replaced."""
+    return _SIGNATURE.sub(rf"\g<1>{HIDDEN}", text)
