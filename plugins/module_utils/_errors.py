@@ -35,7 +35,7 @@ _DOCUMENTED = (
     Documented(
         "Post-ScriptExecutionFailed",
         301,
-        "Read the output of the post-script in this result, and check that the application resumed.",
+        "Read the output of the post-script in this result; check that the application resumed.",
     ),
     Documented(
         "Pre-ScriptNotFound",
