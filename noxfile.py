@@ -1,0 +1,251 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The gates before the tests: lint, sanity and build. C(./dev) makes their tools and calls them.
+
+The sessions use the tools of C(.venv) as they are, so that a run spends its time on the checks.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Optional
+
+import nox
+
+ROOT = Path(__file__).resolve().parent
+LAB = ROOT / ".lab"
+TOOLS = Path(sys.executable).parent
+TAIL_LINES = 60
+# What mypy looks at, always strictly.
+TYPED = (
+    "ansible_collections.quiesce.azure_backup.plugins",
+    "tests.lab",
+    "tests.faults",
+    "tests.bench",
+)
+# A sanity run that did not get to all of these has checked nothing that matters.
+SANITY_TESTS = (
+    "ansible-doc",
+    "compile",
+    "import",
+    "pep8",
+    "pylint",
+    "validate-modules",
+    "yamllint",
+)
+# Nothing of the work on the collection belongs in what its users install.
+UNWANTED = re.compile(
+    r"^(\.(?!yamllint$)|dev$|noxfile\.py$|tests/|node_modules/)|__pycache__|\.pyc$"
+)
+
+nox.options.sessions = ["lint", "sanity", "build"]
+nox.options.default_venv_backend = "none"
+
+
+class Steps:
+    """The steps of one session: a line each, all are run, and any that failed fails the session."""
+
+    def __init__(self, session: nox.Session) -> None:
+        self._session = session
+        self._failed: list[str] = []
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None and self._failed:
+            self._session.error(f"failed: {', '.join(self._failed)}")
+
+    def run(
+        self,
+        title: str,
+        *command: str | Path,
+        cwd: Path = ROOT,
+        env: Optional[Mapping[str, str]] = None,
+    ) -> Optional[str]:
+        """Run a command and return its output, or None if it failed (its end is shown then)."""
+        print(f"  {title:<62}", end="", flush=True)
+        began = time.monotonic()
+        done = subprocess.run(
+            [str(word) for word in command],
+            cwd=cwd,
+            env={**os.environ, "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}", **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        took = f"{time.monotonic() - began:5.0f} s"
+        if done.returncode == 0:
+            print(took, flush=True)
+            return done.stdout
+        print(f"{took}  FAILED (rc {done.returncode})", flush=True)
+        self.failed(title, done.stdout)
+        return None
+
+    def failed(self, title: str, output: str) -> None:
+        """Note that a step failed, and show the end of what it said."""
+        self._failed.append(title)
+        print("\n".join(output.splitlines()[-TAIL_LINES:]), flush=True)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Look at style, types and documentation, all offline."""
+    present = [
+        package
+        for package in TYPED
+        if not package.startswith("tests.") or (ROOT / package.replace(".", "/")).is_dir()
+    ]
+    with Steps(session) as steps:
+        steps.run("ruff format", TOOLS / "ruff", "format", "--check", "--diff", ".")
+        steps.run("ruff check", TOOLS / "ruff", "check", ".")
+        steps.run("yamllint", TOOLS / "yamllint", "--strict", ".")
+        steps.run(
+            "mypy, strict",
+            *(TOOLS / "python", "-m", "mypy"),
+            *(word for package in present for word in ("-p", package)),
+            env={"MYPYPATH": f".venv/tree{os.pathsep}."},
+        )
+        steps.run(
+            "ansible-lint, profile production", TOOLS / "ansible-lint", "--offline", "--strict"
+        )
+        steps.run(
+            "antsibull-docs",
+            *(TOOLS / "antsibull-docs", "lint-collection-docs", "--plugin-docs"),
+            *("--validate-collection-refs=all", "."),
+        )
+        steps.run("antsibull-changelog", TOOLS / "antsibull-changelog", "lint")
+
+
+@nox.session
+def sanity(session: nox.Session) -> None:
+    """Run the sanity tests of ansible-test, without a container, on a copy of the tracked files."""
+    home = LAB / "ansible-test"
+    put_shims(home / ".ansible/test/cache")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    with Steps(session) as steps, copy_of_tracked_files() as copy:
+        title = "ansible-test sanity"
+        output = steps.run(
+            title,
+            *(TOOLS / "ansible-test", "sanity", "--local", "--python", python, "--color", "no"),
+            *session.posargs,
+            cwd=copy,
+            env={"HOME": str(home)},
+        )
+        if output is not None and not session.posargs:
+            missing = [
+                name for name in SANITY_TESTS if f'Running sanity test "{name}"' not in output
+            ]
+            if missing or "all targets skipped" in output.lower():
+                steps.failed(title, f"{output}\nThese tests did not run: {', '.join(missing)}")
+
+
+@nox.session
+def build(session: nox.Session) -> None:
+    """Build the collection, look at what is in it, and let Galaxy's importer judge it."""
+    importer = LAB / "importer"
+    with Steps(session) as steps, tempfile.TemporaryDirectory(prefix="quiesce-build-") as folder:
+        work = Path(folder)
+        steps.run(
+            "ansible-galaxy collection build",
+            *(TOOLS / "ansible-galaxy", "collection", "build", "--output-path", work),
+        )
+        archive = next(work.glob("*.tar.gz"), None)
+        if archive is None:
+            return
+        check_members(steps, archive)
+        make_importer(steps, importer)
+        title = "galaxy-importer"
+        output = steps.run(
+            title,
+            *(importer / "bin/python", "-m", "galaxy_importer.main", archive),
+            cwd=work,
+            env={"PATH": f"{importer / 'bin'}{os.pathsep}{os.environ['PATH']}"},
+        )
+        if output is not None and re.search(r"^ERROR\b", output, re.MULTILINE):
+            steps.failed(title, output)
+
+
+def put_shims(cache: Path) -> None:
+    """Put our get-pip where ansible-test looks before it would fetch one."""
+    cache.mkdir(parents=True, exist_ok=True)
+    import ansible_test
+
+    source = Path(ansible_test.__path__[0], "_internal", "python_requirements.py").read_text()
+    for version in {"24.2", "25.2", *re.findall(r"\bpip='([0-9.]+)'", source)}:
+        shim = cache / f"get_pip_{version.replace('.', '_')}.py"
+        shutil.copyfile(ROOT / "tests/utils/get_pip.py", shim)
+
+
+@contextmanager
+def copy_of_tracked_files() -> Iterator[Path]:
+    """Copy what git tracks, as it is now, to where ansible-test wants a collection to be.
+
+    Outside the checkout: in a folder that git ignores ansible-test skips every file.
+    """
+    with tempfile.TemporaryDirectory(prefix="quiesce-sanity-") as folder:
+        copy = Path(folder, "ansible_collections", "quiesce", "azure_backup")
+        for name in git_files():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
+        yield copy
+
+
+def git_files(*options: str) -> list[str]:
+    """Return the files of the checkout that git tracks (or others, by options) and that exist."""
+    listed = subprocess.run(
+        ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", *options],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    names = [name for name in listed.stdout.split("\0") if name]
+    return [name for name in names if (ROOT / name).is_file() or (ROOT / name).is_symlink()]
+
+
+def check_members(steps: Steps, archive: Path) -> None:
+    """Fail when the archive holds what users have no use for, or lacks a plugin."""
+    with tarfile.open(archive) as tar:
+        members = {member.name for member in tar if member.isfile()}
+    unwanted = sorted(name for name in members if UNWANTED.search(name))
+    lost = sorted(name for name in git_files("plugins", "meta", "docs") if name not in members)
+    if unwanted or lost:
+        lines = [*(f"not wanted: {name}" for name in unwanted), *(f"lost: {name}" for name in lost)]
+        steps.failed("contents of the archive", "\n".join(lines))
+
+
+def make_importer(steps: Steps, folder: Path) -> None:
+    """Make the importer's environment, unless it was made for these very requirements."""
+    wanted = ROOT / "tests/requirements-importer.txt"
+    stamp = folder / "made-for"
+    want = f"{folder} {sys.version} {zlib.crc32(wanted.read_bytes())}"
+    if stamp.is_file() and stamp.read_text() == want:
+        return
+    steps.run("make galaxy-importer's environment", sys.executable, "-m", "venv", "--clear", folder)
+    pip = (
+        folder / "bin/python",
+        "-m",
+        "pip",
+        "install",
+        "--no-input",
+        "--disable-pip-version-check",
+    )
+    if steps.run("install galaxy-importer", *pip, "-r", wanted) is not None:
+        stamp.write_text(want)
