@@ -287,8 +287,8 @@ def _choose(
 
 
 def _reachable(mounts: Sequence[Mount], look: Look) -> Optional[Chosen]:
-    """The mount to open: one that its path leads to; the whole filesystem before a bind mount."""
-    for mount in sorted(mounts, key=lambda one: (one.root != "/", len(one.mount_point))):
+    """The mount to open: the oldest one that its path leads to, bind mounts of folders last."""
+    for mount in sorted(mounts, key=lambda one: one.root != "/"):
         place = look(mount.mount_point)
         if place is not None and place.is_folder and place.mount_id == mount.mount_id:
             return Chosen(mount, place)
@@ -303,7 +303,9 @@ def _ranked(stack: Stack, chosen: Sequence[Chosen]) -> Tuple[Target, ...]:
     beneath: Dict[int, FrozenSet[int]] = {
         one.mount.dev: stack.beneath(one.mount.dev) for one in chosen
     }
-    roots = {one.mount.dev for one in chosen if one.mount.mount_point == "/"}
+    roots = {
+        dev for dev in beneath if any(one.mount_point == "/" for one in stack.filesystems[dev])
+    }
 
     def is_before(dev: int, other: int) -> bool:
         if dev == other:
