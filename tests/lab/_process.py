@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence
+from typing import Callable, Iterator, Mapping, Optional, Sequence
 
 #: The checkout that this file lies in.
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,7 +90,10 @@ def wait_until(
 
 
 def run(
-    *argv: str, check: bool = True, limit_s: float = PATIENCE_S, **more: Any
+    *argv: str,
+    check: bool = True,
+    limit_s: float = PATIENCE_S,
+    env_more: Optional[Mapping[str, str]] = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command without input; raises C(LabError) with what it said when it fails."""
     done = subprocess.run(
@@ -101,8 +104,7 @@ def run(
         text=True,
         errors="replace",
         timeout=limit_s,
-        env={**os.environ, "LC_ALL": "C.UTF-8"},
-        **more,
+        env={**os.environ, "LC_ALL": "C.UTF-8", **(env_more or {})},
     )
     if check and done.returncode != 0:
         said = (done.stderr + done.stdout).strip()
