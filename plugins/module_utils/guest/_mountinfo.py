@@ -88,16 +88,16 @@ def _parse_line(line: str) -> Optional[Mount]:
         mount_id=int(first[0]),
         parent_id=int(first[1]),
         dev=number,
-        root=_unescape(first[3]),
-        mount_point=_unescape(first[4]),
-        fstype=_unescape(last[0]),
-        source=_unescape(last[1]),
+        root=unescape(first[3]),
+        mount_point=unescape(first[4]),
+        fstype=unescape(last[0]),
+        source=unescape(last[1]),
         options=tuple(first[5].split(",")),
-        super_options=tuple(_unescape(option) for option in last[2].split(",")),
+        super_options=tuple(unescape(option) for option in last[2].split(",")),
     )
 
 
-def _unescape(text: str) -> str:
+def unescape(text: str) -> str:
     """Undo the kernel's octal escapes; what they stand for are bytes."""
     if "\\" not in text:
         return text

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Iterator, List, Sequence, Union
 
@@ -17,6 +16,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mounts
     plan_targets,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
+from tests.unit.plugins.module_utils.guest.loops import Loops, run
 from tests.unit.plugins.module_utils.guest.machine import Machine
 
 
@@ -225,40 +225,9 @@ def test_types_that_cannot_be_frozen(
 # --- Real mounts -----------------------------------------------------------------------------
 
 
-def run(*words: object) -> str:
-    done = subprocess.run(
-        [str(word) for word in words], check=True, capture_output=True, text=True, timeout=120
-    )
-    return done.stdout.strip()
-
-
-class Mounted:
-    """Real filesystems in small image files; everything is undone in the reverse order."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._undo: List[List[object]] = []
-
-    def device(self, image: Path, fstype: str = "ext4", mib: int = 16) -> str:
-        with image.open("wb") as file:
-            file.truncate(mib << 20)
-        run(f"mkfs.{fstype}", "-q", image)
-        found = run("losetup", "--find", "--show", image)
-        self._undo.append(["losetup", "-d", found])
-        return found
-
-    def mount(self, *words: object) -> None:
-        run("mount", *words)
-        self._undo.append(["umount", words[-1]])
-
-    def close(self) -> None:
-        for words in reversed(self._undo):
-            run(*words)
-
-
 @pytest.fixture
-def mounted(folder: Path) -> Iterator[Mounted]:
-    found = Mounted(folder)
+def mounted() -> Iterator[Loops]:
+    found = Loops()
     try:
         yield found
     finally:
@@ -270,7 +239,7 @@ def make(*folders: Path) -> None:
         one.mkdir()
 
 
-def test_real_mounts_an_image_inside_an_image(mounted: Mounted, folder: Path) -> None:
+def test_real_mounts_an_image_inside_an_image(mounted: Loops, folder: Path) -> None:
     outer, inner, bind = folder / "outer point", folder / "inner point", folder / "bind"
     make(outer, inner, bind)
     outer_device = mounted.device(folder / "outer image")
@@ -290,7 +259,7 @@ def test_real_mounts_an_image_inside_an_image(mounted: Mounted, folder: Path) ->
         plan_targets([str(outer / "lost+found")], [])
 
 
-def test_real_mounts_read_only_tmpfs_and_a_file(mounted: Mounted, folder: Path) -> None:
+def test_real_mounts_read_only_tmpfs_and_a_file(mounted: Loops, folder: Path) -> None:
     disk_at, again, memory = folder / "d", folder / "ro", folder / "m"
     make(disk_at, again, memory)
     device = mounted.device(folder / "image")
