@@ -84,7 +84,9 @@ class _Tail:
 class _Attempt:
     """One process of the script, from its start until nothing of its group is left."""
 
-    def __init__(self, spec: ScriptSpec, tail: _Tail) -> None:
+    def __init__(
+        self, spec: ScriptSpec, tail: _Tail, before_exec: Optional[Callable[[], None]]
+    ) -> None:
         self._tail = tail
         self._read_end, write_end = os.pipe()
         try:
@@ -97,6 +99,7 @@ class _Attempt:
                 cwd="/",
                 env=ENVIRONMENT,
                 start_new_session=True,
+                preexec_fn=before_exec,
             )
         except BaseException:
             os.close(self._read_end)
@@ -197,12 +200,16 @@ def _why_not(spec: ScriptSpec) -> str:
     return ""
 
 
-def _start(spec: ScriptSpec, tail: _Tail) -> Tuple[Optional[_Attempt], str]:
+def _start(
+    spec: ScriptSpec, tail: _Tail, before_exec: Optional[Callable[[], None]]
+) -> Tuple[Optional[_Attempt], str]:
     reason = _why_not(spec)
     if reason:
         return None, reason
     try:
-        return _Attempt(spec, tail), ""
+        return _Attempt(spec, tail, before_exec), ""
+    except subprocess.SubprocessError:
+        return None, f"{spec.path} was not started: it is being run already"
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
         return None, f"{spec.path} cannot be started: {reason}"
@@ -213,6 +220,7 @@ def run_script(
     *,
     budget_s: Optional[float] = None,
     on_start: Callable[[int], None] = _no_start,
+    before_exec: Optional[Callable[[], None]] = None,
     stop: Callable[[], bool] = _never,
     clock: Callable[[], float] = time.monotonic,
     run_by: str = "run",
@@ -226,7 +234,9 @@ def run_script(
     Each attempt is a session and process group of its own. When the script ended or its time is
     up, what is left of the group is killed, and it is gone before this returns; a daemon that left
     the group lives on and is not waited for, even when it holds the output open.
-    C(on_start) is told the number of each group; C(stop) is asked some twenty times a second and
+    C(before_exec) is called in the new process right before it becomes the script; when it raises,
+    the process ends and the script is not started. C(on_start) is told the number of each group;
+    C(stop) is asked some twenty times a second and
     ends the script early when it says true. Raises nothing for what the script does.
     """
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
@@ -240,7 +250,7 @@ def run_script(
     not_started = ""
     timed_out = stopped = False
     while attempts <= spec.retries and not timed_out and not stopped:
-        attempt, reason = _start(spec, tail)
+        attempt, reason = _start(spec, tail, before_exec)
         if attempt is None:
             not_started = reason if attempts == 0 else ""
             tail.note(reason)

@@ -1,0 +1,106 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The system calls of a freeze, and the few that keep a process able to make them.
+
+PRIVATE: for this collection only. The calls answer with the number of the error, 0 for success:
+they are made while filesystems are frozen, where an exception has nowhere to go.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import os
+from typing import Optional
+
+#: C(_IOWR('X', 119, int)) and C(_IOWR('X', 120, int)) of C(linux/fs.h), alike on every
+#: architecture.
+FIFREEZE = 0xC0045877
+FITHAW = 0xC0045878
+
+_MCL_CURRENT = 1
+_PR_SET_NAME = 15
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def freeze(descriptor: int) -> int:
+    """Freeze the filesystem of an open folder; returns 0 or an errno.
+
+    EBUSY: it is frozen already. May block without limit, beyond the reach of SIGKILL, when the
+    storage does not answer. The interpreter's lock is released meanwhile.
+    """
+    return _ioctl(descriptor, FIFREEZE)
+
+
+def thaw(descriptor: int) -> int:
+    """Thaw the filesystem of an open folder; returns 0 or an errno.
+
+    0 proves that it was frozen until now, EINVAL that it was not.
+    """
+    return _ioctl(descriptor, FITHAW)
+
+
+def _ioctl(descriptor: int, request: int) -> int:
+    try:
+        fcntl.ioctl(descriptor, request, 0)
+    except OSError as error:
+        return error.errno or errno.EIO
+    return 0
+
+
+def flush(descriptor: int) -> int:
+    """Write what the filesystem of an open folder has not yet written; returns 0 or an errno."""
+    if _libc.syncfs(descriptor) == 0:
+        return 0
+    return ctypes.get_errno() or errno.EIO
+
+
+def lock_memory() -> bool:
+    """Keep what this process has in memory from being paged out; says whether it worked."""
+    return bool(_libc.mlockall(_MCL_CURRENT) == 0)
+
+
+def name_process(name: str) -> None:
+    """Give this process a short name for process lists, at most 15 bytes."""
+    _libc.prctl(_PR_SET_NAME, name.encode("ascii")[:15], 0, 0, 0)
+
+
+def spare_from_oom(score: int = -1000) -> bool:
+    """Ask the kernel not to choose this process when memory is short; says whether it worked."""
+    try:
+        descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        os.write(descriptor, str(score).encode("ascii"))
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def start_time(pid: int) -> Optional[int]:
+    """When a process started, in clock ticks since the boot; None when there is no living one.
+
+    With its number it identifies a process: numbers are used again.
+    """
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        status = os.read(descriptor, 4096)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    # proc(5): fields 3 and 22; the name in field 2 may hold spaces and parentheses.
+    fields = status.rpartition(b")")[2].split()
+    if len(fields) < 20 or fields[0] in (b"Z", b"X"):
+        return None
+    return int(fields[19])

@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Leave the control group of the login session.
+
+PRIVATE: for this collection only. When a session is ended as a whole (C(loginctl
+terminate-session), C(KillUserProcesses), a service that is stopped), every process in its control
+group is killed, whatever session and process group it made for itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import time
+from pathlib import Path
+from typing import Iterator, List, Tuple
+
+#: How the process left; kept on the board as the index.
+NOT_LEFT, SYSTEMD_SCOPE, ROOT_GROUP, NOTHING_TO_LEAVE = range(4)
+WORDS = (
+    "not left: a killed session may end it too",
+    "in a systemd scope of its own",
+    "in the root control group",
+    "in the root control group from the start",
+)
+
+_LIMIT_S = 5.0
+_LOOK_S = 0.02
+_PLACES = ("/usr/bin/busctl", "/bin/busctl")
+
+
+def leave_session() -> int:
+    """Move this process out of the session's control group; returns how.
+
+    With systemd into a scope of its own, which systemd makes on request (D-Bus method
+    StartTransientUnit). Otherwise into the root of the hierarchies that sessions are kept in: the
+    unified one and systemd's. Others, such as the one that limits memory, stay as they are. Takes
+    some seconds at most, and never raises.
+    """
+    with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
+        if _in_root():
+            return NOTHING_TO_LEAVE
+        if Path("/run/systemd/system").is_dir() and _ask_systemd():
+            return SYSTEMD_SCOPE
+        _move_to_root()
+        if _in_root():
+            return ROOT_GROUP
+    return NOT_LEFT
+
+
+def _session_groups() -> List[Tuple[str, str]]:
+    """The hierarchies that sessions are kept in, and this process's group in each."""
+    found = []
+    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+        _number, controllers, group = line.split(":", 2)
+        if controllers in ("", "name=systemd"):
+            found.append((controllers, group))
+    return found
+
+
+def _in_root() -> bool:
+    return all(group == "/" for _controllers, group in _session_groups())
+
+
+def _ask_systemd() -> bool:
+    busctl = next((path for path in _PLACES if os.access(path, os.X_OK)), None)
+    if busctl is None:
+        return False
+    before = _session_groups()
+    pid = str(os.getpid())
+    manager = "org.freedesktop.systemd1"
+    command = [busctl, "--system", f"--timeout={_LIMIT_S}", "call", manager]
+    command += ["/org/freedesktop/systemd1", f"{manager}.Manager", "StartTransientUnit"]
+    command += ["ssa(sv)a(sa(sv))", f"quiesce-watchdog-{pid}.scope", "fail"]
+    command += ["3", "PIDs", "au", "1", pid, "Slice", "s", "system.slice"]
+    command += ["CollectMode", "s", "inactive-or-failed", "0"]
+    answer = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+        timeout=_LIMIT_S,
+        check=False,
+    )
+    if answer.returncode:
+        return False
+    # The answer only says that the job was queued.
+    until = time.monotonic() + _LIMIT_S
+    while time.monotonic() < until:
+        if _session_groups() != before:
+            return True
+        time.sleep(_LOOK_S)
+    return False
+
+
+def _move_to_root() -> None:
+    for controllers, folder in _hierarchies():
+        group = dict(_session_groups()).get(controllers, "/")
+        if group != "/":
+            with contextlib.suppress(OSError):
+                (Path(folder) / "cgroup.procs").write_text(f"{os.getpid()}\n", encoding="ascii")
+
+
+def _hierarchies() -> Iterator[Tuple[str, str]]:
+    """Where the hierarchies that sessions are kept in are mounted, by their controllers."""
+    for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
+        _source, folder, fstype, options = line.split(" ")[:4]
+        if fstype == "cgroup2":
+            yield "", folder
+        elif fstype == "cgroup" and "name=systemd" in options.split(","):
+            yield "name=systemd", folder

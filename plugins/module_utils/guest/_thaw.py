@@ -1,0 +1,134 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Parked threads, one a filesystem, and the thaw that does not give up.
+
+PRIVATE: for this collection only. An ioctl on one filesystem may block without limit; with a thread
+each, it keeps nothing from the others.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import queue
+import signal
+import threading
+import time
+from typing import Callable, Sequence, Tuple
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import _kernel
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board import (
+    GUARD,
+    RUN,
+    Board,
+    Slot,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._descriptors import (
+    Handle,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._wires import Wires
+
+#: Between two tries to thaw what does not thaw: at first, later, and when the first part ends.
+_AGAIN_S = 0.02
+_LATER_AGAIN_S = 1.0
+_LATER_S = 10.0
+#: A filesystem whose device is lost may never thaw; nobody can do more after this long.
+_GIVE_UP_S = 3600.0
+#: A guard that has not turned for this long is not relied on.
+SILENT_NS = 300_000_000
+_STACK_BYTES = 256 * 1024
+
+
+class Hand:
+    """A thread that waits for work and does it piece by piece."""
+
+    def __init__(self, name: str, *, takes_signals: bool = False) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._takes_signals = takes_signals
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+        threading.stack_size(_STACK_BYTES)
+        try:
+            self._thread.start()
+        finally:
+            threading.stack_size(0)
+
+    def do(self, job: Callable[[], None]) -> None:
+        """Queue one piece of work; it starts when those before it are done."""
+        self._jobs.put(job)
+
+    def _serve(self) -> None:
+        if not self._takes_signals:
+            # A signal must not interrupt an ioctl; the main thread takes them.
+            signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        while True:
+            self._jobs.get()()
+
+
+class Line:
+    """One process's line of defence: its thread for each filesystem, and their thaw."""
+
+    def __init__(self, actor: int, board: Board, handles: Sequence[Handle], wires: Wires) -> None:
+        self._actor = actor
+        self._board = board
+        self._handles = handles
+        self._wires = wires
+        self._ordered = False
+        self.hands: Tuple[Hand, ...] = tuple(
+            Hand(f"filesystem-{index}") for index in range(len(handles))
+        )
+
+    def thaw(self) -> None:
+        """Have every filesystem thawed that this run froze or may have frozen.
+
+        To be called when the window is over. Returns at once. A thread that is freezing its
+        filesystem right now thaws it when FIFREEZE returns.
+        """
+        if self._ordered:
+            return
+        self._ordered = True
+        for index, hand in enumerate(self.hands):
+            hand.do(functools.partial(self._thaw, index))
+
+    def _thaw(self, index: int) -> None:
+        """Thaw one filesystem until it certainly is thawed.
+
+        FITHAW answers EINVAL while a FIFREEZE is at its beginning, and the freeze succeeds after
+        that. So EINVAL proves something only when FIFREEZE had returned before, which the guard
+        noted, or which its end shows. While the guard turns, it thaws by itself what it freezes
+        late: then nobody else needs to try, and to try could thaw what a stranger froze.
+        """
+        slot = self._board.slots[index]
+        started = time.monotonic()
+        while not slot.resolved:
+            returned = not slot.freezing or self._wires_gone()
+            if returned or not self._guard_turns():
+                self._try(slot, self._handles[index], returned)
+            if slot.resolved:
+                break
+            spent = time.monotonic() - started
+            if spent > _GIVE_UP_S:
+                return
+            time.sleep(_AGAIN_S if spent < _LATER_S else _LATER_AGAIN_S)
+        self._wires.ring(RUN)
+
+    def _try(self, slot: Slot, handle: Handle, returned: bool) -> None:
+        note = slot.thaws[self._actor]
+        if not handle.is_planned():
+            return
+        note.ended_ns = 0
+        note.started_ns = time.monotonic_ns()
+        answer = _kernel.thaw(handle.descriptor)
+        if answer == errno.EINVAL and not returned:
+            note.started_ns = 0
+            return
+        note.errno = answer
+        note.ended_ns = time.monotonic_ns()
+
+    def _wires_gone(self) -> bool:
+        return self._actor == GUARD or self._wires.gone(GUARD)
+
+    def _guard_turns(self) -> bool:
+        beat = self._board.keepers[GUARD].beat_ns
+        return time.monotonic_ns() - beat < SILENT_NS
