@@ -1,0 +1,34 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all integration tests share: they run on real parts, as root."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Iterator
+
+import pytest
+
+from tests.lab.azurite import Azurite
+
+
+@pytest.fixture(scope="session", autouse=True)
+def orderly_end() -> Iterator[None]:
+    """Refuse to run without privileges; end on SIGTERM as on Ctrl-C, so that all is cleaned up."""
+    if os.geteuid() != 0:
+        pytest.exit("The integration tests mount and freeze disks: run them as root.", 1)
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """One blob store for the session; each test makes blobs of names of its own."""
+    with Azurite() as store:
+        yield store
