@@ -1,0 +1,58 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run one module: one way out when it worked, one when it did not, and no secret in either.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+import traceback
+from typing import Any, Callable, Dict, Mapping
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
+    Failure,
+    QuiesceError,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import redact
+
+Act = Callable[[Mapping[str, Any], bool], Dict[str, Any]]
+
+
+def redacted(value: Any) -> Any:
+    """The value with every SAS signature in it replaced, however deep it lies."""
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, Mapping):
+        return {redacted(key): redacted(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redacted(item) for item in value]
+    return value
+
+
+def run_module(module: AnsibleModule, act: Act) -> None:
+    """Call C(act) with the options and whether this is check mode, and report; never returns.
+
+    C(act) returns the result, with C(changed). A C(QuiesceError) is reported as C(failure), with
+    what its attribute C(result) holds, if it has one; anything else is a mistake in our own code
+    and is shown with its traceback, without secrets.
+    """
+    extra: Dict[str, Any] = {}
+    try:
+        result = act(module.params, bool(module.check_mode))
+    except QuiesceError as error:
+        message, failure = str(error), error.failure
+        extra = dict(getattr(error, "result", {}))
+    except Exception as error:
+        message = f"This is a mistake in the module: {type(error).__name__}: {error}"
+        failure = Failure("InternalError", message, "Report it, with this output.")
+        extra = {"exception": traceback.format_exc()}
+    else:
+        module.exit_json(**redacted(result))
+    # Outside the handlers, so that Ansible adds no traceback of its own, which is not redacted.
+    extra.update(msg=message, failure=failure.to_result())
+    module.fail_json(**redacted(extra))
