@@ -1,0 +1,155 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Many runs under load, each with one or two of the three processes killed at some moment.
+
+What is killed and when comes from the seed alone, so a seed plays the same faults again; where in
+the run they strike depends on the machine too. Half of them aim at the window.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import List, Optional, Tuple
+
+from tests.faults import _engine as engine
+from tests.faults import _processes as processes
+from tests.faults._case import ANY_VERDICT, DIED, FAILED, POST, PRE, Case, Outcome, Setting
+from tests.faults._rig import Rig
+from tests.lab.proxy import Rule, delay_answer
+
+_ROLES: Tuple[Tuple[str, ...], ...] = (
+    ("run",),
+    ("guard",),
+    ("watchdog",),
+    ("run", "guard"),
+    ("run", "watchdog"),
+    ("guard", "watchdog"),
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One run of the chaos."""
+
+    roles: Tuple[str, ...]
+    #: Seconds after the start, or after the first request for a snapshot.
+    after_s: float
+    in_window: bool
+    #: How long the store takes to answer, in seconds.
+    store_s: float
+    #: Between the two kills, in seconds.
+    apart_s: float
+
+
+def plans(runs: int, seed: int) -> List[Plan]:
+    """What the seed says."""
+    numbers = random.Random(seed)
+    return [
+        Plan(
+            roles=numbers.choice(_ROLES),
+            in_window=(aimed := numbers.random() < 0.5),
+            after_s=numbers.uniform(0.0, 0.4 if aimed else 1.6),
+            store_s=numbers.uniform(0.05, 0.4),
+            apart_s=numbers.choice((0.0, numbers.uniform(0.0, 0.1))),
+        )
+        for _ in range(runs)
+    ]
+
+
+class Striker:
+    """Brings a plan about and remembers where the run was."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.where = "before"
+
+    def __call__(self, rig: Rig) -> None:
+        plan = self.plan
+        rig.proxy.rules.append(Rule(delay_answer(plan.store_s)))
+        load = subprocess.Popen(["sh", "-c", _LOAD, rig.mount_points[0]], start_new_session=True)
+        rig.on_exit(_end, load)
+        rig.start()
+        if plan.in_window:
+            processes.wait_for(
+                lambda: rig.proxy.requests("snapshot") or processes.process(rig.run_pid) is None,
+                60,
+                0.002,
+            )
+        time.sleep(plan.after_s)
+        living = rig.roles()
+        self.where = _where(rig)
+        for role in plan.roles:
+            if role in living:
+                processes.send(living[role], rig.token, signal.SIGKILL)
+                time.sleep(plan.apart_s)
+
+
+_LOAD = 'i=0; while :; do i=$((i+1)); echo $i > "$0/load.$((i%50))"; sleep 0.005; done'
+
+
+def _end(load: "subprocess.Popen[bytes]") -> None:
+    load.kill()
+    load.wait(60)
+
+
+def _where(rig: Rig) -> str:
+    if rig.run is None or rig.run.poll() is not None:
+        return "over"
+    if rig.started(POST):
+        return "resume"
+    if rig.proxy.requests("snapshot"):
+        return "window"
+    return "quiesce" if rig.started(PRE) else "before"
+
+
+def case_of(number: int, plan: Plan) -> Case:
+    """The plan as a case."""
+    expect: Tuple[str, ...] = (*ANY_VERDICT, FAILED)
+    if "run" in plan.roles:
+        expect = (*expect, DIED)
+    return Case(
+        name=f"chaos/{number}",
+        fault=f"{number}: SIGKILL to {' and '.join(plan.roles)}, "
+        f"{plan.after_s:.2f} s {'into the window' if plan.in_window else 'after the start'}",
+        phase="random",
+        inject=Striker(plan),
+        expect=expect,
+        setting=Setting(freeze_timeout=3, pre="sleep 0.1", post="sleep 0.1"),
+    )
+
+
+def run(runs: int, seed: int, jobs: int) -> List[Outcome]:
+    """All runs; what failed is shown with its number."""
+    print(f"chaos: {runs} runs, --seed {seed}")
+    print(engine.HEADING)
+    began = time.monotonic()
+    with engine.ground() as (azurite, tree), ThreadPoolExecutor(jobs) as pool:
+
+        def one(numbered: Tuple[int, Plan]) -> Outcome:
+            case = case_of(*numbered)
+            outcome = engine.run_case(case, azurite, tree)
+            engine.show(outcome, getattr(case.inject, "where", None))
+            return outcome
+
+        outcomes = list(pool.map(one, enumerate(plans(runs, seed), 1)))
+    _count(outcomes)
+    print(f"seed {seed}, {time.monotonic() - began:.0f} s")
+    print(engine.summary(outcomes))
+    return outcomes
+
+
+def _count(outcomes: List[Outcome]) -> None:
+    where: "dict[str, int]" = {}
+    for outcome in outcomes:
+        place: Optional[str] = getattr(outcome.case.inject, "where", None)
+        where[place or "?"] = where.get(place or "?", 0) + 1
+    longest = max((outcome.stall_ms for outcome in outcomes), default=0.0)
+    struck = ", ".join(f"{count} {place}" for place, count in sorted(where.items()))
+    print(f"struck: {struck}; the longest stall of a writer: {longest:.0f} ms")

@@ -1,0 +1,172 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What must hold after every case, whatever the fault was: (a) to (g).
+
+The machine that this runs on may pause, and for long. So every limit in here is on what *we* cost:
+a pause that a writer on a filesystem that nobody freezes saw at the same time is the machine's,
+and is taken off the stall and off the time of the write before they are judged.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from tests.faults import _processes as processes
+from tests.faults._case import DIED, FAILED, PRE, Case
+from tests.faults._rig import Rig
+
+GRACE_S = 0.5
+WRITE_S = 1.0
+
+
+def outcome_of(rig: Rig) -> str:
+    """The verdict, C(failed), or C(died) when the run left no result."""
+    result = rig.result()
+    if result is None:
+        return DIED
+    return FAILED if result.get("failed") else str(result.get("consistency"))
+
+
+def all_of(case: Case, rig: Rig) -> List[str]:
+    """What does not hold, each as a sentence that begins with its letter."""
+    problems = [
+        *_ended(rig),
+        *_thawed(rig),
+        *_stall(case, rig),
+        *_post_script(case, rig),
+        *_snapshots(rig),
+        *_said(case, rig),
+        *_secrets(rig),
+        *_left(rig),
+    ]
+    if case.also is not None:
+        try:
+            case.also(rig)
+        except AssertionError as error:
+            problems.append(f"also: {error}")
+    return problems
+
+
+def _ended(rig: Rig) -> List[str]:
+    left = processes.marked(rig.token)
+    return [f"(g) still running: {one.comm} {one.pid} ({one.state})" for one in left]
+
+
+def _thawed(rig: Rig) -> List[str]:
+    # FITHAW answers EINVAL for what is not frozen, and thaws what is.
+    frozen = [mount for mount in rig.mount_points if rig.guarded.thaw(mount)]
+    problems = [f"(a) {mount} was still frozen" for mount in frozen]
+    for mount in rig.writers.folders:
+        took = rig.writers.first_write_after(mount, 60)
+        if took > WRITE_S:
+            problems.append(f"(a) a write to {mount} took {took:.2f} s")
+    return problems
+
+
+def judged_stall_ms(case: Case, rig: Rig) -> float:
+    """The longest stall of a writer that the case's own doing does not explain."""
+    unjudged = {rig.mount_points[index] for index in case.unjudged}
+    folders = [mount for mount in rig.writers.folders if mount not in unjudged]
+    return max((rig.writers.longest_judged_ms(mount) for mount in folders), default=0.0)
+
+
+def _stall(case: Case, rig: Rig) -> List[str]:
+    limit = (case.setting.freeze_timeout + GRACE_S) * 1000
+    stall = judged_stall_ms(case, rig)
+    return [f"(b) a writer waited {stall:.0f} ms, at most {limit:.0f}"] if stall > limit else []
+
+
+def _post_script(case: Case, rig: Rig) -> List[str]:
+    ran = rig.started("post")
+    wanted = case.post_runs
+    if wanted is None:
+        wanted = 1 if rig.started(PRE) and case.setting.post is not None else 0
+    return [] if ran == wanted else [f"(c) the post-script was started {ran} times, owed {wanted}"]
+
+
+def snapshots(rig: Rig) -> Dict[str, Dict[str, str]]:
+    """The snapshots that the case's blobs have now, by address, and their labels."""
+    return {
+        found.uri: found.metadata for blob in rig.blobs for found in rig.azurite.snapshots(blob)
+    }
+
+
+def _snapshots(rig: Rig) -> List[str]:
+    return [
+        f"(d) snapshot {name} has no label that says whose it is: {labels}"
+        for name, labels in snapshots(rig).items()
+        if not any("quiesce" in key.lower() for key in labels)
+    ]
+
+
+def _said(case: Case, rig: Rig) -> List[str]:
+    outcome = outcome_of(rig)
+    problems = []
+    if outcome not in case.expect:
+        problems.append(f"(e) ended as {outcome}, expected {' or '.join(case.expect)}")
+    result = rig.result()
+    if result is None:
+        return problems
+    text = json.dumps(result)
+    if outcome == FAILED and not (result.get("failure") or {}).get("name"):
+        problems.append(f"(e) no named failure: {result.get('msg')}")
+    if case.cause and not re.search(case.cause, text, re.IGNORECASE):
+        problems.append(f"(e) nothing says {case.cause!r}: {result.get('msg')}")
+    if "Traceback" in rig.output():
+        problems.append("(e) a traceback")
+    return problems
+
+
+def _secrets(rig: Rig) -> List[str]:
+    places = {
+        "the run's output": rig.output(),
+        "the process list": rig.command_lines,
+        "the scratch folder": _text_below(rig),
+    }
+    for document in rig.documents:
+        places[document] = rig.azurite.read(document).decode(errors="replace")
+    return [
+        f"(f) a signature is in {place}"
+        for place, text in places.items()
+        if any(secret in text for secret in rig.secrets)
+    ]
+
+
+def _text_below(rig: Rig) -> str:
+    return "".join(
+        path.read_text(errors="replace") for path in rig.scratch.rglob("*") if path.is_file()
+    )
+
+
+def _left(rig: Rig) -> List[str]:
+    problems = [
+        f"(g) left in its scratch folder: {path}"
+        for path in rig.scratch.rglob("*")
+        if path.relative_to(rig.scratch).parts[0] not in rig.unjudged_files
+    ]
+    problems += [
+        f"(g) left running: {one.comm} {one.pid}" for one in processes.mentions(str(rig.folder))
+    ]
+    rig.writers.stop()
+    for mount in reversed(rig.mount_points):
+        refusal = _unmount(mount)
+        if refusal:
+            problems.append(f"(g) somebody still holds {mount}: {refusal}")
+    return problems
+
+
+def _unmount(mount: str) -> Optional[str]:
+    """Why it cannot be unmounted and mounted again; None when it can. It ends mounted."""
+    if not Path(mount).is_mount():
+        return None
+    done = subprocess.run(["mount", "-o", "remount,ro", mount], capture_output=True, text=True)
+    if done.returncode:
+        return done.stderr.strip()
+    subprocess.run(["mount", "-o", "remount,rw", mount], check=False, capture_output=True)
+    return None

@@ -1,0 +1,117 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run cases one by one or some at a time, and show what became of them."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Iterator, List, Optional, Sequence
+
+from tests.faults import _checks as checks
+from tests.faults import _places as places
+from tests.faults._case import Case, Missed, Outcome
+from tests.faults._rig import CHECKOUT, Rig
+from tests.lab.azurite import Azurite
+
+#: A case whose fault came too early or too late is tried again so often; it never counts as passed.
+_TRIES = 3
+_printing = threading.Lock()
+
+
+@contextlib.contextmanager
+def ground() -> Iterator["tuple[Azurite, Path]"]:
+    """What all cases share: a blob store, and a folder from which the collection is imported."""
+    with tempfile.TemporaryDirectory(prefix="quiesce-tree-") as folder:
+        namespace = Path(folder) / "ansible_collections" / "quiesce"
+        namespace.mkdir(parents=True)
+        (namespace / "azure_backup").symlink_to(CHECKOUT)
+        with Azurite() as azurite:
+            yield azurite, Path(folder)
+
+
+def run_case(case: Case, azurite: Azurite, tree: Path) -> Outcome:
+    """Run the case; again when it missed its phase."""
+    began = time.monotonic()
+    outcome = Outcome(case)
+    for _ in range(_TRIES):
+        outcome = _attempt(case, azurite, tree)
+        if not outcome.missed:
+            break
+    outcome.seconds = time.monotonic() - began
+    return outcome
+
+
+def _attempt(case: Case, azurite: Azurite, tree: Path) -> Outcome:
+    outcome = Outcome(case)
+    try:
+        with Rig(case.setting, azurite, tree) as rig:
+            try:
+                case.inject(rig)
+                outcome.problems += places.finish(rig)
+                outcome.problems += checks.all_of(case, rig)
+            finally:
+                outcome.outcome = checks.outcome_of(rig)
+                outcome.stall_ms = checks.judged_stall_ms(case, rig)
+                outcome.detail = rig.output()[-3000:]
+        if rig.guarded.had_to_thaw:
+            outcome.problems.append("(a) only the safety process of the test thawed something")
+    except Missed as why:
+        outcome.missed = True
+        outcome.problems.append(f"missed its phase: {why}")
+    except Exception:  # Whatever it is, the other cases go on and this one has failed.
+        outcome.problems.append(traceback.format_exc(limit=8))
+    return outcome
+
+
+def row(outcome: Outcome, phase: Optional[str] = None) -> str:
+    """The case as a row of the table."""
+    mark = "ok" if outcome.passed else "MISSED" if outcome.missed else "FAILED"
+    return (
+        f"{mark:6} {outcome.case.fault[:58]:58} {phase or outcome.case.phase:9} "
+        f"{outcome.outcome:12} {outcome.stall_ms:7.0f} ms {outcome.seconds:6.1f} s"
+    )
+
+
+HEADING = f"{'':6} {'fault':58} {'phase':9} {'outcome':12} {'stall':>10} {'took':>8}"
+
+
+def show(outcome: Outcome, phase: Optional[str] = None) -> None:
+    """Print the row, and under it what did not hold."""
+    with _printing:
+        print(row(outcome, phase))
+        if not outcome.passed:
+            print(f"       {outcome.case.name}")
+            for problem in outcome.problems:
+                print("       " + problem.replace("\n", "\n       "))
+            print("       the run said: " + outcome.detail.replace("\n", "\n       "))
+        sys.stdout.flush()
+
+
+def run_all(cases: Sequence[Case], jobs: int) -> List[Outcome]:
+    """Run the cases, C(jobs) at a time, and print the table as it grows."""
+    print(HEADING)
+    with ground() as (azurite, tree), ThreadPoolExecutor(jobs) as pool:
+
+        def one(case: Case) -> Outcome:
+            outcome = run_case(case, azurite, tree)
+            show(outcome)
+            return outcome
+
+        outcomes = list(pool.map(one, cases))
+    print(summary(outcomes))
+    return outcomes
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """The last line."""
+    passed = sum(outcome.passed for outcome in outcomes)
+    return f"{passed} passed, {len(outcomes) - passed} failed"

@@ -1,0 +1,339 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What one case stands on: its own filesystems, blobs, scripts, proxy and writers, and the run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set
+
+from tests.faults import _processes as processes
+from tests.faults._case import POST, PRE, Missed, Setting
+from tests.lab.azurite import Azurite, signatures
+from tests.lab.disk import LoopDisk
+from tests.lab.frozen import Guarded
+from tests.lab.proxy import FaultProxy, Gate, Rule, hold
+from tests.lab.stall import StallWriter
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+#: A folder that only root may write to, with all its parents: where scripts must lie.
+BASE = "/run"
+LIMIT_S = 60.0
+#: Where the module keeps its lock.
+_LOCKS = "/run/quiesce.azure_backup"
+_BLOB_SIZE = 1 << 20
+_SIZES = {"ext4": 32 << 20, "xfs": 64 << 20, "btrfs": 128 << 20}
+_MODULE = "ansible_collections.quiesce.azure_backup.plugins.modules.vm_snapshot"
+
+
+class Rig:
+    """A context manager; when it is left, nothing of it is frozen, mounted or running."""
+
+    def __init__(self, setting: Setting, azurite: Azurite, tree: Path) -> None:
+        self.setting, self.azurite, self.tree = setting, azurite, tree
+        self.token = uuid.uuid4().hex
+        self.folder = Path(tempfile.mkdtemp(prefix="quiesce-faults-", dir=BASE))
+        self.marks = self.folder / "marks"
+        self.scratch = self.folder / "tmp"
+        self.config_path = self.folder / "VMSnapshotScriptPluginConfig.json"
+        self.disks: List[LoopDisk] = []
+        self.outer: Dict[int, LoopDisk] = {}
+        #: The disks' blobs, without and with a SAS.
+        self.blobs: List[str] = []
+        self.urls: List[str] = []
+        self.secrets: List[str] = []
+        #: Addresses of the status and log documents, where the case has any.
+        self.documents: List[str] = []
+        self.gate = Gate()
+        self.run: Optional["subprocess.Popen[bytes]"] = None
+        self.hit_ns: Optional[int] = None
+        self.command_lines = ""
+        #: Names in the scratch folder that are not the module's.
+        self.unjudged_files: Set[str] = set()
+        self.more_env: Dict[str, str] = dict(setting.env)
+        self._stack = contextlib.ExitStack()
+
+    # -- making and unmaking ------------------------------------------------------------------
+
+    def __enter__(self) -> Rig:
+        try:
+            self._make()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def _make(self) -> None:
+        self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        for folder in (self.marks, self.scratch, self.folder / "locks"):
+            folder.mkdir()
+        for index, fstype in enumerate(self.setting.filesystems):
+            self.disks.append(self._disk(index, fstype))
+        self.mount_points = [str(disk.mount_point) for disk in self.disks]
+        for _ in range(self.setting.bare_disks):
+            self.disks.append(self._stack.enter_context(LoopDisk(16 << 20, "")))
+        outers = [str(disk.mount_point) for disk in self.outer.values()]
+        self.guarded = self._stack.enter_context(Guarded([*self.mount_points, *outers], 60))
+        self.proxy = self._stack.enter_context(FaultProxy(self.azurite.account_url))
+        self._blobs()
+        self._scripts()
+        free = [
+            mount
+            for index, mount in enumerate(self.mount_points)
+            if index not in self.setting.blockable
+        ]
+        self.writers = StallWriter(free)
+        self._stack.enter_context(self.writers)
+        # What a case adds goes before all this; and what may still hold things up goes first.
+        self._more = self._stack.enter_context(contextlib.ExitStack())
+        self._stack.callback(self._settle)
+
+    def on_exit(self, what: Callable[..., Any], *words: Any) -> None:
+        """Do this when the case is left, before its filesystems are unmounted."""
+        self._more.callback(what, *words)
+
+    def _disk(self, index: int, fstype: str) -> LoopDisk:
+        size = _SIZES[fstype]
+        if index not in self.setting.blockable:
+            return self._stack.enter_context(LoopDisk(size, fstype))
+        outer = self._stack.enter_context(LoopDisk(size + (32 << 20), "ext4"))
+        self.outer[index] = outer
+        return self._stack.enter_context(LoopDisk(size, fstype, outer.mount_point))
+
+    def _blobs(self) -> None:
+        self.container = f"case-{self.token[:12]}"
+        for index in range(len(self.disks)):
+            self.blobs.append(self.azurite.page_blob(f"disk{index}", _BLOB_SIZE, self.container))
+            self.urls.append(self.signed(self.blobs[-1]))
+
+    def signed(self, url: str, **more: Any) -> str:
+        """The address with a SAS, by way of the proxy; its signature is a secret of the case."""
+        signed = self.azurite.sas(url, **more)
+        self.secrets += signatures(signed)
+        return self.proxy.url(signed)
+
+    def _scripts(self) -> None:
+        config: Dict[str, Any] = {
+            "pluginName": "ScriptRunner",
+            "preScriptLocation": "",
+            "postScriptLocation": "",
+            "preScriptParams": [],
+            "postScriptParams": [],
+            "preScriptNoOfRetries": 0,
+            "postScriptNoOfRetries": 0,
+            "timeoutInSeconds": self.setting.script_timeout,
+            "continueBackupOnFailure": True,
+            "fsFreezeEnabled": True,
+        }
+        for kind, body, held in (
+            (PRE, self.setting.pre, self.setting.hold_pre),
+            (POST, self.setting.post, self.setting.hold_post),
+        ):
+            if body is not None:
+                config[f"{kind}ScriptLocation"] = str(self._script(kind, body, held))
+        config.update(self.setting.config)
+        if self.setting.pre is None and self.setting.post is None:
+            return
+        self.config_path.write_text(json.dumps(config))
+        self.config_path.chmod(0o600)
+
+    def _script(self, kind: str, body: str, held: bool) -> Path:
+        path = self.script_path(kind)
+        path.parent.mkdir(exist_ok=True)
+        waiting = f'until [ -e "$MARKS/{kind}.go" ]; do sleep 0.02; done\n' if held else ""
+        path.write_text(
+            f'#!/bin/sh\nMARKS="{self.marks}"\nMOUNT="{self.mount_points[0]}"\n'
+            f'echo x >> "$MARKS/{kind}.started"\n{waiting}{body}\n'
+        )
+        path.chmod(0o700)
+        return path
+
+    def script_path(self, kind: str) -> Path:
+        """Where the script of this kind lies."""
+        apart = self.folder / f"{kind}-folder" if self.setting.scripts_apart else self.folder
+        return apart / f"{kind}.sh"
+
+    def _settle(self) -> None:
+        self.release()
+        processes.resume_all(self.token)
+        processes.kill_all(self.token)
+        for mount in self.mount_points:
+            self.guarded.thaw(mount)
+        for one in processes.mentions(str(self.folder)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one.pid, 9)
+        processes.wait_for(lambda: not processes.marked(self.token), 30)
+        if self.run is not None:
+            self.run.wait(30)
+
+    # -- the run ------------------------------------------------------------------------------
+
+    def options(self) -> Dict[str, Any]:
+        """The options of the module for this case."""
+        options: Dict[str, Any] = {
+            "disks": [
+                {"name": f"disk{index}", "blob_uri": url, "device": str(self.disks[index].device)}
+                for index, url in enumerate(self.urls)
+            ],
+            "config_path": str(self.config_path),
+            "freeze": list(self.mount_points),
+            "freeze_timeout": self.setting.freeze_timeout,
+            "task_id": self.token,
+        }
+        options.update(self.setting.options)
+        return options
+
+    def environment(self) -> Dict[str, str]:
+        """The environment of the module's process."""
+        return {
+            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            "PYTHONPATH": str(self.tree),
+            "HOME": str(self.scratch),
+            "TMPDIR": str(self.scratch),
+            "LANG": "C.UTF-8",
+            processes.MARK: self.token,
+            **self.more_env,
+        }
+
+    def write_arguments(self, name: str = "arguments", **more: Any) -> Path:
+        """The file of arguments with which the module's process is started."""
+        path = self.folder / f"{name}.json"
+        arguments = {
+            **self.options(),
+            **more,
+            "_ansible_remote_tmp": str(self.scratch),
+            "_ansible_tmpdir": str(self.scratch),
+        }
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
+        return path
+
+    def command(self, arguments: Path) -> List[str]:
+        """The command that becomes the module's process."""
+        return self.isolated([sys.executable, "-B", "-m", _MODULE, str(arguments)])
+
+    def isolated(self, command: List[str]) -> List[str]:
+        """The command with a lock folder of the case's own, so that cases can run side by side.
+
+        The mount namespace that this takes sees everything else as it is.
+        """
+        enter = f'mkdir -p {_LOCKS} && mount --bind "$0" {_LOCKS} && exec "$@"'
+        shell = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", enter]
+        return [*shell, str(self.folder / "locks"), *command]
+
+    def start(self, wrapper: "tuple[str, ...]" = (), **more: Any) -> None:
+        """Start the module as a process of its own."""
+        self.run = self.spawn("run", [*wrapper, *self.command(self.write_arguments(**more))])
+
+    @property
+    def run_pid(self) -> int:
+        """The number of the module's process."""
+        assert self.run is not None
+        return self.run.pid
+
+    def spawn(
+        self, name: str, command: List[str], env: Optional[Mapping[str, str]] = None
+    ) -> "subprocess.Popen[bytes]":
+        """A process whose output goes to files of the case."""
+        out, err = (self.folder / f"{name}.{end}" for end in ("out", "err"))
+        with out.open("wb") as stdout, err.open("wb") as stderr:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                env=dict(self.environment(), **(env or {})),
+                cwd="/",
+                start_new_session=True,
+            )
+
+    def output(self, name: str = "run") -> str:
+        """Everything that it wrote to its standard output and error so far."""
+        return "".join(
+            path.read_text(errors="replace")
+            for path in (self.folder / f"{name}.out", self.folder / f"{name}.err")
+            if path.exists()
+        )
+
+    def result(self, name: str = "run") -> Optional[Dict[str, Any]]:
+        """The result of the module; None when it left none."""
+        path = self.folder / f"{name}.out"
+        text = path.read_text(errors="replace") if path.exists() else ""
+        for line in reversed(text.splitlines()):
+            # By way of Ansible's own program the name of the host is before it.
+            start = line.find("{")
+            if start >= 0:
+                with contextlib.suppress(ValueError):
+                    found = json.loads(line[start:])
+                    return found if isinstance(found, dict) else None
+        return None
+
+    # -- where it is, and what holds it there -------------------------------------------------
+
+    def roles(self) -> Dict[str, int]:
+        """The three processes, as far as they live."""
+        assert self.run is not None
+        return processes.by_role(self.token, self.run.pid)
+
+    def need(self, what: str, condition: Any, limit_s: float = LIMIT_S) -> None:
+        """Wait for this to become true. Raises C(Missed) when it does not."""
+        assert self.run is not None
+
+        def ready() -> bool:
+            return bool(condition()) or self._ended()
+
+        if not processes.wait_for(ready, limit_s, 0.005) or not condition():
+            raise Missed(f"{what}: not seen; the run said: {self.output()[-1500:]}")
+        self.hit_ns = time.monotonic_ns()
+
+    def _ended(self) -> bool:
+        return self.run is not None and self.run.poll() is not None
+
+    def started(self, kind: str) -> int:
+        """How often the pre-script or the post-script was started."""
+        path = self.marks / f"{kind}.started"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def go(self, kind: str) -> None:
+        """Let the held script go on."""
+        (self.marks / f"{kind}.go").touch()
+
+    def hold_snapshots(self, path: str = "") -> None:
+        """From now on the requests for snapshots wait at the gate."""
+        self.proxy.rules.append(Rule(hold(self.gate), path=path))
+
+    def block_storage(self, index: int) -> None:
+        """From now on nothing is written to the disk of this filesystem: writers to it wait."""
+        self.guarded.freeze(str(self.outer[index].mount_point))
+
+    def release(self) -> None:
+        """Take back everything that the case holds up."""
+        for kind in (PRE, POST):
+            self.go(kind)
+        self.gate.open()
+        self.unblock_storage()
+
+    def unblock_storage(self) -> None:
+        """Let the disks take writes again."""
+        for outer in self.outer.values():
+            self.guarded.thaw(str(outer.mount_point))
+
+    def note_command_lines(self) -> None:
+        """Keep what the process list shows of the case just now."""
+        for one in [*processes.marked(self.token), *processes.mentions(str(self.folder))]:
+            with contextlib.suppress(OSError):
+                self.command_lines += (Path("/proc") / str(one.pid) / "cmdline").read_text()

@@ -1,0 +1,250 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a run lives in comes to its end: connection, job, memory, control group."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, Iterator, List
+
+from tests.faults import _processes as processes
+from tests.faults._case import APPLICATION, DIED, FAILED, WINDOW, Case, Missed, Setting
+from tests.faults._rig import LIMIT_S, Rig
+
+_SSHD = "/usr/sbin/sshd"
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _ssh(rig: Rig, *options: str) -> Iterator["tuple[subprocess.Popen[bytes], list[str]]"]:
+    """A server of its own on loopback, and the words that begin a command by way of it."""
+    folder = rig.folder / "ssh"
+    folder.mkdir(mode=0o700)
+    for name in ("host", "user"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
+        subprocess.run(command, check=True, capture_output=True, timeout=LIMIT_S)
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    port = _free_port()
+    settings = {
+        "Port": str(port),
+        "ListenAddress": "127.0.0.1",
+        "HostKey": folder / "host",
+        "AuthorizedKeysFile": folder / "user.pub",
+        "PidFile": "none",
+        "PermitRootLogin": "yes",
+        "StrictModes": "no",
+        "UsePAM": "no",
+    }
+    config = folder / "sshd_config"
+    config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+    server = subprocess.Popen(
+        [_SSHD, "-D", "-e", "-f", str(config)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=(folder / "log").open("wb"),
+    )
+    rig.on_exit(_end_tree, server)
+    words = ["ssh", "-q", "-F", "none", "-p", str(port), "-i", str(folder / "user")]
+    words += ["-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={folder}/known"]
+    words += ["-o", "ConnectionAttempts=30", *options, f"{getpass.getuser()}@127.0.0.1"]
+    yield server, words
+
+
+def _children(pid: int) -> List[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                stat = (entry / "stat").read_text()
+                if int(stat[stat.rindex(")") + 2 :].split()[1]) == pid:
+                    found.append(int(entry.name))
+    return found
+
+
+def _end_tree(server: "subprocess.Popen[bytes]") -> None:
+    for child in _children(server.pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+    server.kill()
+    server.wait(LIMIT_S)
+
+
+def _connection_cut(terminal: bool) -> Callable[[Rig], None]:
+    def inject(rig: Rig) -> None:
+        rig.hold_snapshots()
+        with _ssh(rig, *(["-tt"] if terminal else [])) as (server, words):
+            exports = [f"{name}={shlex.quote(value)}" for name, value in rig.environment().items()]
+            command = [shlex.quote(word) for word in rig.command(rig.write_arguments())]
+            rig.run = rig.spawn("run", [*words, " ".join(["exec env -i", *exports, *command])])
+            rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
+            for connection in _children(server.pid):
+                # The connection's processes; the sessions below them are not touched.
+                for one in [*_children(connection), connection]:
+                    name = processes.process(one)
+                    if name is not None and name.comm == "sshd":
+                        os.kill(one, signal.SIGKILL)
+            rig.run.kill()
+        rig.gate.open()
+
+    return inject
+
+
+def _asynchronously(kill: bool) -> Callable[[Rig], None]:
+    def inject(rig: Rig) -> None:
+        rig.hold_snapshots()
+        arguments = rig.folder / "options.json"
+        arguments.touch(mode=0o600)
+        arguments.write_text(json.dumps(rig.options()))
+        rig.more_env.update(
+            ANSIBLE_COLLECTIONS_PATH=str(rig.tree),
+            ANSIBLE_ASYNC_DIR=str(rig.scratch / "async"),
+            ANSIBLE_LOCAL_TEMP=str(rig.scratch / "local"),
+            ANSIBLE_REMOTE_TEMP=str(rig.scratch / "remote"),
+            ANSIBLE_LOAD_CALLBACK_PLUGINS="1",
+            ANSIBLE_STDOUT_CALLBACK="ansible.builtin.oneline",
+        )
+        ansible = [sys.executable, "-m", "ansible", "adhoc", "localhost", "-c", "local"]
+        ansible += ["-i", "localhost,", "-m", "quiesce.azure_backup.vm_snapshot"]
+        ansible += ["-a", f"@{arguments}", "-e", f"ansible_python_interpreter={sys.executable}"]
+        rig.run = rig.spawn("run", rig.isolated([*ansible, "-B", "120", "-P", "1"]))
+        rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
+        if kill:
+            guard = rig.roles().get(processes.GUARD)
+            if guard is None:
+                raise Missed("no guard")
+            stat = Path(f"/proc/{guard}/stat").read_text()
+            parent = int(stat[stat.rindex(")") + 2 :].split()[1])
+            processes.send(parent, rig.token, signal.SIGKILL)
+        rig.gate.open()
+        # Ansible's own files are not the module's to clean up.
+        rig.unjudged_files.update(("async", "local", "remote", ".ansible"))
+
+    return inject
+
+
+_INTO_GROUP = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
+
+
+@contextlib.contextmanager
+def _group(rig: Rig, hierarchy: str) -> Iterator[Path]:
+    group = Path("/sys/fs/cgroup") / hierarchy / f"quiesce-{rig.token[:12]}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        raise Missed(f"no control group can be made here: {error}") from None
+    rig.on_exit(_remove_group, group)
+    yield group
+
+
+def _remove_group(group: Path) -> None:
+    processes.wait_for(lambda: not (group / "cgroup.procs").read_text().split(), 30)
+    with contextlib.suppress(OSError):
+        group.rmdir()
+
+
+def _out_of_memory(rig: Rig) -> None:
+    """The group's limit is met by pages that belong to no process, so the run is what is killed."""
+    rig.hold_snapshots()
+    with _group(rig, "memory") as group:
+        limit = 192 << 20
+        (group / "memory.limit_in_bytes").write_text(str(limit))
+        rig.start(("sh", "-c", _INTO_GROUP, str(group)))
+        rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
+        assert rig.run is not None
+        # The keepers cannot be spared where lowering the score is not allowed; the run is first.
+        Path(f"/proc/{rig.run.pid}/oom_score_adj").write_text("1000")
+        ballast = Path("/dev/shm") / f"quiesce-ballast-{rig.token}"
+        rig.on_exit(lambda: ballast.unlink(missing_ok=True))
+        fill = 'echo $$ > "$0/cgroup.procs"; exec dd if=/dev/zero of="$1" bs=1M count=256'
+        filler = subprocess.Popen(
+            ["sh", "-c", fill, str(group), str(ballast)], stderr=subprocess.DEVNULL
+        )
+        killed = processes.wait_for(lambda: processes.process(rig.run_pid) is None, 30)
+        filler.kill()
+        filler.wait(LIMIT_S)
+        ballast.unlink(missing_ok=True)
+        if not killed:
+            raise Missed("the run was not killed for its memory")
+        rig.gate.open()
+
+
+def _group_killed(rig: Rig) -> None:
+    """As a session manager ends a session: every process of its group, until there is none."""
+    rig.hold_snapshots()
+    with _group(rig, "systemd") as group:
+        rig.start(("sh", "-c", _INTO_GROUP, str(group)))
+        rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
+        members = (group / "cgroup.procs").read_text().split()
+        if str(rig.run_pid) not in members:
+            raise Missed(f"the run is not in its group: {members}")
+        while members:
+            for member in members:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(member), signal.SIGKILL)
+            members = (group / "cgroup.procs").read_text().split()
+        rig.gate.open()
+
+
+def cases() -> List[Case]:
+    """All of them."""
+    return [
+        Case(
+            name="session/ssh",
+            fault="the SSH connection is cut",
+            phase=WINDOW,
+            inject=_connection_cut(False),
+            expect=(DIED,),
+        ),
+        Case(
+            name="session/ssh-terminal",
+            fault="the SSH connection with a terminal is cut",
+            phase=WINDOW,
+            inject=_connection_cut(True),
+            expect=(DIED,),
+        ),
+        Case(
+            name="session/async",
+            fault="under async, nothing else",
+            phase=WINDOW,
+            inject=_asynchronously(False),
+            expect=(APPLICATION,),
+        ),
+        Case(
+            name="session/async-killed",
+            fault="under async, SIGKILL to the run",
+            phase=WINDOW,
+            inject=_asynchronously(True),
+            expect=(DIED, FAILED),
+        ),
+        Case(
+            name="session/out-of-memory",
+            fault="the run is killed for its memory",
+            phase=WINDOW,
+            inject=_out_of_memory,
+            expect=(DIED,),
+            setting=Setting(freeze_timeout=8),
+        ),
+        Case(
+            name="session/control-group",
+            fault="the whole control group of the session is killed",
+            phase=WINDOW,
+            inject=_group_killed,
+            expect=(DIED,),
+            fast=True,
+        ),
+    ]

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Signals to the run, the guard and the watchdog: each alone and every pair, in each phase."""
+
+from __future__ import annotations
+
+import signal
+from typing import List, Tuple
+
+from tests.faults._case import (
+    ANY_VERDICT,
+    DIED,
+    FAILED,
+    FLUSH,
+    FREEZING,
+    PHASES,
+    THAWING,
+    WINDOW,
+    Case,
+)
+from tests.faults._places import SETTINGS, signal_to
+from tests.faults._processes import GUARD, RUN, WATCHDOG
+
+ROLES: Tuple[Tuple[str, ...], ...] = (
+    (RUN,),
+    (GUARD,),
+    (WATCHDOG,),
+    (RUN, GUARD),
+    (RUN, WATCHDOG),
+    (GUARD, WATCHDOG),
+)
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGSTOP)
+
+
+def _expected(roles: Tuple[str, ...], signum: signal.Signals) -> Tuple[str, ...]:
+    if RUN not in roles:
+        # Without a keeper the run may go on or give up; it must end with a result.
+        return (*ANY_VERDICT, FAILED)
+    if signum == signal.SIGKILL:
+        return (DIED,)
+    return (*ANY_VERDICT, FAILED, DIED)
+
+
+def _fast(roles: Tuple[str, ...], signum: signal.Signals, phase: str) -> bool:
+    if signum == signal.SIGKILL and phase == WINDOW:
+        return True
+    if signum == signal.SIGKILL and roles == (RUN,):
+        return True
+    return signum == signal.SIGSTOP and phase == WINDOW and roles in ((RUN,), (GUARD,))
+
+
+def cases() -> List[Case]:
+    """All 144."""
+    return [
+        Case(
+            name=f"signal/{signum.name}/{'+'.join(roles)}/{phase}",
+            fault=f"{signum.name} to {' and '.join(roles)}",
+            phase=phase,
+            inject=signal_to(roles, signum, phase),
+            expect=_expected(roles, signum),
+            setting=SETTINGS[phase],
+            unjudged=(0,) if phase in (FLUSH, FREEZING, THAWING) else (),
+            fast=_fast(roles, signum, phase),
+        )
+        for phase in PHASES
+        for signum in SIGNALS
+        for roles in ROLES
+    ]

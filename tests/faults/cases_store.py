@@ -1,0 +1,174 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Requests for snapshots that hang, are cut, are refused or are answered with rubbish."""
+
+from __future__ import annotations
+
+from typing import Callable, List, Tuple
+
+from tests.faults import _checks as checks
+from tests.faults._case import ANY_VERDICT, APPLICATION, CRASH, FAILED, WINDOW, Case, Setting
+from tests.faults._rig import Rig
+from tests.lab.proxy import (
+    Action,
+    Rule,
+    delay_answer,
+    delay_request,
+    hang,
+    raw,
+    reply,
+    reset_after,
+    reset_before,
+)
+
+_TIMEOUT = 3
+_LATE_S = _TIMEOUT + 1.5
+
+#: Short name, words, what the proxy does, and the cause that the result must name.
+FAULTS: Tuple[Tuple[str, str, Callable[[], Action], str], ...] = (
+    ("hang", "snapshot request hangs", hang, "deadline|answer|time"),
+    (
+        "late-request",
+        "snapshot made after the deadline",
+        lambda: delay_request(_LATE_S),
+        "deadline|answer|late",
+    ),
+    (
+        "late-answer",
+        "snapshot acknowledged after the deadline",
+        lambda: delay_answer(_LATE_S),
+        "deadline|answer|late",
+    ),
+    ("reset-before", "connection reset, request unseen", reset_before, "connection|reset|answer"),
+    ("reset-after", "connection reset, snapshot made", reset_after, "connection|reset|answer"),
+    ("403", "403", lambda: reply(403, "Forbidden", "AuthorizationFailure"), "AuthorizationFailure"),
+    ("404", "404", lambda: reply(404, "Not Found", "BlobNotFound"), "BlobNotFound"),
+    (
+        "409-count",
+        "409 SnapshotCountExceeded",
+        lambda: reply(409, "Conflict", "SnapshotCountExceeded"),
+        "SnapshotCountExceeded",
+    ),
+    (
+        "409-rate",
+        "409 SnapshotOperationRateExceeded",
+        lambda: reply(409, "Conflict", "SnapshotOperationRateExceeded"),
+        "SnapshotOperationRateExceeded",
+    ),
+    (
+        "412",
+        "412",
+        lambda: reply(412, "Precondition Failed", "ConditionNotMet"),
+        "ConditionNotMet|412",
+    ),
+    (
+        "429",
+        "429",
+        lambda: reply(429, "Too Many Requests", "TooManyRequests", extra="Retry-After: 1\r\n"),
+        "TooManyRequests|429",
+    ),
+    ("500", "500", lambda: reply(500, "Server Error", "InternalError"), "InternalError|500"),
+    (
+        "503",
+        "503",
+        lambda: reply(503, "Unavailable", "ServerBusy", extra="Retry-After: 1\r\n"),
+        "ServerBusy|503",
+    ),
+    ("garbage", "an answer that is no HTTP", lambda: raw(b"\x00\xff garbage\r\n\r\n"), "answer"),
+    (
+        "empty-201",
+        "201 without a snapshot's name",
+        lambda: raw(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"),
+        "answer|snapshot",
+    ),
+)
+
+
+def _faulty(action: Callable[[], Action], path: str) -> Callable[[Rig], None]:
+    def inject(rig: Rig) -> None:
+        rig.proxy.rules.append(Rule(action(), path=path))
+        rig.start()
+        rig.need("request for a snapshot", lambda: rig.proxy.requests("snapshot"))
+        rig.note_command_lines()
+
+    return inject
+
+
+def _no_retry(rig: Rig) -> None:
+    """One request a disk: a retry in the window would be one more."""
+    seen = [one.path for one in rig.proxy.requests("snapshot")]
+    assert len(seen) == len(set(seen)), f"more than one request for a disk: {sorted(seen)}"
+
+
+def _discarded(rig: Rig) -> None:
+    """What exists is either gone or named, for C(on_partial) is discard."""
+    _no_retry(rig)
+    text = rig.output()
+    unnamed = [uri for uri in checks.snapshots(rig) if uri.rpartition("=")[2] not in text]
+    said = "may exist" in text
+    assert not unnamed or said, f"(d) left behind and not said: {unnamed}"
+
+
+def _kept(rig: Rig) -> None:
+    _no_retry(rig)
+    assert checks.snapshots(rig), "on_partial keep kept nothing"
+
+
+def cases() -> List[Case]:
+    """Each fault for one disk of four and for all of them; and some with C(on_partial) keep."""
+    found = []
+    four = ("ext4", "xfs", "ext4", "ext4")
+    for short, words, action, cause in FAULTS:
+        for scope, path in (("one", "disk2"), ("all", "")):
+            found.append(
+                Case(
+                    name=f"store/{short}/{scope}",
+                    fault=f"{words}, {scope} of four disks",
+                    phase=WINDOW,
+                    inject=_faulty(action, path),
+                    expect=(FAILED,),
+                    cause=cause,
+                    setting=Setting(filesystems=four, freeze_timeout=_TIMEOUT),
+                    also=_discarded,
+                    fast=(short, scope) in (("late-answer", "one"), ("reset-after", "all")),
+                )
+            )
+    keep = Setting(filesystems=four, freeze_timeout=_TIMEOUT, options={"on_partial": "keep"})
+    for short, words, action, cause in (FAULTS[2], FAULTS[4], FAULTS[7]):
+        found.append(
+            Case(
+                name=f"store/{short}/one/keep",
+                fault=f"{words}, one of four disks, keep",
+                phase=WINDOW,
+                inject=_faulty(action, "disk2"),
+                expect=(FAILED, CRASH),
+                cause=cause,
+                setting=keep,
+                also=_kept,
+            )
+        )
+    found.append(
+        Case(
+            name="store/slow",
+            fault="answers 0.5 s late, within the deadline",
+            phase=WINDOW,
+            inject=_faulty(lambda: delay_answer(0.5), ""),
+            expect=(APPLICATION,),
+            setting=Setting(filesystems=("ext4", "xfs", "btrfs"), freeze_timeout=_TIMEOUT + 3),
+            also=_held,
+            fast=True,
+        )
+    )
+    return found
+
+
+def _held(rig: Rig) -> None:
+    """What the verdict says is what writers saw: none wrote while a snapshot was made."""
+    result = rig.result() or {}
+    assert result.get("consistency") in ANY_VERDICT, result
+    for seen in rig.proxy.requests("snapshot"):
+        for mount in rig.writers.folders:
+            paused = any(begin < seen.ns < end for begin, end in rig.writers.pauses(mount))
+            assert paused, f"a writer to {mount} was not paused when the snapshot was asked for"
