@@ -76,7 +76,7 @@ class Guard(Keeper):
             self._flush_round = board.flush_round
             for index, hand in enumerate(self.line.hands):
                 hand.do(functools.partial(self._flush, index, self._flush_round))
-        if board.freeze_ns and not self._begun and board.may_freeze:
+        if board.freeze_ns and not self._begun and self._waiting and board.may_freeze:
             self._begun = True
             self._freeze_next_rank()
 

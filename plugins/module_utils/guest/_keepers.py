@@ -122,14 +122,15 @@ class Keepers:
     ) -> None:
         self.stop()
 
-    def stage(self, _name: str, limit_s: float) -> None:
+    def stage(self, name: str, limit_s: float) -> None:
         """Say that the run is in a stage that may last C(limit_s) seconds.
 
         A run that is silent for some two seconds longer is taken over: its script is killed, all is
-        thawed, the post-script is paid. Afterwards C(taken_over) says so, and no script and no
-        freeze can be begun. Freezing and thawing bring the time that they need themselves.
+        thawed, the post-script is paid. Raises C(FreezeError) when that has happened. Freezing and
+        thawing bring the time that they need themselves.
         """
         self._board.stage_ends_ns = time.monotonic_ns() + int(limit_s * 1e9)
+        self._refuse_taken_over(f"the stage '{name}'")
 
     def script_started(self, pid: int) -> None:
         """Say which process group the run's script is in, for whoever takes over."""

@@ -34,7 +34,7 @@ class Watchdog(Keeper):
     """The process that watches the guard."""
 
     ACTOR = WATCHDOG
-    NAME = "quiesce-watchdog"
+    NAME = "quiesce-watch"
     GRACE_NS = 3_000_000_000
 
     def prepare_place(self) -> None:
