@@ -1,0 +1,189 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options of vm_snapshot: what they are, and what they ask for.
+
+PRIVATE: for this collection only. Nothing here looks at the machine.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from pathlib import PurePosixPath
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from urllib.parse import unquote, urlsplit
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import refuse
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import without_query
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_record import (
+    RunRequest,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
+
+ARGUMENT_SPEC: Dict[str, Any] = {
+    "disks": {
+        "type": "list",
+        "elements": "dict",
+        "options": {
+            "blob_uri": {"type": "str", "required": True, "no_log": True},
+            "name": {"type": "str"},
+            "lun": {"type": "int"},
+            "device": {"type": "path"},
+        },
+    },
+    "extension_settings": {
+        "type": "dict",
+        "options": {
+            "settings": {"type": "dict", "required": True},
+            "protected_settings": {"type": "dict", "required": True, "no_log": True},
+        },
+    },
+    "config_path": {"type": "path", "default": "/etc/azure/VMSnapshotScriptPluginConfig.json"},
+    "freeze": {"type": "raw", "default": "auto"},
+    "freeze_timeout": {"type": "int", "default": 10},
+    "on_partial": {"type": "str", "choices": ["discard", "keep"], "default": "discard"},
+    "metadata": {"type": "dict", "default": {}},
+    "task_id": {"type": "str"},
+    "status_blob_uri": {"type": "str", "no_log": True},
+    "logs_blob_uri": {"type": "str", "no_log": True},
+    "require_consistency": {
+        "type": "str",
+        "choices": ["application", "file-system", "crash"],
+        "default": "crash",
+    },
+}
+MAX_FREEZE_TIMEOUT_S = 60
+#: What Azure takes as the name of a piece of metadata: an identifier of C#.
+_METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+_TASK_ID = re.compile(r"[!-~]{1,128}\Z")
+
+
+def new_set_id() -> str:
+    """A name for a set of snapshots that sorts by time and that no other set has."""
+    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+
+
+def read_options(params: Mapping[str, Any]) -> RunRequest:
+    """What the options ask for. Raises C(SettingsError) for what makes no sense."""
+    timeout = params["freeze_timeout"]
+    if not 1 <= timeout <= MAX_FREEZE_TIMEOUT_S:
+        refuse(
+            "InvalidOption",
+            f"freeze_timeout is {timeout}.",
+            f"Give from 1 to {MAX_FREEZE_TIMEOUT_S} seconds.",
+        )
+    return RunRequest(
+        disks=_disks(params["disks"] or ()),
+        set_id=new_set_id(),
+        config_path=params["config_path"],
+        freeze=_freeze(params["freeze"]),
+        freeze_timeout_s=float(timeout),
+        on_partial=params["on_partial"],
+        metadata=_metadata(params["metadata"] or {}),
+        task_id=_task_id(params["task_id"]),
+        require_consistency=params["require_consistency"],
+        status_uri=params["status_blob_uri"] or None,
+        logs_uri=params["logs_blob_uri"] or None,
+    )
+
+
+def _freeze(value: Any) -> Union[str, Tuple[str, ...]]:
+    if value is None:
+        return "auto"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        return tuple(value)
+    refuse(
+        "InvalidFreeze",
+        f"freeze is of type {type(value).__name__}.",
+        "Use auto, none or a list of mount points.",
+    )
+
+
+def _metadata(values: Mapping[str, Any]) -> Dict[str, str]:
+    found: Dict[str, str] = {}
+    for name, value in values.items():
+        if not isinstance(name, str) or not _METADATA_NAME.match(name):
+            refuse(
+                "InvalidMetadata",
+                f"metadata has the name {name!r}.",
+                "A name consists of ASCII letters, digits and underscores and begins with no "
+                "digit.",
+            )
+        text = value if isinstance(value, str) else str(value)
+        if not text.isascii() or not text.isprintable() or text != text.strip():
+            refuse(
+                "InvalidMetadata",
+                f"The value of {name} in metadata cannot be sent as a header.",
+                "Use printable ASCII without spaces at its ends.",
+            )
+        found[name] = text
+    return found
+
+
+def _task_id(value: Optional[str]) -> Optional[str]:
+    if value is None:
+        return None
+    if not _TASK_ID.match(value):
+        refuse(
+            "InvalidTaskId",
+            f"task_id is {value!r}.",
+            "Use up to 128 printable ASCII characters without spaces.",
+        )
+    return value
+
+
+def _disks(entries: Sequence[Mapping[str, Any]]) -> Tuple[Disk, ...]:
+    if not entries:
+        refuse("NoDisks", "There is no disk to take a snapshot of.", "Name the disks in disks.")
+    names = _names(entries)
+    seen: Dict[str, str] = {}
+    for name, entry in zip(names, entries):
+        where = without_query(entry["blob_uri"]).lower()
+        if where in seen:
+            refuse(
+                "DuplicateDisk",
+                f"Disks {seen[where]} and {name} are the same blob.",
+                "Name each blob once.",
+            )
+        seen[where] = name
+    return tuple(
+        Disk(
+            name=name,
+            blob_uri=entry["blob_uri"].strip(),
+            lun=entry.get("lun"),
+            device=entry.get("device"),
+        )
+        for name, entry in zip(names, entries)
+    )
+
+
+def _names(entries: Sequence[Mapping[str, Any]]) -> List[str]:
+    """The disks' names: as given, else the blob's, with a number when that is taken."""
+    given = [entry["name"] for entry in entries if entry.get("name")]
+    for name in given:
+        if given.count(name) > 1:
+            refuse("DuplicateDisk", f"Two disks have the name {name}.", "Name each differently.")
+    taken = set(given)
+    names = []
+    for number, entry in enumerate(entries):
+        name = entry.get("name")
+        if not name:
+            name = _name_of_blob(entry["blob_uri"]) or f"disk{number}"
+            if name in taken:
+                name = f"{name}-{number}"
+            taken.add(name)
+        names.append(name)
+    return names
+
+
+def _name_of_blob(uri: str) -> str:
+    try:
+        path = urlsplit(uri).path
+    except ValueError:
+        return ""
+    return PurePosixPath(unquote(path)).name
