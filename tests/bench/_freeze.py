@@ -1,0 +1,149 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How long everything is frozen, beside the least that it could be, and beside the plain way."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+from tests.bench import _floor, _plain
+from tests.lab.azurite import Azurite
+from tests.lab.disk import MIB, LoopDisk
+from tests.lab.frozen import Guarded
+from tests.lab.module_run import run_module
+from tests.lab.proxy import FaultProxy
+from tests.lab.stall import StallWriter
+
+#: The plain way is measured for these numbers of disks, without latency.
+_PLAIN = (1, 4, 16)
+_BLOB_SIZE = MIB
+
+
+class Bench:
+    """Disks, blobs and a writer, on which the same work is done in three ways."""
+
+    def __init__(self, azurite: Azurite, disks: int, latency_ms: int) -> None:
+        self.azurite, self.latency_ms, self.size = azurite, latency_ms, disks
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Bench:
+        with contextlib.ExitStack() as stack:
+            self.disks = [stack.enter_context(LoopDisk(16 * MIB, "ext4")) for _ in range(self.size)]
+            self.mounts = [disk.mount_point for disk in self.disks]
+            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/run")))
+            self._blobs(stack)
+            # One writer: more of them would only measure each other.
+            self.writer = stack.enter_context(StallWriter(self.mounts[:1]))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def _blobs(self, stack: contextlib.ExitStack) -> None:
+        container = f"bench-{time.monotonic_ns()}"
+        signed = [
+            self.azurite.sas(self.azurite.page_blob(f"disk{index}", _BLOB_SIZE, container))
+            for index in range(self.size)
+        ]
+        if self.latency_ms:
+            latency_s = self.latency_ms / 1000
+            proxy = stack.enter_context(FaultProxy(self.azurite.account_url, latency_s))
+            signed = [proxy.url(url) for url in signed]
+        self.urls = signed
+
+    @contextlib.contextmanager
+    def longest(self) -> Iterator[List[float]]:
+        """Within it, the longest pause of the writer, in milliseconds."""
+        found: List[float] = []
+        began = time.monotonic_ns()
+        yield found
+        pauses = [end - begin for begin, end in self.writer.pauses(self.mounts[0]) if end > began]
+        found.append(max(pauses, default=0) / 1e6)
+
+    def ours(self) -> Tuple[float, float, float]:
+        """Once by C(vm_snapshot): window, of which frozen, and the writer's pause, in ms."""
+        disks = [
+            {"name": f"disk{index}", "blob_uri": url, "device": str(self.disks[index].device)}
+            for index, url in enumerate(self.urls)
+        ]
+        options: Dict[str, Any] = {
+            "disks": disks,
+            "freeze": self.mounts,
+            "config_path": str(self.folder / "none.json"),
+            "freeze_timeout": 30,
+        }
+        with Guarded(self.mounts, 120), self.longest() as pause:
+            done = run_module("vm_snapshot", options)
+        if done.failed:
+            raise RuntimeError(f"vm_snapshot failed: {done.result.get('msg')} {done.stderr}")
+        if done["consistency"] != "file-system":
+            raise RuntimeError(f"vm_snapshot reached only {done['consistency']}")
+        return done["freeze"]["window_ms"], done["freeze"]["frozen_ms"], pause[0]
+
+    def floor(self) -> float:
+        """Once with nothing but what must be, in ms."""
+        with Guarded(self.mounts, 120):
+            done = subprocess.run(
+                [sys.executable, "-I", "-S", _floor.__file__, *self.mounts],
+                env={**os.environ, "QUIESCE_FLOOR_URL": self.urls[0]},
+                check=True,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+        return float(done.stdout)
+
+    def plain(self) -> float:
+        """Once by a playbook of plain tasks: what the writer on the first filesystem saw, in ms."""
+        with Guarded(self.mounts, 300), self.longest() as pause:
+            _plain.run(self.folder, self.mounts, self.urls)
+        return pause[0]
+
+
+def measure(
+    azurite: Azurite, disks: int, latency_ms: int, runs: int, plain: bool
+) -> Dict[str, Any]:
+    """One case: the JSON object of its line. All times in milliseconds."""
+    with Bench(azurite, disks, latency_ms) as bench:
+        windows, frozen, pauses, floors = [], [], [], []
+        bench.ours()
+        bench.floor()
+        for _ in range(runs):
+            # In turns, so that what else the machine does meets both.
+            window, held, pause = bench.ours()
+            windows.append(window)
+            frozen.append(held)
+            pauses.append(pause)
+            floors.append(bench.floor())
+        line: Dict[str, Any] = {
+            "disks": disks,
+            "latency_ms": latency_ms,
+            "window_ms": _three(windows),
+            "floor_ms": round(statistics.median(floors), 2),
+            "ratio": round(statistics.median(windows) / statistics.median(floors), 2),
+            "frozen_ms": round(statistics.median(frozen), 2),
+            "stall_ms": round(max(pauses), 2),
+            "runs": runs,
+        }
+        if plain or (disks in _PLAIN and not latency_ms):
+            line["plain_ms"] = round(bench.plain(), 1)
+    return line
+
+
+def _three(values: Sequence[float]) -> Dict[str, float]:
+    return {
+        "median": round(statistics.median(values), 2),
+        "min": round(min(values), 2),
+        "max": round(max(values), 2),
+    }
