@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit, urlunsplit
 
-# A signature's value in a query, also where it was percent-encoded or escaped as JSON once more.
-_SIGNATURE = re.compile(r"(?i)(\bsig(?:=|%3d|%253d))[^&\s\"'<>\\]+")
+# A signature's value in a query, also where it was percent-encoded or escaped as JSON once more:
+# then a digit stands before it, as in %26sig%3D and \u0026sig=.
+_SIGNATURE = re.compile(r"(?i)((?<![a-z_])sig(?:=|%3d|%253d))[^&\s\"'<>\\]+")
 HIDDEN = "REDACTED"
 
 
