@@ -1,0 +1,46 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The fast part of the matrix, two cases at a time."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Dict, Iterator
+
+import pytest
+
+from tests.faults import _engine as engine
+from tests.faults._case import Case, Outcome
+from tests.faults._matrix import matrix
+
+_CASES = matrix(fast=True)
+_JOBS = 2
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can freeze filesystems")
+
+
+@pytest.fixture(scope="module")
+def outcomes(request: pytest.FixtureRequest) -> Iterator[Dict[str, "Future[Outcome]"]]:
+    """The cases that were chosen, under way."""
+    names = {getattr(getattr(item, "callspec", None), "id", "") for item in request.session.items}
+    with engine.ground() as (azurite, tree), ThreadPoolExecutor(_JOBS) as pool:
+        under_way = {
+            case.name: pool.submit(engine.run_case, case, azurite, tree)
+            for case in _CASES
+            if case.name in names
+        }
+        yield under_way
+        for future in under_way.values():
+            future.cancel()
+
+
+@pytest.mark.parametrize("case", _CASES, ids=[case.name for case in _CASES])
+def test_fault(case: Case, outcomes: Dict[str, "Future[Outcome]"]) -> None:
+    """The fault met its phase, and everything that must hold after it holds."""
+    outcome = outcomes[case.name].result()
+    assert outcome.passed, "\n".join(
+        [engine.row(outcome), *outcome.problems, f"the run said: {outcome.detail}"]
+    )

@@ -1,0 +1,122 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Nothing runs in the window that can run before it: what the kernel was asked for meanwhile.
+
+Anything that opens or writes a file while filesystems are frozen may block for as long as they
+are; a new process or connection may take any time. A real run under C(strace) shows all of it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterator, List
+
+import pytest
+
+from tests.faults import _checks as checks
+from tests.faults import _engine as engine
+from tests.faults import _places as places
+from tests.faults._case import APPLICATION, Setting
+from tests.faults._rig import Rig
+from tests.lab.disk import MIB, LoopDisk
+from tests.lab.frozen import Guarded
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can freeze filesystems"),
+    pytest.mark.skipif(shutil.which("strace") is None, reason="Debian's package strace is missing"),
+]
+
+_TRACED = "%file,%desc,%process,%network"
+#: Calls that open or change files, make processes or threads, or make connections.
+_NOISY = re.compile(
+    r"^(open|openat|openat2|creat|truncate|ftruncate|fallocate|mkdir|mkdirat|rmdir|unlink|unlinkat|"
+    r"rename|renameat|renameat2|link|linkat|symlink|symlinkat|mknod|mknodat|chmod|fchmod|fchmodat|"
+    r"chown|fchown|fchownat|utimensat|mount|umount2|"
+    r"fork|vfork|clone|clone3|execve|execveat|"
+    r"socket|socketpair|connect|bind|listen|accept|accept4)\("
+)
+#: Writes are noisy when they go to a file; pipes, sockets and events are not.
+_WRITE = re.compile(
+    r"^(?:write|writev|pwrite64|pwritev2?|sendfile|copy_file_range|splice)\((\d+)<(.*?)>"
+)
+_QUIET_TARGET = re.compile(r"^(pipe|socket|anon_inode|TCP|TCPv6|UNIX|UNIX-STREAM|NETLINK):")
+
+
+def window(trace: List[str]) -> List[str]:
+    """The lines from the first FIFREEZE to the end of the last FITHAW, without process numbers."""
+    calls = [re.sub(r"^(\[pid +\d+\] |\d+ +)", "", line) for line in trace]
+    freezes = [index for index, call in enumerate(calls) if _is(call, "FIFREEZE")]
+    thaws = [index for index, call in enumerate(calls) if _is(call, "FITHAW")]
+    assert freezes, "no FIFREEZE in the trace"
+    assert thaws, "no FITHAW in the trace"
+    return calls[freezes[0] : thaws[-1] + 1]
+
+
+def _is(call: str, name: str) -> bool:
+    # Before strace knew their names it showed their parts.
+    parts = {"FIFREEZE": "0x77", "FITHAW": "0x78"}[name]
+    return call.startswith("ioctl(") and (name in call or f"_IOC_WRITE, 0x58, {parts}" in call)
+
+
+def noise(calls: List[str]) -> List[str]:
+    """Those of the calls that do not belong into a window."""
+    found = []
+    for call in calls:
+        written = _WRITE.match(call)
+        to_file = written is not None and not _QUIET_TARGET.match(written[2])
+        if to_file or _NOISY.match(call):
+            found.append(call)
+    return found
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """Two filesystems, two disks and scripts."""
+    setting = Setting(filesystems=("ext4", "xfs"), freeze_timeout=60)
+    with engine.ground() as (azurite, tree), Rig(setting, azurite, tree) as made:
+        yield made
+
+
+def test_nothing_is_opened_written_made_or_connected(rig: Rig) -> None:
+    """Between the first FIFREEZE and the last FITHAW of a run that reached its aim."""
+    trace = rig.folder / "trace"
+    rig.start(("strace", "-f", "-y", "-qq", "-s", "64", "-e", f"trace={_TRACED}", "-o", str(trace)))
+    assert places.finish(rig) == []
+    assert checks.outcome_of(rig) == APPLICATION, rig.output()
+    calls = window(trace.read_text(errors="replace").splitlines())
+    sent = [call for call in calls if call.startswith(("sendto(", "sendmsg(", "send("))]
+    assert sent, "no request was sent in the window: the trace does not show the run"
+    assert noise(calls) == []
+
+
+def test_noise_is_heard() -> None:
+    """The control: a program that opens, writes, forks and connects is caught at all of it."""
+    program = (
+        "import fcntl, os, socket, sys\n"
+        "fd = os.open(sys.argv[1], os.O_RDONLY)\n"
+        "fcntl.ioctl(fd, 0xC0045877, 0)\n"
+        "try:\n"
+        "    open('/proc/self/comm', 'w').write('noisy')\n"
+        "    os.fork() or os._exit(0)\n"
+        "    socket.socket().connect_ex(('127.0.0.1', 1))\n"
+        "finally:\n"
+        "    fcntl.ioctl(fd, 0xC0045878, 0)\n"
+    )
+    with LoopDisk(16 * MIB, "ext4") as disk, Guarded([disk.mount_point]):
+        trace = Path("/dev/shm") / f"quiesce-trace-{os.getpid()}"
+        try:
+            words = ["strace", "-f", "-y", "-qq", "-e", f"trace={_TRACED}", "-o", str(trace)]
+            command = [*words, sys.executable, "-I", "-S", "-c", program, disk.mount_point]
+            subprocess.run(command, check=True, timeout=120)
+            heard = noise(window(trace.read_text(errors="replace").splitlines()))
+        finally:
+            trace.unlink(missing_ok=True)
+    for name in ("open", "write", "clone|fork|vfork", "socket", "connect"):
+        assert any(re.match(f"({name})", call) for call in heard), f"{name} was not heard: {heard}"
