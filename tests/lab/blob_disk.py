@@ -43,7 +43,7 @@ class _Server:
     """nbdkit and nbdfuse for one blob; what it starts is put on the stack to be ended."""
 
     def __init__(
-        self, stack: ExitStack, folder: Path, azurite: Azurite, url: str, snapshot: Optional[str]
+        self, stack: ExitStack, folder: Path, key: str, url: str, snapshot: Optional[str]
     ) -> None:
         _same_python()
         self.writes_log = folder / "writes"
@@ -53,7 +53,7 @@ class _Server:
         argv += [f"script={_PLUGIN}", f"url={url}", f"log={self.writes_log}"]
         argv += [f"snapshot={snapshot}"] if snapshot else []
         env = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}
-        env.update(PAGE_BLOB_KEY=azurite.key, PYTHONDONTWRITEBYTECODE="1")
+        env.update(PAGE_BLOB_KEY=key, PYTHONDONTWRITEBYTECODE="1")
         self.nbdkit = start(argv, self._log, env=env)
         stack.callback(stop, self.nbdkit)
         wait_until("nbdkit listens", socket.exists, process=self.nbdkit, log=self._log)
@@ -102,7 +102,7 @@ class BlobDisk(MountedDisk):
         try:
             folder = self._folder("/run", "quiesce-blob-")
             self.url = self._azurite.page_blob(self.name, self.size)
-            self._server = _Server(self._stack, folder, self._azurite, self.url, None)
+            self._server = _Server(self._stack, folder, self._azurite.key, self.url, None)
             self.device = attach(self._server.image, direct_io=True)
             self._stack.callback(detach, self.device, self._server.image)
             if self.fstype:
@@ -125,18 +125,18 @@ class BlobDisk(MountedDisk):
 class SnapshotDisk:
     """A snapshot of a page blob as a device that nobody can write to; a context manager.
 
-    C(device) is the loop device. Nothing is mounted.
+    C(key) is the account's, C(device) becomes the loop device. Nothing is mounted.
     """
 
-    def __init__(self, azurite: Azurite, url: str, snapshot: str) -> None:
-        self._azurite, self._url, self._snapshot = azurite, url.partition("?")[0], snapshot
+    def __init__(self, key: str, url: str, snapshot: str) -> None:
+        self._key, self._url, self._snapshot = key, url.partition("?")[0], snapshot
         self._disk = MountedDisk()
 
     def __enter__(self) -> SnapshotDisk:
         stack = self._disk._stack
         try:
             folder = self._disk._folder("/run", "quiesce-blob-")
-            server = _Server(stack, folder, self._azurite, self._url, self._snapshot)
+            server = _Server(stack, folder, self._key, self._url, self._snapshot)
             self.device = attach(server.image, read_only=True, direct_io=True)
             stack.callback(detach, self.device, server.image)
         except BaseException:
