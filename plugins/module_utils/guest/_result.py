@@ -39,6 +39,7 @@ def build(record: RunRecord) -> Dict[str, Any]:
         "consistency": verdict.consistency,
         "evidence": {name: one.to_result() for name, one in verdict.evidence.items()},
         "snapshot_set": _snapshot_set(record),
+        "started_ns": record.started_ns,
         "disks": _disks(record),
         "freeze": _freeze(record),
         "scripts": {
