@@ -1,0 +1,117 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The modules snapshot_scripts and snapshot_scripts_info: from their options to their results.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, Mapping
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import refuse
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._agent_view import (
+    APPLICATION,
+    FILE_SYSTEM,
+    NONE,
+    view,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._file_changes import (
+    make_all,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._readiness import (
+    READY,
+    UNTRUSTED_SCRIPTS,
+    Readiness,
+    examine,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._script_unit import (
+    config_of,
+    plan_absent,
+    plan_present,
+)
+
+_CONFIG_PATH = {"type": "path", "default": "/etc/azure/VMSnapshotScriptPluginConfig.json"}
+
+SCRIPTS_ARGUMENTS: Dict[str, Any] = {
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+    "pre_script_location": {"type": "path"},
+    "pre_script_content": {"type": "str"},
+    "pre_script_params": {"type": "list", "elements": "str", "default": []},
+    "pre_script_no_of_retries": {"type": "int", "default": 0},
+    "post_script_location": {"type": "path"},
+    "post_script_content": {"type": "str"},
+    "post_script_params": {"type": "list", "elements": "str", "default": []},
+    "post_script_no_of_retries": {"type": "int", "default": 0},
+    "timeout_in_seconds": {"type": "int", "default": 30},
+    "continue_backup_on_failure": {"type": "bool", "default": True},
+    "fs_freeze_enabled": {"type": "bool", "default": True},
+    "config_path": _CONFIG_PATH,
+}
+SCRIPTS_INFO_ARGUMENTS: Dict[str, Any] = {
+    "config_path": _CONFIG_PATH,
+    "plugin_host_path": {"type": "path", "default": "/etc/azure/VMSnapshotPluginHost.conf"},
+}
+
+
+def _need_root() -> None:
+    if os.geteuid() != 0:
+        refuse(
+            "NotRoot",
+            "This module must run as root: the configuration and the scripts are root's alone.",
+            "Set become: true.",
+        )
+
+
+def put_scripts(params: Mapping[str, Any], check_mode: bool, with_diff: bool) -> Dict[str, Any]:
+    """Put the unit there or remove it. Raises C(SettingsError); nothing is changed then."""
+    _need_root()
+    config = None
+    if params["state"] == "present":
+        config = config_of(params)
+        plan = plan_present(params, config)
+    else:
+        plan = plan_absent(params)
+    if not check_mode:
+        make_all(plan.changes)
+    return {**plan.to_result(with_diff), "config": config.to_result() if config else None}
+
+
+def tell_of_scripts(params: Mapping[str, Any], _check_mode: bool) -> Dict[str, Any]:
+    """What Microsoft's agent would do, and what our own run would do."""
+    _need_root()
+    readiness = examine(params["config_path"])
+    agent = view(params["config_path"], params["plugin_host_path"])
+    ours = [finding.to_result() for finding in readiness.findings]
+    stricter = [
+        f"vm_snapshot is stricter here: {finding.message}"
+        for finding in readiness.findings
+        if finding.name not in {one.name for one in agent.findings}
+    ]
+    return {
+        "changed": False,
+        "ready": not agent.findings,
+        "expected_consistency": agent.expected_consistency,
+        "findings": [finding.to_result() for finding in agent.findings],
+        "vm_snapshot": {
+            "state": readiness.state,
+            "expected_consistency": _expected(readiness),
+            "findings": ours,
+        },
+        "config": readiness.config.to_result() if readiness.config else None,
+        "warnings": [*agent.warnings, *readiness.warnings, *stricter],
+    }
+
+
+def _expected(readiness: Readiness) -> str:
+    """The consistency that our own run reaches if the scripts succeed and the window holds."""
+    if readiness.state == READY:
+        return APPLICATION
+    config = readiness.config
+    if readiness.state != UNTRUSTED_SCRIPTS or config is None:
+        return FILE_SYSTEM
+    goes_on = config.continue_backup_on_failure and config.fs_freeze_enabled
+    return FILE_SYSTEM if goes_on else NONE
