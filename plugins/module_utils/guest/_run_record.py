@@ -48,6 +48,8 @@ class RunRequest:
     #: With their SAS: never to be shown.
     status_uri: Optional[str] = field(default=None, repr=False)
     logs_uri: Optional[str] = field(default=None, repr=False)
+    #: From the settings of the extension, for the status document.
+    command_start_ticks: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,11 @@ class RunRecord:
         """C(continueBackupOnFailure); true where no configuration says otherwise."""
         config = self.readiness.config if self.readiness else None
         return config is None or config.continue_backup_on_failure
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything was changed on the guest or in the store."""
+        return self.pre is not None or bool(self.takes) or bool(self.filesystems)
 
     def fail(self, failure: Failure) -> None:
         """The run failed; a failure that follows from the first one becomes a warning."""

@@ -111,6 +111,8 @@ class Parts:
     is_single_disk: Callable[[], bool]
     start_keepers: Callable[[Tuple[Target, ...], float, Optional[ScriptSpec]], KeepersOfRun]
     make_store: Callable[[], Store]
+    #: Remembers that the run is about to touch the guest: it is not repeated under its name.
+    begin: Callable[[], None]
     #: Says to the outside that the run has begun, and how it ended.
     announce: Callable[[RunRecord], None]
     publish: Callable[[RunRecord], None]
@@ -148,14 +150,30 @@ class SnapshotRun:
                 self.record.fail(Failure("InternalError", f"{type(error).__name__}: {error}"))
                 unexpected = error
             with self._phase("settle", may_start=False):
-                coverage = self.record.coverage
-                for text in (*coverage.problems, *coverage.warnings) if coverage else ():
-                    self.record.warn(text)
+                self._note_coverage()
                 settle(self.record, stores[0] if stores else None, SETTLE_LIMIT_S)
                 self._report_interruption()
                 self._tell(self._parts.publish)
         if unexpected is not None:
             raise unexpected
+        return self.record
+
+    def check(self) -> RunRecord:
+        """Check what can be checked without changing, running or freezing anything."""
+        with ExitStack() as stack:
+            stack.enter_context(self._signals)
+            try:
+                with self._phase("lock"):
+                    stack.enter_context(self._parts.lock())
+                with self._phase("validate"):
+                    readiness = self._validate()
+                with self._phase("prepare"):
+                    store = self._parts.make_store()
+                    stack.callback(store.close)
+                    store.prepare(self._longest_s(readiness), dict(self._request.metadata))
+            except QuiesceError as error:
+                self.record.fail(error.failure)
+            self._note_coverage()
         return self.record
 
     @contextmanager
@@ -228,7 +246,9 @@ class SnapshotRun:
                 store = self._parts.make_store()
                 stack.callback(store.close)
                 stores.append(store)
+                record.labels = dict(self._request.metadata)
                 store.prepare(self._longest_s(readiness), record.labels)
+                self._parts.begin()
             self._quiet(keepers, store, readiness)
 
     def _dismiss(self, keepers: KeepersOfRun) -> None:
@@ -334,6 +354,11 @@ class SnapshotRun:
         failure = self._signals.failure()
         if failure is not None and self.record.failure is None:
             self.record.fail(failure)
+
+    def _note_coverage(self) -> None:
+        coverage = self.record.coverage
+        for text in (*coverage.problems, *coverage.warnings) if coverage else ():
+            self.record.warn(text)
 
     def _tell(self, what: Callable[[RunRecord], None]) -> None:
         """A document that cannot be written never changes what the run reached."""

@@ -18,6 +18,10 @@ from urllib.parse import unquote, urlsplit
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import refuse
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import without_query
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._extension import (
+    document_uris,
+    parse_extension_settings,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_record import (
     RunRequest,
 )
@@ -75,19 +79,39 @@ def read_options(params: Mapping[str, Any]) -> RunRequest:
             f"freeze_timeout is {timeout}.",
             f"Give from 1 to {MAX_FREEZE_TIMEOUT_S} seconds.",
         )
+    extension = None
+    if params["extension_settings"] is not None:
+        extension = parse_extension_settings(params["extension_settings"])
+    status_uri, logs_uri = document_places(params)
     return RunRequest(
-        disks=_disks(params["disks"] or ()),
+        disks=_distinct(extension.disks if extension else _disks(params["disks"] or ())),
         set_id=new_set_id(),
         config_path=params["config_path"],
         freeze=_freeze(params["freeze"]),
         freeze_timeout_s=float(timeout),
         on_partial=params["on_partial"],
-        metadata=_metadata(params["metadata"] or {}),
-        task_id=_task_id(params["task_id"]),
+        metadata={
+            **_metadata(extension.metadata if extension else {}),
+            **_metadata(params["metadata"] or {}),
+        },
+        task_id=_task_id(params["task_id"]) or (extension.task_id if extension else None),
         require_consistency=params["require_consistency"],
-        status_uri=params["status_blob_uri"] or None,
-        logs_uri=params["logs_blob_uri"] or None,
+        status_uri=status_uri,
+        logs_uri=logs_uri,
+        command_start_ticks=extension.command_start_ticks if extension else None,
     )
+
+
+def document_places(params: Mapping[str, Any]) -> Tuple[Optional[str], Optional[str]]:
+    """Where the status and the log go, with their SAS, if anywhere; the options count first.
+
+    Raises C(SettingsError) for settings of the extension that are none.
+    """
+    status, logs = params["status_blob_uri"], params["logs_blob_uri"]
+    if params["extension_settings"] is not None:
+        told = document_uris(params["extension_settings"])
+        status, logs = status or told[0], logs or told[1]
+    return status or None, logs or None
 
 
 def _freeze(value: Any) -> Union[str, Tuple[str, ...]]:
@@ -140,17 +164,6 @@ def _task_id(value: Optional[str]) -> Optional[str]:
 def _disks(entries: Sequence[Mapping[str, Any]]) -> Tuple[Disk, ...]:
     if not entries:
         refuse("NoDisks", "There is no disk to take a snapshot of.", "Name the disks in disks.")
-    names = _names(entries)
-    seen: Dict[str, str] = {}
-    for name, entry in zip(names, entries):
-        where = without_query(entry["blob_uri"]).lower()
-        if where in seen:
-            refuse(
-                "DuplicateDisk",
-                f"Disks {seen[where]} and {name} are the same blob.",
-                "Name each blob once.",
-            )
-        seen[where] = name
     return tuple(
         Disk(
             name=name,
@@ -158,8 +171,23 @@ def _disks(entries: Sequence[Mapping[str, Any]]) -> Tuple[Disk, ...]:
             lun=entry.get("lun"),
             device=entry.get("device"),
         )
-        for name, entry in zip(names, entries)
+        for name, entry in zip(_names(entries), entries)
     )
+
+
+def _distinct(disks: Tuple[Disk, ...]) -> Tuple[Disk, ...]:
+    """The disks; refuses when one is named twice."""
+    seen: Dict[str, str] = {}
+    for disk in disks:
+        where = without_query(disk.blob_uri).lower()
+        if where in seen:
+            refuse(
+                "DuplicateDisk",
+                f"Disks {seen[where]} and {disk.name} are the same blob.",
+                "Name each blob once.",
+            )
+        seen[where] = disk.name
+    return disks
 
 
 def _names(entries: Sequence[Mapping[str, Any]]) -> List[str]:

@@ -301,6 +301,7 @@ class Stage:
                 is_single_disk=lambda: self.single_disk,
                 start_keepers=start,
                 make_store=lambda: self.store,
+                begin=lambda: self.happen("begin"),
                 announce=tell("announce"),
                 publish=tell("publish"),
             ),

@@ -27,7 +27,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types 
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._verdict import judge
 
-from .stage import Stage, error
+from tests.unit.plugins.module_utils.guest.stage import Stage, error
 
 PHASES = ["lock", "validate", "prepare", "quiesce", "flush", "window", "resume", "settle"]
 
@@ -103,6 +103,7 @@ def test_result_of_a_good_run(stage: Stage) -> None:
         "consistency",
         "evidence",
         "snapshot_set",
+        "started_ns",
         "disks",
         "freeze",
         "scripts",

@@ -1,0 +1,140 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the module vm_snapshot does: the run with its real parts.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, Mapping
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
+    Failure,
+    QuiesceError,
+    SettingsError,
+    refuse,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._coverage import (
+    disks_covered,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._guest_disks import (
+    is_single_disk,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._keepers import Keepers
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mounts import (
+    plan_targets,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._publication import (
+    Documents,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._readiness import examine
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._result import build
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_lock import RunLock
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_record import (
+    RunRequest,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._sequence import (
+    Parts,
+    SnapshotRun,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._snapshot_options import (
+    document_places,
+    read_options,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._store import Store
+
+
+class RunFailed(QuiesceError):
+    """A run that failed, with everything that is known of it."""
+
+    def __init__(self, failure: Failure, result: Mapping[str, Any]) -> None:
+        super().__init__(failure)
+        self.result = dict(result)
+
+
+def act(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+    """Take a snapshot, or in check mode look whether one could be taken.
+
+    Raises C(QuiesceError); one that comes of a run has its result.
+    """
+    # Nothing is to be written while filesystems are frozen, not even a file with bytecode.
+    sys.dont_write_bytecode = True
+    if os.geteuid() != 0:
+        refuse("NotRoot", "Only root can freeze filesystems.", "Run this task with become: true.")
+    documents = Documents(_write)
+    try:
+        request = read_options(params)
+    except SettingsError as error:
+        if not check_mode:
+            _publish_refusal(documents, params, error.failure)
+        raise
+    run = SnapshotRun(request, _parts(request, documents, check_mode))
+    record = run.check() if check_mode else run.run()
+    result = build(record)
+    if record.failure is not None:
+        raise RunFailed(record.failure, {**result, "changed": record.touched})
+    return {**result, "changed": True}
+
+
+def _publish_refusal(documents: Documents, params: Mapping[str, Any], failure: Failure) -> None:
+    """The outside waits for a status even when the options are wrong, where they name a place."""
+    try:
+        documents.refuse(*document_places(params), failure)
+    except QuiesceError:
+        # What is wrong with the options is what people must hear of.
+        return
+
+
+def _parts(request: RunRequest, documents: Documents, check_mode: bool) -> Parts:
+    lock = RunLock(check_mode=check_mode)
+
+    @contextmanager
+    def locked() -> Iterator[None]:
+        with lock:
+            if request.task_id and lock.seen(request.task_id):
+                refuse(
+                    "TaskAlreadyRun",
+                    f"The task {request.task_id} has run on this guest already.",
+                    "Give each backup a task_id of its own.",
+                )
+            yield
+
+    def begin() -> None:
+        if request.task_id:
+            lock.remember(request.task_id)
+
+    return Parts(
+        lock=locked,
+        examine=lambda: examine(request.config_path),
+        plan=lambda: plan_targets(request.freeze, request.disks),
+        cover=lambda targets: disks_covered(targets, request.disks),
+        is_single_disk=lambda: is_single_disk(request.disks),
+        start_keepers=Keepers.start,
+        make_store=lambda: _make_store(request),
+        begin=begin,
+        announce=documents.announce,
+        publish=documents.publish,
+    )
+
+
+def _make_store(request: RunRequest) -> Store:
+    # Imported only now: what the store needs starts threads, and the keepers must be forked first.
+    from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._page_blob import (
+        PageBlobStore,
+    )
+
+    return PageBlobStore(request.disks, request.task_id, request.set_id)
+
+
+def _write(uri: str, data: bytes) -> None:
+    from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._documents import (
+        write_document,
+    )
+
+    write_document(uri, data)

@@ -1,0 +1,396 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module vm_snapshot."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: vm_snapshot
+short_description: Take an application-consistent snapshot of the disks of a Linux VM
+version_added: 0.1.0
+author:
+  - The quiesce.azure_backup maintainers (@quiesce)
+description:
+  - Runs on the VM itself, does what Azure Backup's VM snapshot extension does, and proves it.
+    It runs the pre-script, writes out what is dirty, freezes the filesystems, takes the
+    snapshots of all disks at once, thaws the filesystems, and runs the post-script.
+  - Nothing stays frozen. Two further processes, a guard and a watchdog, hold the filesystems
+    too. When the run dies, hangs or passes the deadline, they thaw what it froze and run the
+    post-script if that is owed. Only what this run froze is thawed.
+  - The scripts are those of the framework for pre-scripts and post-scripts, as
+    M(quiesce.azure_backup.snapshot_scripts) puts them on the VM. Each attempt is run by the
+    script's own first line, as root, in C(/), with a minimal environment (C(PATH),
+    C(LANG=C.UTF-8), C(HOME=/root), C(USER), C(LOGNAME), C(SHELL)), in a session of its own.
+    When the script ended or its time is up, what is left of its process group is killed. A
+    script that starts a lasting process must put it into a session of its own, as a service
+    manager or C(setsid) does.
+  - C(preScriptNoOfRetries) and C(postScriptNoOfRetries) are further attempts, and
+    C(timeoutInSeconds) is one limit over all attempts of a script, as the framework's
+    documentation says. Microsoft's agent runs a script once whatever the configuration says.
+  - "C(continueBackupOnFailure) false fails the run before any snapshot when a script cannot be
+    trusted or the pre-script fails, and fails it after the snapshots, which are kept, when the
+    post-script fails. The exception is a VM with a single disk: there the backup falls back to
+    crash-consistent, and nothing is frozen. A VM with a single disk is one where O(disks) has
+    one entry and the VM has no other disk; Azure's temporary disk does not count."
+  - With C(fsFreezeEnabled) false nothing is frozen, and a script that failed fails the run
+    whatever C(continueBackupOnFailure) says, because nothing would make the snapshots
+    consistent; the exception above holds here too.
+  - A configuration that is missing means no scripts. One that cannot be read or trusted, or
+    that has a wrong value, means no scripts and a warning. Both are file-system-consistent at
+    best.
+options:
+  disks:
+    description:
+      - The disks to take snapshots of. Give this or O(extension_settings).
+    type: list
+    elements: dict
+    suboptions:
+      blob_uri:
+        description:
+          - The address of the disk's page blob with a SAS that allows to read, to create a
+            snapshot and to delete it. It must be valid for as long as the run may last.
+        type: str
+        required: true
+      name:
+        description:
+          - What to call the disk in the result. By default the name of its blob.
+        type: str
+      lun:
+        description:
+          - The logical unit number of the disk on the VM; V(-1) for the disk of the operating
+            system. The device is found by it.
+        type: int
+      device:
+        description:
+          - The block device of the disk on the VM, such as V(/dev/sdc). With O(disks[].lun) or
+            this for all disks, the module knows which filesystems lie on them, and can say
+            whether the snapshots show all of what was frozen.
+        type: path
+  extension_settings:
+    description:
+      - The settings of the VM snapshot extension, as Azure Backup gives them to the VM. They
+        name the disks, the task, and where status and log go.
+    type: dict
+    suboptions:
+      settings:
+        description:
+          - The public settings, with C(taskId), C(commandToExecute),
+            C(commandStartTimeUTCTicks), C(locale), C(vmType), C(statusBlobUri), C(logsBlobUri)
+            and C(objectStr).
+        type: dict
+        required: true
+      protected_settings:
+        description:
+          - The protected settings, decrypted, with C(objectStr), C(statusBlobUri) and
+            C(logsBlobUri). C(objectStr) is JSON, plain or base64, with the list C(blobSASUri).
+        type: dict
+        required: true
+  config_path:
+    description:
+      - The configuration of the framework.
+    type: path
+    default: /etc/azure/VMSnapshotScriptPluginConfig.json
+  freeze:
+    description:
+      - What to freeze.
+      - V(auto) freezes the filesystems that lie on the disks, where the devices of all disks
+        are known; otherwise every local filesystem that can be frozen, the root last.
+      - V(none) freezes nothing. The snapshots are crash-consistent then, unless
+        C(fsFreezeEnabled) is false too.
+      - A list of mount points freezes exactly those.
+    type: raw
+    default: auto
+  freeze_timeout:
+    description:
+      - For how many seconds filesystems may be frozen, from 1 to 60. Then everything is thawed,
+        whatever else is going on.
+    type: int
+    default: 10
+  on_partial:
+    description:
+      - What becomes of snapshots when some disk has none, or when some were acknowledged only
+        after the thaw.
+      - V(discard) deletes them all, and the run fails.
+      - V(keep) keeps them with their labels. The run fails when some disk has no snapshot;
+        otherwise it is crash-consistent.
+    type: str
+    choices: [discard, keep]
+    default: discard
+  metadata:
+    description:
+      - Names and values that are written to every snapshot as its metadata.
+    type: dict
+    default: {}
+  task_id:
+    description:
+      - The name of this backup. A name that was used on this VM before is refused.
+    type: str
+  status_blob_uri:
+    description:
+      - Where to write the status document of the extension's form, with a SAS.
+    type: str
+  logs_blob_uri:
+    description:
+      - Where to write the log of the run, with a SAS.
+    type: str
+  require_consistency:
+    description:
+      - The least consistency that counts as success. When less is reached the task fails; the
+        snapshots are kept and listed.
+    type: str
+    choices: [application, file-system, crash]
+    default: crash
+requirements:
+  - azure-storage-blob (Python library, on the VM)
+attributes:
+  check_mode:
+    support: full
+    details: Checks the options, the configuration, the scripts, the disks and the mounts. Runs,
+      freezes and takes nothing.
+  diff_mode:
+    support: none
+  idempotent:
+    support: none
+    details: Every run takes snapshots. A O(task_id) makes sure that a backup is taken once.
+extends_documentation_fragment:
+  - quiesce.azure_backup._attributes
+seealso:
+  - module: quiesce.azure_backup.snapshot_scripts
+  - module: quiesce.azure_backup.snapshot_scripts_info
+"""
+
+EXAMPLES = r"""
+- name: Snapshot two data disks, application-consistent or not at all
+  become: true
+  quiesce.azure_backup.vm_snapshot:
+    disks:
+      - name: data
+        lun: 0
+        blob_uri: "{{ data_disk_sas }}"
+      - name: log
+        lun: 1
+        blob_uri: "{{ log_disk_sas }}"
+    freeze_timeout: 10
+    require_consistency: application
+    metadata:
+      application: orders
+  register: snapshot
+
+- name: Say what was reached and how long the filesystems were frozen
+  ansible.builtin.debug:
+    msg: "{{ snapshot.consistency }}, frozen for {{ snapshot.freeze.frozen_ms }} ms"
+
+- name: Freeze exactly these filesystems
+  become: true
+  quiesce.azure_backup.vm_snapshot:
+    disks:
+      - blob_uri: "{{ data_disk_sas }}"
+        device: /dev/sdc
+    freeze:
+      - /srv/data
+
+- name: Do what the extension was told to do
+  become: true
+  quiesce.azure_backup.vm_snapshot:
+    extension_settings:
+      settings: "{{ extension.settings }}"
+      protected_settings: "{{ extension.protected_settings }}"
+"""
+
+RETURN = r"""
+consistency:
+  description: Which consistency the snapshots have. V(none) when there is no whole set of them.
+  returned: always
+  type: str
+  sample: application
+evidence:
+  description:
+    - What the verdict rests on. Each has C(holds) (V(null) when it is not known or does not
+      matter) and words.
+  returned: always
+  type: dict
+  contains:
+    scripts_succeeded:
+      description:
+        - Whether the pre-script and the post-script ended with exit status 0. V(null) without
+          scripts.
+      type: dict
+      sample: {"holds": true, "words": "The pre-script ended with exit status 0 (attempt 1)."}
+    freeze_off_by_config:
+      description: Whether nothing was to be frozen because C(fsFreezeEnabled) is false.
+      type: dict
+    filesystems_held:
+      description: Whether FITHAW proved of each filesystem that it was frozen until the thaw.
+      type: dict
+    snapshots_in_window:
+      description:
+        - Whether each snapshot was asked for and acknowledged between the last FIFREEZE and the
+          first FITHAW.
+      type: dict
+    disks_covered:
+      description:
+        - Whether freezing the filesystems stopped every write to the disks. V(null) when a
+          device is not known.
+      type: dict
+    window_held:
+      description: Whether the filesystems were held and all snapshots were taken meanwhile.
+      type: dict
+snapshot_set:
+  description: The set that the snapshots belong to.
+  returned: always
+  type: dict
+  contains:
+    id: {type: str, description: "The name of the set, which every snapshot carries as a label."}
+    task_id: {type: str, description: "The O(task_id), or that of the O(extension_settings)."}
+    complete: {type: bool, description: Whether there is a snapshot of every disk.}
+    labels: {type: dict, description: What was written to every snapshot as metadata.}
+    left_behind:
+      description: The disks of which a snapshot of this run exists now.
+      type: list
+      elements: str
+    not_discarded:
+      description: Why snapshots that were to be deleted were not, by disk.
+      type: dict
+disks:
+  description: The disks and their snapshots.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name: {type: str, description: The name of the disk.}
+    lun: {type: int, description: "The logical unit number, where given."}
+    snapshot:
+      description:
+        - The snapshot's own name in the store, a time for a page blob. V(null) when there is
+          none.
+      type: str
+    uri: {type: str, description: "The address of the snapshot, without a SAS."}
+    requested_ms:
+      description: When the snapshot was asked for, counted from the start of the run.
+      type: float
+    acknowledged_ms: {type: float, description: When the store acknowledged it.}
+    in_window:
+      description: Whether both were while all was frozen. V(null) when nothing was to be frozen.
+      type: bool
+    unknown: {type: bool, description: "Whether no answer came, so that a snapshot may exist."}
+    failure: {type: dict, description: Why there is no snapshot.}
+freeze:
+  description: The window.
+  returned: always
+  type: dict
+  contains:
+    window_ms:
+      description: From the start of the first FIFREEZE to the end of the last FITHAW.
+      type: float
+    frozen_ms:
+      description: From the end of the last FIFREEZE to the start of the first FITHAW.
+      type: float
+    timeout_s: {type: float, description: The O(freeze_timeout).}
+    filesystems:
+      description: The filesystems that were to be frozen.
+      type: list
+      elements: dict
+      contains:
+        mount_point: {type: str, description: Where it is mounted.}
+        device: {type: str, description: The device that it was mounted from.}
+        type: {type: str, description: The type of the filesystem.}
+        outcome:
+          description:
+            - V(held), V(thawed_early) (by somebody else), V(busy) (somebody else had frozen it;
+              it was left alone), V(freeze_failed), V(freeze_late) or V(not_frozen).
+          type: str
+        freeze_ms: {type: float, description: How long FIFREEZE took.}
+        thaw_ms: {type: float, description: How long FITHAW took.}
+        frozen_at_ms:
+          description: When it was frozen, counted from the start of the run.
+          type: float
+        thawed_at_ms:
+          description: When it was thawed, counted from the start of the run.
+          type: float
+        thawed_by: {type: str, description: "V(run), V(guard) or V(watchdog)."}
+scripts:
+  description: What the scripts did.
+  returned: always
+  type: dict
+  contains:
+    pre:
+      description: The pre-script. V(null) when it did not run.
+      type: dict
+      contains:
+        succeeded:
+          description: Whether the last attempt ended with exit status 0 in time.
+          type: bool
+        attempts: {type: int, description: How often it was started.}
+        rc:
+          description:
+            - Exit status of the last attempt, or the negative number of the signal that ended
+              it.
+          type: int
+        duration_ms: {type: float, description: How long all attempts took together.}
+        timed_out: {type: bool, description: Whether it was killed because its time was up.}
+        not_started: {type: str, description: Why it could not be started.}
+        tail: {type: str, description: The last 64 KiB of its output.}
+        run_by:
+          description:
+            - Which process ran it, V(run), or V(guard) or V(watchdog) when the run was in no
+              state to.
+          type: str
+    post: {type: dict, description: "The post-script, with the same keys."}
+phases:
+  description:
+    - The phases in their order (lock, validate, prepare, quiesce, flush, window, resume,
+      settle), as far as the run went.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name: {type: str, description: The phase.}
+    start_ms: {type: float, description: "When it began, counted from the start of the run."}
+    duration_ms: {type: float, description: How long it took.}
+protection:
+  description: How the guard and the watchdog were set up.
+  returned: always
+  type: dict
+warnings:
+  description: What people should know although it failed nothing.
+  returned: always
+  type: list
+  elements: str
+failure:
+  description: What failed the run, or what made the backup less consistent than it was meant to be.
+  returned: always
+  type: dict
+  contains:
+    name:
+      description: The documented name of the error, such as V(Pre-ScriptExecutionFailed).
+      type: str
+    code: {type: int, description: "The code that the extension reports for it, where it has one."}
+    message: {type: str, description: What went wrong.}
+    recommended_action: {type: str, description: What to do about it.}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import run_module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._snapshot_options import (
+    ARGUMENT_SPEC,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._snapshot_task import act
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec=ARGUMENT_SPEC,
+        mutually_exclusive=[("disks", "extension_settings")],
+        required_one_of=[("disks", "extension_settings")],
+        supports_check_mode=True,
+    )
+    run_module(module, act)
+
+
+if __name__ == "__main__":
+    main()
