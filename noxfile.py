@@ -123,7 +123,11 @@ def lint(session: nox.Session) -> None:
             env={"MYPYPATH": f".venv/tree{os.pathsep}."},
         )
         steps.run(
-            "ansible-lint, profile production", TOOLS / "ansible-lint", "--offline", "--strict"
+            "ansible-lint, profile production",
+            TOOLS / "ansible-lint",
+            "--offline",
+            "--strict",
+            "--nocolor",
         )
         steps.run(
             "antsibull-docs",
