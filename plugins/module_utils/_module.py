@@ -52,7 +52,16 @@ def run_module(module: AnsibleModule, act: Act) -> None:
         failure = Failure("InternalError", message, "Report it, with this output.")
         extra = {"exception": traceback.format_exc()}
     else:
-        module.exit_json(**redacted(result))
+        module.exit_json(**_warned(module, result))
     # Outside the handlers, so that Ansible adds no traceback of its own, which is not redacted.
     extra.update(msg=message, failure=failure.to_result())
-    module.fail_json(**redacted(extra))
+    module.fail_json(**_warned(module, extra))
+
+
+def _warned(module: AnsibleModule, result: Mapping[str, Any]) -> Dict[str, Any]:
+    """The result as it may be shown, its C(warnings) given to Ansible, which adds them again."""
+    shown: Dict[str, Any] = redacted(result)
+    # To pass them in the result is deprecated, and Ansible says so to the user.
+    for text in shown.pop("warnings", ()):
+        module.warn(text)
+    return shown

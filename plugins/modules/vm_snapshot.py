@@ -356,7 +356,7 @@ protection:
   type: dict
 warnings:
   description: What people should know although it failed nothing.
-  returned: always
+  returned: when there is any
   type: list
   elements: str
 failure:

@@ -86,6 +86,8 @@ class Demo:
         }
         file = self.folder / "variables.json"
         file.write_text(json.dumps(variables))
+        # Nothing of the machine's or the user's own configuration of Ansible counts.
+        (self.folder / "ansible.cfg").touch()
         argv = [str(Path(sys.executable).with_name("ansible-playbook")), str(_PLAYBOOK)]
         say("ansible-playbook " + str(_PLAYBOOK.relative_to(ROOT)))
         process = subprocess.Popen(
@@ -119,7 +121,7 @@ class Demo:
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "ansible" / "tmp"),
             "ANSIBLE_REMOTE_TEMP": str(self.folder / "ansible" / "tmp"),
-            "ANSIBLE_CONFIG": os.devnull,
+            "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
             "ANSIBLE_LOCALHOST_WARNING": "false",
             "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
             "ANSIBLE_NOCOWS": "true",
