@@ -259,6 +259,17 @@ def test_real_mounts_an_image_inside_an_image(mounted: Loops, folder: Path) -> N
         plan_targets([str(outer / "lost+found")], [])
 
 
+def test_real_image_whose_name_is_gone(mounted: Loops, folder: Path) -> None:
+    outer, inner = folder / "outer", folder / "inner"
+    make(outer, inner)
+    mounted.mount(mounted.device(folder / "image"), outer)
+    mounted.mount(mounted.device(outer / "image", "ext2", mib=4), inner)
+    (outer / "image").unlink()
+    found = plan_targets([str(outer), str(inner)], [])
+    assert [target.rank for target in found.targets] == [0, 1]
+    assert points(found) == [str(inner), str(outer)]
+
+
 def test_real_mounts_read_only_tmpfs_and_a_file(mounted: Loops, folder: Path) -> None:
     disk_at, again, memory = folder / "d", folder / "ro", folder / "m"
     make(disk_at, again, memory)

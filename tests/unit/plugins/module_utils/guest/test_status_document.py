@@ -200,6 +200,12 @@ def test_some_snapshots_failed() -> None:
     assert info[1]["errorMessage"].startswith(f"refused {BLOB} ")
 
 
+def test_all_snapshots_failed() -> None:
+    disks = (DiskStatus(SAS, None, "x"), DiskStatus(SAS, None, "y"))
+    assert code_of(Failure("Other", "x"), disks=disks)["health"] == 76
+    assert SECRET not in repr(disks)
+
+
 def test_clean() -> None:
     assert clean(f"see '{SAS}', then {SAS}") == f"see '{BLOB}', then {BLOB}"
     assert clean(f"{BLOB}?sig={SECRET}&snapshot={TIME}") == f"{BLOB}?snapshot={TIME}"
