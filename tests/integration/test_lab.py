@@ -341,6 +341,33 @@ def test_nothing_is_left_after(how: str, tmp_path: Path) -> None:
     assert not [folder for folder in parts["folders"] if Path(folder).exists()]
 
 
+def test_the_lab_goes_up_and_down_by_hand(tmp_path: Path) -> None:
+    env = {**os.environ, "LAB_STATE": str(tmp_path / "lab.json")}
+
+    def say(word: str) -> str:
+        argv = [sys.executable, "-m", f"tests.lab.{word}"]
+        return subprocess.run(
+            argv, cwd=ROOT, env=env, check=True, capture_output=True
+        ).stdout.decode()
+
+    said = say("up")
+    try:
+        assert said == say("up"), "It was started twice."
+        state = json.loads((tmp_path / "lab.json").read_text())
+        assert (tmp_path / "lab.json").stat().st_mode & 0o777 == 0o600
+        made = state["environment"]
+        assert all(f"export {name}=" in said for name in made)
+        assert _status(made["LAB_DATA_BLOB_URI"]) == 200
+        for name in ("DATA", "LOG"):
+            assert _writes(Path(made[f"LAB_{name}_MOUNT_POINT"]))
+    finally:
+        assert "is down" in say("down")
+    for name in ("DATA", "LOG"):
+        assert not Path(made[f"LAB_{name}_MOUNT_POINT"]).exists()
+    assert not (tmp_path / "lab.json").exists()
+    assert "does not run" in say("down")
+
+
 def test_a_part_that_does_not_start_says_why(tmp_path: Path) -> None:
     with Azurite() as store:
         url = store.page_blob("gone", 4096)
