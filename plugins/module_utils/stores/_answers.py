@@ -1,0 +1,147 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Answers of an HTTP/1.1 server, read piece by piece as they come.
+
+PRIVATE: for this collection only. The standard library's reader waits for its socket; this one is
+fed, so that one thread can wait for many answers until one deadline.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, Optional
+
+_HEAD_LIMIT = 64 * 1024
+_BODY_LIMIT = 32 * 1024 * 1024
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: ([^\r\n]*))?\Z")
+_ERROR_CODE = re.compile(rb"<Code>\s*([A-Za-z0-9_.-]{1,100})\s*</Code>")
+
+
+class BadAnswer(Exception):
+    """What came is not HTTP, or more of it than any answer has."""
+
+
+class AnswerReader:
+    """One answer. Feed it until C(complete); C(status) is known once the head has come."""
+
+    def __init__(self, bodiless: bool = False) -> None:
+        #: The answer to a HEAD request has no body, whatever its head says.
+        self._bodiless = bodiless
+        self._pending = b""
+        self._length: Optional[int] = None
+        self._chunked = False
+        self.status: Optional[int] = None
+        self.reason = ""
+        #: By lower-case name.
+        self.headers: Dict[str, str] = {}
+        self.body = b""
+        self.complete = False
+        #: The server keeps the connection open after this answer.
+        self.keeps_open = True
+
+    @property
+    def error_code(self) -> str:
+        """The service's own name for the error; empty when it gave none."""
+        found = self.headers.get("x-ms-error-code", "")
+        if not found and (matched := _ERROR_CODE.search(self.body)):
+            found = matched.group(1).decode("ascii")
+        return found if re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", found) else ""
+
+    def feed(self, data: bytes) -> None:
+        """Take what came. Raises C(BadAnswer)."""
+        if self.complete:
+            raise BadAnswer("more came than one answer")
+        self._pending += data
+        while self.status is None:
+            head, mark, rest = self._pending.partition(b"\r\n\r\n")
+            if len(head) > _HEAD_LIMIT:
+                raise BadAnswer("its head is too long")
+            if not mark:
+                self._look_at_start()
+                return
+            self._pending = rest
+            self._read_head(head)
+        self._read_body()
+
+    def end(self) -> None:
+        """The connection was closed. Raises C(BadAnswer) when the answer is not whole."""
+        if self.complete:
+            return
+        if self.status is None or self._chunked or self._length is not None:
+            raise BadAnswer("it ended too early")
+        self.complete = True
+
+    def _look_at_start(self) -> None:
+        """Do not wait for the end of a head that is none."""
+        start = self._pending[:5]
+        if start != b"HTTP/"[: len(start)]:
+            raise BadAnswer("it is not HTTP")
+
+    def _read_head(self, head: bytes) -> None:
+        first, *lines = head.split(b"\r\n")
+        matched = _STATUS_LINE.match(first)
+        if matched is None:
+            raise BadAnswer("it is not HTTP")
+        status = int(matched.group(2))
+        if status < 200:
+            return  # an interim answer: the real one follows
+        headers: Dict[str, str] = {}
+        for line in lines:
+            name, mark, value = line.decode("latin-1").partition(":")
+            if not mark or not name or name != name.strip():
+                raise BadAnswer("one of its headers is none")
+            headers[name.lower()] = value.strip()
+        self.status, self.headers = status, headers
+        self.reason = (matched.group(3) or b"").decode("latin-1")
+        self.keeps_open = (
+            matched.group(1) == b"1" and headers.get("connection", "").lower() != "close"
+        )
+        if self._bodiless or status in (204, 304):
+            self._length = 0
+        elif "transfer-encoding" in headers:
+            if headers["transfer-encoding"].lower() != "chunked":
+                raise BadAnswer("its body is encoded in an unknown way")
+            self._chunked = True
+        elif "content-length" in headers:
+            if not headers["content-length"].isdigit():
+                raise BadAnswer("the length of its body is no number")
+            self._length = int(headers["content-length"])
+        else:
+            self.keeps_open = False  # the body ends when the connection does
+
+    def _read_body(self) -> None:
+        if self._chunked:
+            while self._read_chunk():
+                pass
+        else:
+            self.body += self._pending
+            self._pending = b""
+            if self._length is not None and len(self.body) > self._length:
+                raise BadAnswer("more came than one answer")
+            self.complete = len(self.body) == self._length
+        if len(self.body) + len(self._pending) > _BODY_LIMIT:
+            raise BadAnswer("its body is too long")
+
+    def _read_chunk(self) -> bool:
+        """Whether a whole chunk was there, and another one may be."""
+        line, mark, rest = self._pending.partition(b"\r\n")
+        if not mark:
+            return False
+        try:
+            size = int(line.partition(b";")[0], 16)
+        except ValueError:
+            raise BadAnswer("its body is not in chunks") from None
+        if size == 0:
+            return self._read_trailer(rest)
+        if len(rest) < size + 2:
+            return False
+        self.body += rest[:size]
+        self._pending = rest[size + 2 :]
+        return True
+
+    def _read_trailer(self, rest: bytes) -> bool:
+        if rest.startswith(b"\r\n") or b"\r\n\r\n" in rest:
+            self.complete, self._pending = True, b""
+        return False
