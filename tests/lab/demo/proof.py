@@ -49,7 +49,7 @@ def lines(seen: Seen) -> List[Line]:
     found = [_at_rest(look) for look in seen.looks[:2]]
     found += [_records(seen, disk, look) for disk, look in zip(seen.disks, seen.looks)]
     found += [_ledger(seen), _writes(seen), _window(seen), _thawed(seen), _resumed(seen)]
-    found += [_secrets(seen), _control(seen)]
+    found += [_verdict(seen), _secrets(seen), _control(seen)]
     return found
 
 
@@ -132,6 +132,11 @@ def _resumed(seen: Seen) -> Line:
     history = seen.history[LEDGER]
     since = len(history.acknowledged_ns) - history.acknowledged_before(_whole_window(seen)[1])
     return Line(since > 0, "resumed", f"the ledger got {since} more records after the post-script")
+
+
+def _verdict(seen: Seen) -> Line:
+    said = seen.snapshot["consistency"]
+    return Line(said == "application", "verdict", f"the module says {said}-consistent")
 
 
 def _secrets(seen: Seen) -> Line:
