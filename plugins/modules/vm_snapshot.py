@@ -254,6 +254,10 @@ snapshot_set:
     not_discarded:
       description: Why snapshots that were to be deleted were not, by disk.
       type: dict
+started_ns:
+  description: When the run began on the VM's monotonic clock.
+  returned: always
+  type: int
 disks:
   description: The disks and their snapshots.
   returned: always

@@ -110,6 +110,7 @@ class _Attempt:
         self._output = select.poll()
         self._output.register(self._read_end, select.POLLIN)
         self._output_open = True
+        self._pause_s = 0.001
 
     def wait(self, until: float, clock: Callable[[], float], stop: Callable[[], bool]) -> bool:
         """Read the output until the script ended (true), the time is up or a stop is wanted."""
@@ -151,7 +152,9 @@ class _Attempt:
 
     def _read_for(self, seconds: float) -> None:
         if not self._output_open:
-            time.sleep(seconds)
+            # Most scripts end right after they have closed their output.
+            time.sleep(min(seconds, self._pause_s))
+            self._pause_s = min(2 * self._pause_s, _POLL_S)
         elif self._output.poll(seconds * 1000):
             self._read()
 

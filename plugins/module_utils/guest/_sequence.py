@@ -106,6 +106,8 @@ class Parts:
 
     lock: Callable[[], ContextManager[Any]]
     examine: Callable[[], Readiness]
+    #: Whether the disks' addresses can serve for so many seconds from now; looks at nothing else.
+    check_disks: Callable[[float], object]
     plan: Callable[[], FreezePlan]
     cover: Callable[[Tuple[Target, ...]], Coverage]
     is_single_disk: Callable[[], bool]
@@ -206,6 +208,7 @@ class SnapshotRun:
             record.degrade(finding)
         if readiness.state == "untrusted_scripts" and readiness.findings:
             self._scripts_failed(readiness.findings[0])
+        self._parts.check_disks(self._longest_s(readiness))
         record.plan = self._parts.plan()
         for text in record.plan.warnings:
             record.warn(text)

@@ -17,7 +17,6 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import unquote, urlsplit
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import refuse
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import without_query
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._extension import (
     document_uris,
     parse_extension_settings,
@@ -84,7 +83,7 @@ def read_options(params: Mapping[str, Any]) -> RunRequest:
         extension = parse_extension_settings(params["extension_settings"])
     status_uri, logs_uri = document_places(params)
     return RunRequest(
-        disks=_distinct(extension.disks if extension else _disks(params["disks"] or ())),
+        disks=extension.disks if extension else _disks(params["disks"] or ()),
         set_id=new_set_id(),
         config_path=params["config_path"],
         freeze=_freeze(params["freeze"]),
@@ -173,21 +172,6 @@ def _disks(entries: Sequence[Mapping[str, Any]]) -> Tuple[Disk, ...]:
         )
         for name, entry in zip(_names(entries), entries)
     )
-
-
-def _distinct(disks: Tuple[Disk, ...]) -> Tuple[Disk, ...]:
-    """The disks; refuses when one is named twice."""
-    seen: Dict[str, str] = {}
-    for disk in disks:
-        where = without_query(disk.blob_uri).lower()
-        if where in seen:
-            refuse(
-                "DuplicateDisk",
-                f"Disks {seen[where]} and {disk.name} are the same blob.",
-                "Name each blob once.",
-            )
-        seen[where] = disk.name
-    return disks
 
 
 def _names(entries: Sequence[Mapping[str, Any]]) -> List[str]:

@@ -47,6 +47,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._snapsh
     document_places,
     read_options,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._sas import check_disks
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._store import Store
 
 
@@ -112,10 +113,17 @@ def _parts(request: RunRequest, documents: Documents, check_mode: bool) -> Parts
     return Parts(
         lock=locked,
         examine=lambda: examine(request.config_path),
+        check_disks=lambda seconds: check_disks(request.disks, seconds),
         plan=lambda: plan_targets(request.freeze, request.disks),
         cover=lambda targets: disks_covered(targets, request.disks),
         is_single_disk=lambda: is_single_disk(request.disks),
-        start_keepers=Keepers.start,
+        start_keepers=lambda targets, timeout_s, post: Keepers.start(
+            # The next run has to wait for the keepers of one that died.
+            targets,
+            timeout_s,
+            post,
+            keep_open=(lock.fileno(),),
+        ),
         make_store=lambda: _make_store(request),
         begin=begin,
         announce=documents.announce,

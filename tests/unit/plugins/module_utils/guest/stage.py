@@ -296,6 +296,7 @@ class Stage:
             Parts(
                 lock=lock,
                 examine=self._examine,
+                check_disks=lambda _seconds: self.happen("check disks"),
                 plan=lambda: FreezePlan(self.targets),
                 cover=lambda _targets: Coverage(self.covered, ("bare",) * (self.covered is False)),
                 is_single_disk=lambda: self.single_disk,

@@ -1,0 +1,150 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A guest with real disks, blobs, a configuration and scripts, and vm_snapshot run on it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional
+
+from tests.lab.azurite import Azurite
+from tests.lab.disk import MIB, LoopDisk
+from tests.lab.frozen import Guarded
+from tests.lab.module_run import ModuleProcess, ModuleRun, run_module, start_module
+
+PATIENCE_S = 120.0
+
+
+class Guest:
+    """A guest with disks, a configuration and scripts that say what they saw."""
+
+    def __init__(self, azurite: Azurite, fstypes: List[str]) -> None:
+        self._azurite = azurite
+        self.disks: List[LoopDisk] = []
+        self.blobs: List[str] = []
+        #: Which way the module takes to each blob.
+        self.route: Callable[[str], str] = str
+        self._stack = ExitStack()
+        try:
+            # Root alone can write to it and to all above it; and its name has a space.
+            self.folder = Path(tempfile.mkdtemp(prefix="quiesce test ", dir="/var/lib"))
+            self._stack.callback(shutil.rmtree, self.folder)
+            for fstype in fstypes:
+                self._add(fstype)
+            self.guarded = self._stack.enter_context(Guarded([d.mount_point for d in self.disks]))
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _add(self, fstype: str) -> None:
+        disk = self._stack.enter_context(LoopDisk(fstype=fstype))
+        self.disks.append(disk)
+        self.blobs.append(self._azurite.page_blob(f"{uuid.uuid4()}.vhd", MIB))
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.json"
+
+    @property
+    def ran(self) -> Path:
+        return self.folder / "ran"
+
+    def script(self, kind: str, body: str, mode: int = 0o700) -> Path:
+        path = self.folder / f"{kind} script"
+        path.write_text(f'#!/bin/sh\necho {kind} >> "{self.ran}"\n{body}\n')
+        path.chmod(mode)
+        return path
+
+    def configure(self, pre: str = "exit 0", post: str = "exit 0", **changes: Any) -> None:
+        """Write both scripts and the configuration."""
+        values = {
+            "pluginName": "ScriptRunner",
+            "preScriptLocation": str(self.script("pre", pre)),
+            "postScriptLocation": str(self.script("post", post)),
+            "preScriptParams": [],
+            "postScriptParams": [],
+            "preScriptNoOfRetries": 0,
+            "postScriptNoOfRetries": 0,
+            "timeoutInSeconds": 60,
+            "continueBackupOnFailure": True,
+            "fsFreezeEnabled": True,
+            **changes,
+        }
+        self.config.write_text(json.dumps(values))
+        self.config.chmod(0o600)
+
+    def scripts_ran(self) -> List[str]:
+        return self.ran.read_text().split() if self.ran.exists() else []
+
+    def options(self, **more: Any) -> Dict[str, Any]:
+        named = []
+        for number, (disk, blob) in enumerate(zip(self.disks, self.blobs)):
+            named.append(
+                {
+                    "name": f"disk{number}",
+                    "device": disk.device,
+                    "blob_uri": self.route(self._azurite.sas(blob, "rwd")),
+                }
+            )
+        return {
+            "disks": named,
+            "config_path": str(self.config),
+            "freeze": [disk.mount_point for disk in self.disks],
+            # Only what must end at the deadline is given a short one.
+            "freeze_timeout": 20,
+            **more,
+        }
+
+    def run(self, check: bool = False, **more: Any) -> ModuleRun:
+        done = run_module("vm_snapshot", self.options(**more), check=check)
+        self.check_left(done)
+        return done
+
+    def start(self, **more: Any) -> ModuleProcess:
+        return start_module("vm_snapshot", self.options(**more))
+
+    def check_left(self, done: ModuleRun) -> None:
+        """What must hold after every run."""
+        for disk in self.disks:
+            assert not self.guarded.thaw(disk.mount_point), "left frozen"
+            (disk.path / "written").write_text("x")
+        for text in (done.stdout, done.stderr):
+            assert "sig=" not in text.replace("sig=REDACTED", "")
+
+    def snapshots(self) -> List[int]:
+        return [len(self._azurite.snapshots(blob)) for blob in self.blobs]
+
+    def wait_for_scripts(self) -> None:
+        """Wait until the first script runs."""
+        until = time.monotonic() + PATIENCE_S
+        while not self.scripts_ran():
+            assert time.monotonic() < until, "no script ever ran"
+            time.sleep(0.05)
+
+    def document(self) -> str:
+        """The address of a new blob for a document."""
+        return self._azurite.block_blob(str(uuid.uuid4()))
+
+
+def holds(done: ModuleRun) -> Dict[str, Optional[bool]]:
+    """The evidence without its words."""
+    return {name: one["holds"] for name, one in done["evidence"].items()}
+
+
+def warnings(done: ModuleRun) -> List[str]:
+    """The warnings, in whichever form Ansible gives them."""
+    return [
+        one if isinstance(one, str) else one["event"]["msg"]
+        for one in done.result.get("warnings", ())
+    ]
