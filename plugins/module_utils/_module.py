@@ -50,7 +50,8 @@ def run_module(module: AnsibleModule, act: Act) -> None:
     except Exception as error:
         message = f"This is a mistake in the module: {type(error).__name__}: {error}"
         failure = Failure("InternalError", message, "Report it, with this output.")
-        extra = {"exception": traceback.format_exc()}
+        # Not as C(exception), which Ansible shows only where tracebacks are turned on.
+        extra = {"traceback": traceback.format_exc()}
     else:
         module.exit_json(**_warned(module, result))
     # Outside the handlers, so that Ansible adds no traceback of its own, which is not redacted.
