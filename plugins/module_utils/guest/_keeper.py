@@ -14,7 +14,7 @@ import os
 import signal
 import time
 from dataclasses import dataclass
-from typing import Optional, Sequence, Set
+from typing import Optional, Sequence, Set, Tuple
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import _kernel
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board import (
@@ -58,6 +58,8 @@ class Shared:
     post: Optional[ScriptSpec]
     #: Descriptor of an empty file in memory, on which the post-script's debt is claimed.
     lock: int
+    #: Further descriptors that the keepers hold open as long as they live.
+    keep_open: Tuple[int, ...] = ()
 
     def post_script(self, actor: int) -> Optional[PostScript]:
         """The debt as C(actor) sees it; None without a post-script."""
@@ -114,7 +116,7 @@ class Keeper:
 
     def _prepare(self) -> None:
         self.wires.belong_to(self.ACTOR)
-        keep = {self._shared.lock, *self.wires.descriptors}
+        keep = {self._shared.lock, *self._shared.keep_open, *self.wires.descriptors}
         part_from_run(self.NAME, keep | {handle.descriptor for handle in self.handles})
         self.note.pid = os.getpid()
         traits = SPARED_FROM_OOM if _kernel.spare_from_oom() else 0

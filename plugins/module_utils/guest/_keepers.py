@@ -90,18 +90,21 @@ class Keepers:
         targets: Sequence[Target],
         freeze_timeout_s: float,
         post: Optional[ScriptSpec],
+        keep_open: Sequence[int] = (),
     ) -> Keepers:
         """Open the filesystems and start guard and watchdog.
 
         To be called while the process has one thread. C(freeze_timeout_s): seconds from the first
-        FIFREEZE to the thaw, come what may. Raises C(SettingsError) when a target is not the mount
-        that was planned, C(FreezeError) when a keeper cannot be started; nothing is left then.
+        FIFREEZE to the thaw, come what may. C(keep_open): descriptors, such as that of the run's
+        lock, that the keepers hold open as long as they live. Raises C(SettingsError) when a target
+        is not the mount that was planned, C(FreezeError) when a keeper cannot be started; nothing
+        is left then.
         """
         if freeze_timeout_s <= 0:
             refuse("FreezeTimeoutInvalid", "The freeze timeout must be more than 0 seconds.")
         handles = open_all(targets)
         lock = os.memfd_create("quiesce-post-script", os.MFD_CLOEXEC)
-        shared = Shared(Board(len(handles)), Wires(), handles, post, lock)
+        shared = Shared(Board(len(handles)), Wires(), handles, post, lock, tuple(keep_open))
         keepers = cls(shared, freeze_timeout_s)
         try:
             keepers._fork()

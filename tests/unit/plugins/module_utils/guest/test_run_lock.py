@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,17 +69,61 @@ def test_a_keeper_of_a_dead_run_holds_the_lock(folder: Path) -> None:
         os.close(started)
 
 
+KEEPERS = """
+import sys
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._keepers import Keepers
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_lock import RunLock
+lock = RunLock(sys.argv[1])
+lock.acquire()
+with Keepers.start((), 5.0, None, keep_open=(lock.fileno(),)) as keepers:
+    keepers.stage("a stage of the test", 600.0)
+    lock.release()
+    print("released", flush=True)
+    sys.stdin.readline()
+print("ended", flush=True)
+"""
+
+
+def test_the_keepers_hold_the_lock_until_they_end(folder: Path) -> None:
+    run = subprocess.Popen(
+        [sys.executable, "-c", KEEPERS, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout is not None
+    assert run.stdin is not None
+    try:
+        assert run.stdout.readline() == "released\n"
+        assert f"process {run.pid}." in refused(RunLock(str(folder)))
+        run.stdin.write("\n")
+        run.stdin.flush()
+        assert run.stdout.readline() == "ended\n"
+        with RunLock(str(folder)):
+            pass
+    finally:
+        run.kill()
+        run.communicate(timeout=60)
+
+
 def test_a_program_that_the_run_starts_does_not_hold_the_lock(folder: Path) -> None:
     lock = RunLock(str(folder))
     lock.acquire()
-    child = subprocess.Popen(["/bin/sleep", "600"], close_fds=False)
+    child = subprocess.Popen(
+        ["/bin/sh", "-c", "echo ready; read -r x"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        close_fds=False,
+    )
+    assert child.stdout is not None
     try:
+        # The kernel closes descriptors a little after it has let the parent go on.
+        assert child.stdout.readline() == b"ready\n"
         lock.release()
         with RunLock(str(folder)):
             pass
     finally:
-        child.kill()
-        child.wait(60)
+        child.communicate(timeout=60)
 
 
 def test_the_descriptor(folder: Path) -> None:
