@@ -99,9 +99,15 @@ class Steps:
         return None
 
     def failed(self, title: str, output: str) -> None:
-        """Note that a step failed, and show the end of what it said."""
+        """Note that a step failed, keep what it said, and show the errors and the end of it."""
         self._failed.append(title)
-        print("\n".join(output.splitlines()[-TAIL_LINES:]), flush=True)
+        log = LAB / "log" / f"{re.sub('[^a-z0-9]+', '-', title.lower())}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(output)
+        lines = output.splitlines()
+        errors = [line for line in lines[:-TAIL_LINES] if line.startswith(("ERROR", "FATAL"))]
+        print("\n".join([*errors[-TAIL_LINES:], *lines[-TAIL_LINES:]]))
+        print(f"  (all of it: {log})", flush=True)
 
 
 @nox.session
