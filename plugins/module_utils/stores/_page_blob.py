@@ -24,7 +24,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     StoreError,
     refuse,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import redact
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._labels import (
     SET_LABEL,
@@ -40,9 +39,12 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._trans
     Captured,
     ServiceRefused,
     Transport,
+    blob_client,
+    container_client,
     no_answer,
     refusal,
     sdk_problem,
+    unexpected,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._wire import (
     Call,
@@ -150,7 +152,7 @@ class PageBlobStore:
                 return error
             except Exception as error:
                 # The SDK's own errors can hold the address, and that the SAS.
-                return StoreError(_unexpected(error))
+                return StoreError(unexpected(error))
             return None
 
         with ThreadPoolExecutor(min(_THREADS, len(self._blobs) or 1)) as pool:
@@ -192,7 +194,7 @@ class PageBlobStore:
             except Captured as captured:
                 blob.request = captured.payload
             except Exception as error:
-                raise StoreError(_unexpected(error)) from None
+                raise StoreError(unexpected(error)) from None
             finally:
                 blob.transport.capturing = False
             blob.call = None
@@ -255,7 +257,7 @@ class PageBlobStore:
             except QuiesceError as error:
                 return _with_words(take, f"The snapshots could not be listed: {error}")
             except Exception as error:
-                return _with_words(take, _unexpected(error).message)
+                return _with_words(take, unexpected(error).message)
             if snapshot:
                 return replace(
                     take,
@@ -300,30 +302,6 @@ class PageBlobStore:
         close_all(blob.connection for blob in self._blobs)
 
 
-def blob_client(uri: str, transport: Transport, snapshot: Optional[str] = None) -> Any:
-    """The SDK's client for the blob, by way of the transport, with no attempt but the first."""
-    from azure.storage.blob import BlobClient
-
-    return BlobClient.from_blob_url(uri, snapshot=snapshot, transport=transport, retry_total=0)
-
-
-def container_client(address: BlobAddress, client: Any, transport: Transport) -> Any:
-    """The SDK's client for the blob's container, with the blob's SAS."""
-    from azure.storage.blob import ContainerClient
-
-    origin = address.shown[: -len(address.path)]
-    segments = address.path.strip("/").split("/")
-    # On a store without host names of its own, such as Azurite, the account is in the path.
-    account = "" if segments[0] == client.container_name else f"/{segments[0]}"
-    return ContainerClient(
-        origin + account,
-        client.container_name,
-        credential=address.uri.partition("?")[2],
-        transport=transport,
-        retry_total=0,
-    )
-
-
 def _take_of(blob: _Blob, call: Call) -> Take:
     """What a request for a snapshot came to."""
     take = Take(blob.disk.name, request_ns=call.request_ns, acknowledged_ns=call.answered_ns)
@@ -357,7 +335,7 @@ def _delete(blob: _Blob, take: Take) -> str:
     except QuiesceError as error:
         return str(error)
     except Exception as error:
-        return _unexpected(error).message
+        return unexpected(error).message
     return ""
 
 
@@ -370,12 +348,6 @@ def _raise_first(failed: Sequence[Tuple[_Blob, QuiesceError]]) -> NoReturn:
     if isinstance(error, SettingsError):
         raise SettingsError(failure)
     raise StoreError(failure)
-
-
-def _unexpected(error: Exception) -> Failure:
-    """An error of the SDK; its text is shown only without secrets, and not all of it."""
-    text = redact(str(error)).split("?")[0][:200]
-    return Failure("UnexpectedAnswer", f"the SDK failed: {type(error).__name__}: {text}")
 
 
 def _with_words(take: Take, words: str) -> Take:

@@ -26,6 +26,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact impor
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._answers import (
     AnswerReader,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._sas import (
+    BlobAddress,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._wire import (
     NO_NETWORK_CODE,
     Call,
@@ -206,6 +209,36 @@ def no_answer(call: Call) -> Failure:
         name, words = "NoAnswer", "no answer came in time"
     advice = "Check the network between this machine and the store, and the store's own state."
     return Failure(name, f"{words}.", advice, NO_NETWORK_CODE)
+
+
+def blob_client(uri: str, transport: Transport, snapshot: Optional[str] = None) -> Any:
+    """The SDK's client for the blob, by way of the transport, with no attempt but the first."""
+    from azure.storage.blob import BlobClient
+
+    return BlobClient.from_blob_url(uri, snapshot=snapshot, transport=transport, retry_total=0)
+
+
+def container_client(address: BlobAddress, client: Any, transport: Transport) -> Any:
+    """The SDK's client for the blob's container, with the blob's SAS."""
+    from azure.storage.blob import ContainerClient
+
+    origin = address.shown[: -len(address.path)]
+    segments = address.path.strip("/").split("/")
+    # On a store without host names of its own, such as Azurite, the account is in the path.
+    account = "" if segments[0] == client.container_name else f"/{segments[0]}"
+    return ContainerClient(
+        origin + account,
+        client.container_name,
+        credential=address.uri.partition("?")[2],
+        transport=transport,
+        retry_total=0,
+    )
+
+
+def unexpected(error: Exception) -> Failure:
+    """An error of the SDK; its text is shown only without secrets, and not all of it."""
+    text = redact(str(error)).split("?")[0][:200]
+    return Failure("UnexpectedAnswer", f"the SDK failed: {type(error).__name__}: {text}")
 
 
 def _serialize(request: Any) -> Tuple[str, bytes]:
