@@ -56,6 +56,7 @@ def test_application_consistent_over_two_disks(guest: Guest, azurite: Azurite) -
         assert snapshot.snapshot == disk["snapshot"]
         assert snapshot.metadata["application"] == "orders"
         assert done["snapshot_set"]["id"] in snapshot.metadata.values()
+        assert done["snapshot_set"]["labels"].items() <= snapshot.metadata.items()
         assert disk["uri"].startswith(blob)
 
 
@@ -164,7 +165,7 @@ def test_pre_script_that_mounts_a_new_filesystem(guest: Guest) -> None:
 def test_missing_blob_leaves_everything_alone(guest: Guest, azurite: Azurite) -> None:
     guest.configure()
     options = guest.options()
-    options["disks"][1]["blob_uri"] = azurite.sas(guest.blobs[1] + "-gone", "rwd")
+    options["disks"][1]["blob_uri"] = azurite.container_sas(guest.blobs[1] + "-gone")
     done = run_module("vm_snapshot", options)
     assert done.failed and "disk1" in done["msg"]
     assert guest.scripts_ran() == [] and guest.snapshots() == [0, 0]

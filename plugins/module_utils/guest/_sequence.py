@@ -108,6 +108,8 @@ class Parts:
     examine: Callable[[], Readiness]
     #: Whether the disks' addresses can serve for so many seconds from now; looks at nothing else.
     check_disks: Callable[[float], object]
+    #: What every snapshot of the set will carry.
+    label: Callable[[], Dict[str, str]]
     plan: Callable[[], FreezePlan]
     cover: Callable[[Tuple[Target, ...]], Coverage]
     is_single_disk: Callable[[], bool]
@@ -172,7 +174,7 @@ class SnapshotRun:
                 with self._phase("prepare"):
                     store = self._parts.make_store()
                     stack.callback(store.close)
-                    store.prepare(self._longest_s(readiness), dict(self._request.metadata))
+                    self._prepare(store, readiness)
             except QuiesceError as error:
                 self.record.fail(error.failure)
             self._note_coverage()
@@ -209,6 +211,7 @@ class SnapshotRun:
         if readiness.state == "untrusted_scripts" and readiness.findings:
             self._scripts_failed(readiness.findings[0])
         self._parts.check_disks(self._longest_s(readiness))
+        record.labels = self._parts.label()
         record.plan = self._parts.plan()
         for text in record.plan.warnings:
             record.warn(text)
@@ -249,10 +252,14 @@ class SnapshotRun:
                 store = self._parts.make_store()
                 stack.callback(store.close)
                 stores.append(store)
-                record.labels = dict(self._request.metadata)
-                store.prepare(self._longest_s(readiness), record.labels)
+                self._prepare(store, readiness)
                 self._parts.begin()
             self._quiet(keepers, store, readiness)
+
+    def _prepare(self, store: Store, readiness: Readiness) -> None:
+        store.prepare(self._longest_s(readiness), self._request.metadata)
+        for text in store.warnings:
+            self.record.warn(text)
 
     def _dismiss(self, keepers: KeepersOfRun) -> None:
         self._stage = _no_stage

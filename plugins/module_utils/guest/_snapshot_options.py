@@ -59,8 +59,6 @@ ARGUMENT_SPEC: Dict[str, Any] = {
     },
 }
 MAX_FREEZE_TIMEOUT_S = 60
-#: What Azure takes as the name of a piece of metadata: an identifier of C#.
-_METADATA_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _TASK_ID = re.compile(r"[!-~]{1,128}\Z")
 
 
@@ -90,8 +88,8 @@ def read_options(params: Mapping[str, Any]) -> RunRequest:
         freeze_timeout_s=float(timeout),
         on_partial=params["on_partial"],
         metadata={
-            **_metadata(extension.metadata if extension else {}),
-            **_metadata(params["metadata"] or {}),
+            **(extension.metadata if extension else {}),
+            **{str(name): str(value) for name, value in (params["metadata"] or {}).items()},
         },
         task_id=_task_id(params["task_id"]) or (extension.task_id if extension else None),
         require_consistency=params["require_consistency"],
@@ -125,27 +123,6 @@ def _freeze(value: Any) -> Union[str, Tuple[str, ...]]:
         f"freeze is of type {type(value).__name__}.",
         "Use auto, none or a list of mount points.",
     )
-
-
-def _metadata(values: Mapping[str, Any]) -> Dict[str, str]:
-    found: Dict[str, str] = {}
-    for name, value in values.items():
-        if not isinstance(name, str) or not _METADATA_NAME.match(name):
-            refuse(
-                "InvalidMetadata",
-                f"metadata has the name {name!r}.",
-                "A name consists of ASCII letters, digits and underscores and begins with no "
-                "digit.",
-            )
-        text = value if isinstance(value, str) else str(value)
-        if not text.isascii() or not text.isprintable() or text != text.strip():
-            refuse(
-                "InvalidMetadata",
-                f"The value of {name} in metadata cannot be sent as a header.",
-                "Use printable ASCII without spaces at its ends.",
-            )
-        found[name] = text
-    return found
 
 
 def _task_id(value: Optional[str]) -> Optional[str]:

@@ -47,6 +47,10 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._snapsh
     document_places,
     read_options,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._labels import (
+    DISK_LABEL,
+    disk_labels,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._sas import check_disks
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._store import Store
 
@@ -114,6 +118,7 @@ def _parts(request: RunRequest, documents: Documents, check_mode: bool) -> Parts
         lock=locked,
         examine=lambda: examine(request.config_path),
         check_disks=lambda seconds: check_disks(request.disks, seconds),
+        label=lambda: _labels(request),
         plan=lambda: plan_targets(request.freeze, request.disks),
         cover=lambda targets: disks_covered(targets, request.disks),
         is_single_disk=lambda: is_single_disk(request.disks),
@@ -129,6 +134,13 @@ def _parts(request: RunRequest, documents: Documents, check_mode: bool) -> Parts
         announce=documents.announce,
         publish=documents.publish,
     )
+
+
+def _labels(request: RunRequest) -> Dict[str, str]:
+    """What the snapshots of all disks carry alike."""
+    labels = disk_labels(request.disks, request.task_id, request.set_id, request.metadata)
+    each = labels[request.disks[0].name]
+    return {name: value for name, value in each.items() if name != DISK_LABEL}
 
 
 def _make_store(request: RunRequest) -> Store:

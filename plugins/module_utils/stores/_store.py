@@ -34,6 +34,9 @@ class Take:
 class Store(Protocol):
     """Where snapshots of the disks of one run are made."""
 
+    #: What people should know although it failed nothing; known after C(prepare).
+    warnings: List[str]
+
     def prepare(self, deadline_s: float, labels: Mapping[str, str]) -> None:
         """Do everything that can be done before the window, so that C(take) only sends and waits.
 

@@ -131,6 +131,7 @@ class ChosenStore:
         self._stage = stage
         self.snapshots: Dict[str, str] = {}
         self.labels: Mapping[str, str] = {}
+        self.warnings: List[str] = []
 
     def _say(self, what: str) -> None:
         self._stage.log.append(what)
@@ -297,6 +298,7 @@ class Stage:
                 lock=lock,
                 examine=self._examine,
                 check_disks=lambda _seconds: self.happen("check disks"),
+                label=lambda: {"set": "the-set"},
                 plan=lambda: FreezePlan(self.targets),
                 cover=lambda _targets: Coverage(self.covered, ("bare",) * (self.covered is False)),
                 is_single_disk=lambda: self.single_disk,
