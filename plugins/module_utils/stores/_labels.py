@@ -21,6 +21,7 @@ TASK_LABEL = "quiesce_task"
 DISK_LABEL = "quiesce_disk"
 #: How many disks the whole set has.
 COUNT_LABEL = "quiesce_disks"
+_OURS = (SET_LABEL, TASK_LABEL, DISK_LABEL, COUNT_LABEL)
 #: All names and values of one blob, in bytes.
 LIMIT_BYTES = 8 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -31,12 +32,13 @@ def disk_labels(
 ) -> Dict[str, Dict[str, str]]:
     """The metadata of each disk's snapshot, by the disk's name.
 
+    What has no value is left out, for the service takes no empty ones.
     Raises C(SettingsError) for what the service does not take.
     """
     check_labels(more)
     found = {}
     for disk in disks:
-        labels = dict(more)
+        labels = {name: value for name, value in more.items() if value}
         labels[SET_LABEL] = set_id
         labels[DISK_LABEL] = _ascii(disk.name)
         labels[COUNT_LABEL] = str(len(disks))
@@ -64,6 +66,12 @@ def check_labels(labels: Mapping[str, str]) -> None:
                 f"metadata: {name!r} cannot be a name.",
                 "A name is of ASCII letters, digits and underscores and begins with no digit.",
             )
+        if name.lower() in _OURS:
+            refuse(
+                "InvalidMetadata",
+                f"metadata: {name} is what the collection itself writes.",
+                "Use another name.",
+            )
         if name.lower() in seen:
             refuse(
                 "InvalidMetadata",
@@ -71,7 +79,7 @@ def check_labels(labels: Mapping[str, str]) -> None:
                 "Use names that differ in more than upper and lower case.",
             )
         seen[name.lower()] = name
-        if not value or not _is_header(value):
+        if not _is_header(value):
             refuse(
                 "InvalidMetadata",
                 f"metadata: the value of {name} cannot be sent.",

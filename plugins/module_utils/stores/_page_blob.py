@@ -47,6 +47,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._trans
     unexpected,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._wire import (
+    NO_NETWORK_CODE,
     Call,
     Connection,
     close_all,
@@ -61,6 +62,8 @@ _MARGIN_NS = 5_000_000
 #: Connections are opened and warmed by so many threads, all of which end before the window.
 _THREADS = 16
 _SKEW_TO_TELL_S = 300.0
+#: Seconds after the thaw to wait for an answer that is still to come.
+_LATE_ANSWER_S = 15.0
 #: Seconds between two looks for a snapshot whose request was not answered.
 _LOOK_AGAIN_S = 1.0
 
@@ -88,8 +91,8 @@ class PageBlobStore:
     def __init__(
         self,
         disks: Sequence[Disk],
-        task_id: Optional[str] = None,
-        set_id: str = "",
+        task_id: Optional[str],
+        set_id: str,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._disks = tuple(disks)
@@ -215,27 +218,28 @@ class PageBlobStore:
     def settle(self, takes: Sequence[Take], limit_s: float) -> List[Take]:
         """See the protocol.
 
-        First the answers that are still to come are awaited, for half of the time; then the store
-        is asked for snapshots with our labels, which needs a SAS that permits to list. A disk
-        whose request was neither answered nor refused by then stays unknown.
+        First the answers that are still to come are awaited; then the store is asked for snapshots
+        with our labels, which needs a SAS that permits to list. A disk whose request was neither
+        answered nor refused by then stays unknown.
         """
         started_ns = time.monotonic_ns()
-        unknown = {take.disk for take in takes if take.unknown}
-        blobs = [blob for blob in self._blobs if blob.disk.name in unknown]
-        calls = {blob.disk.name: blob.call for blob in blobs if blob.call is not None}
-        waited_for = list(calls.values())
-        exchange(waited_for, started_ns + int(limit_s * 0.5e9), heads_suffice=True)
-        found = {take.disk: take for take in takes}
-        for blob in blobs:
-            call = calls.get(blob.disk.name)
-            if call is not None:
-                found[blob.disk.name] = _take_of(blob, call)
-        self._drop_unread()
-        left = [blob for blob in blobs if found[blob.disk.name].unknown]
         deadline_ns = started_ns + int(limit_s * 1e9)
-        for blob in left:
-            name = blob.disk.name
-            found[name] = self._look_for(blob, found[name], deadline_ns)
+        found = {take.disk: take for take in takes}
+        blobs = [one for one in self._blobs if one.disk.name in found and one.call is not None]
+        blobs = [one for one in blobs if found[one.disk.name].unknown]
+        wait_s = min(limit_s / 2, _LATE_ANSWER_S)
+        calls = [blob.call for blob in blobs if blob.call is not None]
+        exchange(calls, started_ns + int(wait_s * 1e9), heads_suffice=True)
+        self._drop_unread()
+        for blob, call in zip(blobs, calls):
+            found[blob.disk.name] = _take_of(blob, call)
+        left = [blob for blob in blobs if found[blob.disk.name].unknown]
+        with ThreadPoolExecutor(min(_THREADS, len(left) or 1)) as pool:
+            looks = pool.map(
+                lambda one: self._look_for(one, found[one.disk.name], deadline_ns), left
+            )
+            for take in looks:
+                found[take.disk] = take
         return [found[take.disk] for take in takes]
 
     def _drop_unread(self) -> None:
@@ -246,7 +250,6 @@ class PageBlobStore:
 
     def _look_for(self, blob: _Blob, take: Take, deadline_ns: int) -> Take:
         """Look for the disk's snapshot by the label of the set, twice if need be."""
-        assert take.failure is not None
         for attempt in (1, 2):
             left_s = (deadline_ns - time.monotonic_ns()) / 1e9
             if left_s <= 0:
@@ -269,7 +272,7 @@ class PageBlobStore:
                 )
             if attempt == 1:
                 time.sleep(max(0.0, min(_LOOK_AGAIN_S, left_s)))
-        if take.failure.name == "NoAnswer":
+        if take.failure is not None and take.failure.name == "NoAnswer":
             return _with_words(take, "No snapshot of it was listed, but one may yet come.")
         return replace(_with_words(take, "No snapshot of it was listed."), unknown=False)
 
@@ -306,15 +309,21 @@ def _take_of(blob: _Blob, call: Call) -> Take:
     """What a request for a snapshot came to."""
     take = Take(blob.disk.name, request_ns=call.request_ns, acknowledged_ns=call.answered_ns)
     status = call.answer.status
-    if status is None or (status >= 300 and not call.answer.complete and not status >= 400):
+    if status is None:
         return replace(take, failure=no_answer(call), unknown=call.sent)
-    if status < 300:
-        snapshot = call.answer.headers.get("x-ms-snapshot", "")
-        if snapshot and snapshot.isascii() and snapshot.isprintable():
-            return replace(take, snapshot=snapshot, uri=f"{blob.address.shown}?snapshot={snapshot}")
-        words = "the answer says success and names no snapshot"
-        return replace(take, failure=Failure("UnusableAnswer", f"{words}."), unknown=True)
-    return replace(take, failure=refusal(call.answer))
+    if status >= 300:
+        # What failed inside the service may have been done; that it was too busy was said before.
+        return replace(take, failure=refusal(call.answer), unknown=status >= 500 and status != 503)
+    snapshot = call.answer.headers.get("x-ms-snapshot", "")
+    if snapshot and snapshot.isascii() and snapshot.isprintable():
+        return replace(take, snapshot=snapshot, uri=f"{blob.address.shown}?snapshot={snapshot}")
+    failure = Failure(
+        "UnusableAnswer",
+        "the answer says success and names no snapshot.",
+        "Find out what answers in place of the store.",
+        NO_NETWORK_CODE,
+    )
+    return replace(take, failure=failure, unknown=True)
 
 
 def _delete(blob: _Blob, take: Take) -> str:
@@ -343,7 +352,9 @@ def _raise_first(failed: Sequence[Tuple[_Blob, QuiesceError]]) -> NoReturn:
     blob, error = failed[0]
     words = f"Disk {blob.disk.name} ({blob.address.shown}): {error.failure.message}"
     if len(failed) > 1:
-        words += f" The same or worse: {', '.join(one.disk.name for one, _ in failed[1:])}."
+        words += (
+            f" It failed for other disks too: {', '.join(one.disk.name for one, _ in failed[1:])}."
+        )
     failure = replace(error.failure, message=words)
     if isinstance(error, SettingsError):
         raise SettingsError(failure)
@@ -351,6 +362,7 @@ def _raise_first(failed: Sequence[Tuple[_Blob, QuiesceError]]) -> NoReturn:
 
 
 def _with_words(take: Take, words: str) -> Take:
-    assert take.failure is not None
+    if take.failure is None:
+        return take
     message = f"{take.failure.message} {words}"
     return replace(take, failure=replace(take.failure, message=message))
