@@ -41,28 +41,22 @@ def run_module(module: AnsibleModule, act: Act) -> None:
     what its attribute C(result) holds, if it has one; anything else is a mistake in our own code
     and is shown with its traceback, without secrets.
     """
-    extra: Dict[str, Any] = {}
     try:
         result = act(module.params, bool(module.check_mode))
-    except QuiesceError as error:
-        message, failure = str(error), error.failure
-        extra = dict(getattr(error, "result", {}))
     except Exception as error:
-        message = f"This is a mistake in the module: {type(error).__name__}: {error}"
-        failure = Failure("InternalError", message, "Report it, with this output.")
-        # Not as C(exception), which Ansible shows only where tracebacks are turned on.
-        extra = {"traceback": traceback.format_exc()}
+        ending = _of_error(error)
     else:
-        module.exit_json(**_warned(module, result))
-    # Outside the handlers, so that Ansible adds no traceback of its own, which is not redacted.
-    extra.update(msg=message, failure=failure.to_result())
-    module.fail_json(**_warned(module, extra))
+        module.exit_json(**redacted(result))
+    # Outside the handler, so that Ansible adds no traceback of its own, which is not redacted.
+    module.fail_json(**redacted(ending))
 
 
-def _warned(module: AnsibleModule, result: Mapping[str, Any]) -> Dict[str, Any]:
-    """The result as it may be shown, its C(warnings) given to Ansible, which adds them again."""
-    shown: Dict[str, Any] = redacted(result)
-    # To pass them in the result is deprecated, and Ansible says so to the user.
-    for text in shown.pop("warnings", ()):
-        module.warn(text)
-    return shown
+def _of_error(error: Exception) -> Dict[str, Any]:
+    if isinstance(error, QuiesceError):
+        extra = dict(getattr(error, "result", {}))
+        return {**extra, "msg": str(error), "failure": error.failure.to_result()}
+    message = f"This is a mistake in the module: {type(error).__name__}: {error}"
+    failure = Failure("InternalError", message, "Report it, with this output.")
+    # Not as C(exception), which Ansible shows only where tracebacks are turned on.
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return {"msg": message, "failure": failure.to_result(), "traceback": trace}

@@ -89,13 +89,18 @@ def _params(value: Any) -> str:
     return "must not hold a NUL character" if any("\0" in item for item in value) else ""
 
 
+def _is_whole(value: Any) -> bool:
+    """Whether this is a whole number; a truth value, which Python takes for one, is not."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def _retries(value: Any) -> str:
-    good = type(value) is int and value >= 0
+    good = _is_whole(value) and value >= 0
     return "" if good else "must be a whole number, 0 or more, without quotes"
 
 
 def _timeout(value: Any) -> str:
-    good = type(value) is int and 1 <= value <= TIMEOUT_MAX_S
+    good = _is_whole(value) and 1 <= value <= TIMEOUT_MAX_S
     return "" if good else f"must be a whole number from 1 to {TIMEOUT_MAX_S}, without quotes"
 
 
