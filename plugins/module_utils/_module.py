@@ -42,13 +42,11 @@ def run_module(module: AnsibleModule, act: Act) -> None:
     and is shown with its traceback, without secrets.
     """
     try:
-        result = act(module.params, bool(module.check_mode))
+        finish, ending = module.exit_json, act(module.params, bool(module.check_mode))
     except Exception as error:
-        ending = _of_error(error)
-    else:
-        module.exit_json(**redacted(result))
+        finish, ending = module.fail_json, _of_error(error)
     # Outside the handler, so that Ansible adds no traceback of its own, which is not redacted.
-    module.fail_json(**redacted(ending))
+    finish(**redacted(ending))
 
 
 def _of_error(error: Exception) -> Dict[str, Any]:
