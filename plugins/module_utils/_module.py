@@ -10,7 +10,7 @@ PRIVATE: for this collection only.
 from __future__ import annotations
 
 import traceback
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -34,13 +34,14 @@ def redacted(value: Any) -> Any:
     return value
 
 
-def run_module(module: AnsibleModule, act: Act) -> None:
+def run_module(module: AnsibleModule, act: Act) -> NoReturn:
     """Call C(act) with the options and whether this is check mode, and report; never returns.
 
     C(act) returns the result, with C(changed). A C(QuiesceError) is reported as C(failure), with
     what its attribute C(result) holds, if it has one; anything else is a mistake in our own code
     and is shown with its traceback, without secrets.
     """
+    finish: Callable[..., NoReturn]
     try:
         finish, ending = module.exit_json, act(module.params, bool(module.check_mode))
     except Exception as error:
