@@ -105,8 +105,8 @@ class Steps:
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_text(output)
         lines = output.splitlines()
-        errors = [line for line in lines[:-TAIL_LINES] if line.startswith(("ERROR", "FATAL"))]
-        print("\n".join([*errors[-TAIL_LINES:], *lines[-TAIL_LINES:]]))
+        errors = [line for line in lines if line.startswith(("ERROR", "FATAL"))]
+        print("\n".join((errors or lines)[-TAIL_LINES:]))
         print(f"  (all of it: {log})", flush=True)
 
 
