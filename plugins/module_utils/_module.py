@@ -46,8 +46,12 @@ def run_module(module: AnsibleModule, act: Act) -> NoReturn:
         finish, ending = module.exit_json, act(module.params, bool(module.check_mode))
     except Exception as error:
         finish, ending = module.fail_json, _of_error(error)
+    shown = redacted(ending)
+    # Given to Ansible, which puts them into the result: to return them oneself is deprecated.
+    for text in shown.pop("warnings", ()):
+        module.warn(text)
     # Outside the handler, so that Ansible adds no traceback of its own, which is not redacted.
-    finish(**redacted(ending))
+    finish(**shown)
 
 
 def _of_error(error: Exception) -> Dict[str, Any]:
