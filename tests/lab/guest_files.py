@@ -68,19 +68,24 @@ class GuestFiles:
         self.put_config(**changes)
 
     def state(self) -> Dict[str, State]:
-        """Everything in the folder: what it is, whose, and what is in it."""
-        found = {}
-        for path in sorted(self.folder.rglob("*")):
-            status = path.lstat()
-            data = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
-            found[str(path.relative_to(self.folder))] = (
-                status.st_mode,
-                status.st_uid,
-                status.st_ino,
-                status.st_mtime_ns,
-                data,
-            )
-        return found
+        """Everything in the folder; see C(state_of)."""
+        return state_of(self.folder)
+
+
+def state_of(folder: Path) -> Dict[str, State]:
+    """Everything in the folder: what it is, whose, and what is in it."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        data = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
+        found[str(path.relative_to(folder))] = (
+            status.st_mode,
+            status.st_uid,
+            status.st_ino,
+            status.st_mtime_ns,
+            data,
+        )
+    return found
 
 
 def put(path: Path, data: bytes, mode: int, uid: int = 0) -> None:
