@@ -77,11 +77,20 @@ options:
     suboptions:
       settings:
         description:
-          - The public settings, with C(taskId), C(commandToExecute),
-            C(commandStartTimeUTCTicks), C(locale), C(vmType), C(statusBlobUri), C(logsBlobUri)
-            and C(objectStr).
+          - The public settings. Where they name places for status and log, these go before those
+            of the protected settings.
         type: dict
         required: true
+        suboptions:
+          taskId: {type: str, description: The name of the backup.}
+          commandToExecute: {type: str, description: Must be V(snapshot).}
+          commandStartTimeUTCTicks: {type: raw, description: When the backup was to begin.}
+          locale: {type: str, description: The language.}
+          vmType: {type: str, description: The kind of the VM.}
+          statusBlobUri: {type: str, description: Where the status goes.}
+          logsBlobUri: {type: str, description: Where the log goes.}
+          objectStr: {type: jsonarg, description: "JSON, plain or base64, with backupMetadata."}
+          customSettings: {type: jsonarg, description: Not used.}
       protected_settings:
         description:
           - The protected settings, decrypted, with C(objectStr), C(statusBlobUri) and
@@ -214,14 +223,10 @@ evidence:
   type: dict
   contains:
     scripts_succeeded:
-      description:
-        - Whether the pre-script and the post-script ended with exit status 0. V(null) without
-          scripts.
+      description: Whether both scripts ended with exit status 0. V(null) without scripts.
       type: dict
       sample: {"holds": true, "words": "The pre-script ended with exit status 0 (attempt 1)."}
-    freeze_off_by_config:
-      description: Whether nothing was to be frozen because C(fsFreezeEnabled) is false.
-      type: dict
+    freeze_off_by_config: {type: dict, description: Whether C(fsFreezeEnabled) is false.}
     filesystems_held:
       description: Whether FITHAW proved of each filesystem that it was frozen until the thaw.
       type: dict
@@ -235,9 +240,7 @@ evidence:
         - Whether freezing the filesystems stopped every write to the disks. V(null) when a
           device is not known.
       type: dict
-    window_held:
-      description: Whether the filesystems were held and all snapshots were taken meanwhile.
-      type: dict
+    window_held: {type: dict, description: Whether the filesystems were held and the snapshots in time.}
 snapshot_set:
   description: The set that the snapshots belong to.
   returned: always

@@ -40,7 +40,22 @@ ARGUMENT_SPEC: Dict[str, Any] = {
     "extension_settings": {
         "type": "dict",
         "options": {
-            "settings": {"type": "dict", "required": True},
+            # Each by its name: Ansible hides only what it knows to be secret.
+            "settings": {
+                "type": "dict",
+                "required": True,
+                "options": {
+                    "taskId": {"type": "str"},
+                    "commandToExecute": {"type": "str"},
+                    "commandStartTimeUTCTicks": {"type": "raw"},
+                    "locale": {"type": "str"},
+                    "vmType": {"type": "str"},
+                    "statusBlobUri": {"type": "str", "no_log": True},
+                    "logsBlobUri": {"type": "str", "no_log": True},
+                    "objectStr": {"type": "jsonarg", "no_log": True},
+                    "customSettings": {"type": "jsonarg"},
+                },
+            },
             "protected_settings": {"type": "dict", "required": True, "no_log": True},
         },
     },
