@@ -240,7 +240,7 @@ evidence:
         - Whether freezing the filesystems stopped every write to the disks. V(null) when a
           device is not known.
       type: dict
-    window_held: {type: dict, description: Whether the filesystems were held and the snapshots in time.}
+    window_held: {type: dict, description: Whether filesystems and snapshots both were in time.}
 snapshot_set:
   description: The set that the snapshots belong to.
   returned: always
@@ -250,10 +250,7 @@ snapshot_set:
     task_id: {type: str, description: "The O(task_id), or that of the O(extension_settings)."}
     complete: {type: bool, description: Whether there is a snapshot of every disk.}
     labels: {type: dict, description: What was written to every snapshot as metadata.}
-    left_behind:
-      description: The disks of which a snapshot of this run exists now.
-      type: list
-      elements: str
+    left_behind: {type: list, elements: str, description: Disks with a snapshot of this run.}
     not_discarded:
       description: Why snapshots that were to be deleted were not, by disk.
       type: dict

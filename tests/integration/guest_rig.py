@@ -94,7 +94,7 @@ class Guest:
                 {
                     "name": f"disk{number}",
                     "device": disk.device,
-                    "blob_uri": self.route(self._azurite.container_sas(blob)),
+                    "blob_uri": self.route(self._azurite.account_sas(blob)),
                 }
             )
         return {

@@ -165,7 +165,7 @@ def test_pre_script_that_mounts_a_new_filesystem(guest: Guest) -> None:
 def test_missing_blob_leaves_everything_alone(guest: Guest, azurite: Azurite) -> None:
     guest.configure()
     options = guest.options()
-    options["disks"][1]["blob_uri"] = azurite.container_sas(guest.blobs[1] + "-gone")
+    options["disks"][1]["blob_uri"] = azurite.account_sas(guest.blobs[1] + "-gone")
     done = run_module("vm_snapshot", options)
     assert done.failed and "disk1" in done["msg"]
     assert guest.scripts_ran() == [] and guest.snapshots() == [0, 0]
@@ -202,7 +202,7 @@ def test_status_and_log(guest: Guest, azurite: Azurite) -> None:
     done = guest.run(
         status_blob_uri=azurite.sas(status, "rw"), logs_blob_uri=azurite.sas(log, "rw")
     )
-    assert "warnings" not in done.result and done["consistency"] == "application"
+    assert warnings(done) == [] and done["consistency"] == "application"
     (document,) = json.loads(azurite.read(status))
     assert document["status"]["status"] == "success" and document["status"]["code"] == "0"
     assert [one["isSuccessful"] for one in document["status"]["snapshotInfo"]] == [True, True]

@@ -126,6 +126,7 @@ def test_one_disk_is_refused(guest: Guest, proxy: FaultProxy, on_partial: str) -
     assert "disk1" in done["msg"]
     assert done["consistency"] == "none" and done["snapshot_set"]["complete"] is False
     kept = on_partial == "keep"
+    assert done["snapshot_set"]["not_discarded"] == {}
     assert guest.snapshots() == [int(kept), 0]
     assert done["snapshot_set"]["left_behind"] == (["disk0"] if kept else [])
     assert guest.scripts_ran() == ["pre", "post"]

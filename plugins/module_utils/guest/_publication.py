@@ -34,8 +34,11 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._status
 #: The version of the collection, which a module that was sent to a host cannot look up.
 VERSION = "0.1.0"
 
-#: Writes a document to a blob, by its address with a SAS. Raises C(QuiesceError).
-Write = Callable[[str, bytes], None]
+#: Writes a document to a blob, by its address with a SAS; what it is comes last, for messages.
+#: Raises C(QuiesceError).
+Write = Callable[[str, bytes, str], None]
+_STATUS = "The status"
+_LOG = "The log"
 
 
 class Documents:
@@ -53,16 +56,16 @@ class Documents:
         """The run has begun. Raises C(QuiesceError) when that cannot be written."""
         uri = record.request.status_uri
         if uri:
-            self._write(uri, status_document(self._status(record, in_progress=True)))
+            self._write(uri, status_document(self._status(record, in_progress=True)), _STATUS)
 
     def publish(self, record: RunRecord) -> None:
         """How the run ended, and its log. Raises when one of them cannot be written."""
         problems: List[QuiesceError] = []
         if record.request.status_uri:
-            self._try(record.request.status_uri, self._document(record), problems)
+            self._try(record.request.status_uri, self._document(record), _STATUS, problems)
         if record.request.logs_uri:
             entries = log_entries(build(record), self._started_ms)
-            self._try(record.request.logs_uri, log_document(entries), problems)
+            self._try(record.request.logs_uri, log_document(entries), _LOG, problems)
         if problems:
             raise problems[0]
 
@@ -71,16 +74,16 @@ class Documents:
         problems: List[QuiesceError] = []
         if status_uri:
             status = StatusInput("", self._now_ms(), failure=failure, version=VERSION)
-            self._try(status_uri, status_document(status), problems)
+            self._try(status_uri, status_document(status), _STATUS, problems)
         if logs_uri:
             text = f"{failure.name}: {failure.message} {failure.recommended_action}"
-            self._try(logs_uri, log_document([LogEntry(self._started_ms, text)]), problems)
+            self._try(logs_uri, log_document([LogEntry(self._started_ms, text)]), _LOG, problems)
         if problems:
             raise problems[0]
 
-    def _try(self, uri: str, data: bytes, problems: List[QuiesceError]) -> None:
+    def _try(self, uri: str, data: bytes, what: str, problems: List[QuiesceError]) -> None:
         try:
-            self._write(uri, data)
+            self._write(uri, data, what)
         except QuiesceError as error:
             problems.append(error)
 

@@ -152,9 +152,9 @@ def _make_store(request: RunRequest) -> Store:
     return PageBlobStore(request.disks, request.task_id, request.set_id)
 
 
-def _write(uri: str, data: bytes) -> None:
+def _write(uri: str, data: bytes, what: str) -> None:
     from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._documents import (
         write_document,
     )
 
-    write_document(uri, data)
+    write_document(uri, data, what=what)
