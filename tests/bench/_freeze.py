@@ -38,7 +38,9 @@ class Bench:
 
     def __enter__(self) -> Bench:
         with contextlib.ExitStack() as stack:
-            self.disks = [stack.enter_context(LoopDisk(16 * MIB, "ext4")) for _ in range(self.size)]
+            self.disks = [
+                stack.enter_context(LoopDisk(16 * MIB, "ext4")) for _disk in range(self.size)
+            ]
             self.mounts = [disk.mount_point for disk in self.disks]
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/run")))
             self._blobs(stack)
@@ -119,7 +121,7 @@ def measure(
         windows, frozen, pauses, floors = [], [], [], []
         bench.ours()
         bench.floor()
-        for _ in range(runs):
+        for _run in range(runs):
             # In turns, so that what else the machine does meets both.
             window, held, pause = bench.ours()
             windows.append(window)

@@ -53,6 +53,7 @@ def run(folder: Path, mounts: Sequence[str], urls: Sequence[str]) -> None:
         capture_output=True,
         text=True,
         timeout=600,
+        check=False,
     )
     if done.returncode:
         raise RuntimeError(f"The plain playbook failed: {done.stdout[-2000:]}{done.stderr[-500:]}")

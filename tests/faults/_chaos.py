@@ -59,7 +59,7 @@ def plans(runs: int, seed: int) -> List[Plan]:
             store_s=numbers.uniform(0.05, 0.4),
             apart_s=numbers.choice((0.0, numbers.uniform(0.0, 0.1))),
         )
-        for _ in range(runs)
+        for _run in range(runs)
     ]
 
 

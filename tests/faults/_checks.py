@@ -165,7 +165,9 @@ def _unmount(mount: str) -> Optional[str]:
     """Why it cannot be unmounted and mounted again; None when it can. It ends mounted."""
     if not Path(mount).is_mount():
         return None
-    done = subprocess.run(["mount", "-o", "remount,ro", mount], capture_output=True, text=True)
+    done = subprocess.run(
+        ["mount", "-o", "remount,ro", mount], check=False, capture_output=True, text=True
+    )
     if done.returncode:
         return done.stderr.strip()
     subprocess.run(["mount", "-o", "remount,rw", mount], check=False, capture_output=True)

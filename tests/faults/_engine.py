@@ -42,7 +42,7 @@ def run_case(case: Case, azurite: Azurite, tree: Path) -> Outcome:
     """Run the case; again when it missed its phase."""
     began = time.monotonic()
     outcome = Outcome(case)
-    for _ in range(_TRIES):
+    for _try in range(_TRIES):
         outcome = _attempt(case, azurite, tree)
         if not outcome.missed:
             break

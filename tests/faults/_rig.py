@@ -84,7 +84,7 @@ class Rig:
         for index, fstype in enumerate(self.setting.filesystems):
             self.disks.append(self._disk(index, fstype))
         self.mount_points = [str(disk.mount_point) for disk in self.disks]
-        for _ in range(self.setting.bare_disks):
+        for _disk in range(self.setting.bare_disks):
             self.disks.append(self._stack.enter_context(LoopDisk(16 << 20, "")))
         outers = [str(disk.mount_point) for disk in self.outer.values()]
         self.guarded = self._stack.enter_context(Guarded([*self.mount_points, *outers], 60))

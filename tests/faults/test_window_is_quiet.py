@@ -80,8 +80,10 @@ def noise(calls: List[str]) -> List[str]:
 def rig() -> Iterator[Rig]:
     """Two filesystems, two disks and scripts."""
     setting = Setting(filesystems=("ext4", "xfs"), freeze_timeout=60)
-    with engine.ground() as (azurite, tree), Rig(setting, azurite, tree) as made:
-        yield made
+    with engine.ground() as ground:
+        azurite, tree = ground
+        with Rig(setting, azurite, tree) as made:
+            yield made
 
 
 def test_nothing_is_opened_written_made_or_connected(rig: Rig) -> None:

@@ -57,6 +57,7 @@ def test_target(name: str, tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
+            check=False,
             text=True,
             timeout=600,
         )

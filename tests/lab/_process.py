@@ -104,6 +104,7 @@ def run(
         text=True,
         errors="replace",
         timeout=limit_s,
+        check=False,
         env={**os.environ, "LC_ALL": "C.UTF-8", **(env_more or {})},
     )
     if check and done.returncode != 0:

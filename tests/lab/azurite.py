@@ -47,7 +47,11 @@ class Snapshot:
 def signatures(url: str) -> List[str]:
     """The signature in an address, in each form in which it could leak."""
     found = parse_qs(urlsplit(url).query).get("sig", [])
-    return [form for plain in found for form in {plain, quote(plain, safe=""), quote(plain)}]
+    return [
+        form
+        for plain in found
+        for form in dict.fromkeys((plain, quote(plain, safe=""), quote(plain)))
+    ]
 
 
 class Azurite:
@@ -152,7 +156,7 @@ class Azurite:
     def snapshots(self, url: str) -> List[Snapshot]:
         """The snapshots of the blob, oldest first."""
         bare = url.partition("?")[0]
-        container, _, name = bare[len(self.account_url) + 1 :].partition("/")
+        container, _slash, name = bare[len(self.account_url) + 1 :].partition("/")
         name = unquote(name)
         with self.service.get_container_client(container) as client:
             listed: List[Any] = list(
@@ -183,7 +187,7 @@ class Azurite:
         negative.
         """
         bare = url.partition("?")[0]
-        container, _, name = bare[len(self.account_url) + 1 :].partition("/")
+        container, _slash, name = bare[len(self.account_url) + 1 :].partition("/")
         token = generate_blob_sas(
             self.account,
             container,

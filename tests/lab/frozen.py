@@ -66,7 +66,7 @@ def _sources() -> Dict[str, str]:
     """Mount point to device, the last mount of each, as the kernel lists them."""
     found = {}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        left, _, right = line.partition(" - ")
+        left, _dash, right = line.partition(" - ")
         point = left.split(" ")[4]
         for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
             point = point.replace(code, char)
@@ -132,7 +132,7 @@ class Guarded:
 
     def __exit__(self, *exc: object) -> None:
         try:
-            said, _ = self.process.communicate(_DISMISSED, timeout=60)
+            said, _nothing = self.process.communicate(_DISMISSED, timeout=60)
         except BrokenPipeError:
             said = b""
         finally:

@@ -50,7 +50,7 @@ class _Stream:
     def head(self) -> bytes:
         while b"\r\n\r\n" not in self._rest:
             self._more()
-        head, _, self._rest = self._rest.partition(b"\r\n\r\n")
+        head, _end, self._rest = self._rest.partition(b"\r\n\r\n")
         return head + b"\r\n\r\n"
 
     def exactly(self, size: int) -> bytes:
@@ -64,7 +64,7 @@ class _Stream:
         while True:
             while b"\r\n" not in self._rest:
                 self._more()
-            line, _, self._rest = self._rest.partition(b"\r\n")
+            line, _end, self._rest = self._rest.partition(b"\r\n")
             size = int(line.split(b";")[0], 16)
             whole += line + b"\r\n" + self.exactly(size + 2)
             if size == 0:
@@ -85,7 +85,7 @@ class _Stream:
 
 def _headers(head: bytes) -> "dict[str, str]":
     pairs = (line.partition(":") for line in head.decode("latin-1").split("\r\n")[1:] if line)
-    return {name.strip().lower(): value.strip().lower() for name, _, value in pairs}
+    return {name.strip().lower(): value.strip().lower() for name, _colon, value in pairs}
 
 
 class Exchange:
@@ -325,7 +325,7 @@ class FaultProxy:
     def _accept(self) -> None:
         while not self.stopping.is_set():
             try:
-                client, _ = self._server.accept()
+                client, _address = self._server.accept()
             except OSError:
                 return
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -375,7 +375,7 @@ class FaultProxy:
 
 def _seen(request: bytes) -> Seen:
     now = time.monotonic_ns()
-    method, target, _ = request.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
+    method, target, _version = request.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
     parts = urlsplit(target)
     comp = (parse_qs(parts.query).get("comp") or [""])[0]
     operation = method.lower()

@@ -134,7 +134,7 @@ class StallWriter:
         return _HEAD.unpack_from(self._board, slot * _SLOT)
 
     def _pauses(self, slot: int) -> List[Pause]:
-        _, last, busy_since, count = self._head(slot)
+        _current, last, busy_since, count = self._head(slot)
         base = slot * _SLOT + _HEAD.size
         found = [
             _PAUSE.unpack_from(self._board, base + index * _PAUSE.size)

@@ -307,11 +307,11 @@ def _ranked(stack: Stack, chosen: Sequence[Chosen]) -> Tuple[Target, ...]:
         dev for dev in beneath if any(one.mount_point == "/" for one in stack.filesystems[dev])
     }
 
-    def is_before(dev: int, other: int) -> bool:
-        if dev == other:
+    def is_before(first: int, second: int) -> bool:
+        if first == second:
             return False
         # The root that is itself in an image file still comes before what holds that file.
-        return other in beneath[dev] or (other in roots and dev not in beneath[other])
+        return second in beneath[first] or (second in roots and first not in beneath[second])
 
     def rank(dev: int) -> int:
         return max((rank(other) + 1 for other in beneath if is_before(other, dev)), default=0)

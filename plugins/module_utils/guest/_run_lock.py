@@ -16,6 +16,7 @@ all are gone, the kernel drops the lock: a run that died leaves nothing to clean
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -131,7 +132,8 @@ class RunLock:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         try:
             new = self._open(f"{_TASKS}.new", flags)
-            assert new is not None  # made when missing
+            if new is None:  # never: it is made when it is missing
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             with os.fdopen(new, "wb") as file:
                 file.write(data)
                 file.flush()

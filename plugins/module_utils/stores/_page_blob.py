@@ -352,9 +352,8 @@ def _raise_first(failed: Sequence[Tuple[_Blob, QuiesceError]]) -> NoReturn:
     blob, error = failed[0]
     words = f"Disk {blob.disk.name} ({blob.address.shown}): {error.failure.message}"
     if len(failed) > 1:
-        words += (
-            f" It failed for other disks too: {', '.join(one.disk.name for one, _ in failed[1:])}."
-        )
+        others = ", ".join(one.disk.name for one, _failure in failed[1:])
+        words += f" It failed for other disks too: {others}."
     failure = replace(error.failure, message=words)
     if isinstance(error, SettingsError):
         raise SettingsError(failure)

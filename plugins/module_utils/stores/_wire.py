@@ -209,7 +209,7 @@ def exchange(calls: Sequence[Call], deadline_ns: int, heads_suffice: bool = Fals
             left_ns = deadline_ns - time.monotonic_ns()
             if left_ns <= 0:
                 return
-            for key, _ in selector.select(left_ns / 1e9):
+            for key, _events in selector.select(left_ns / 1e9):
                 call = key.data
                 call.step()
                 if not waiting(call):

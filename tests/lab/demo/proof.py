@@ -141,7 +141,9 @@ def _verdict(seen: Seen) -> Line:
 
 def _secrets(seen: Seen) -> Line:
     where = [name for name, text in seen.texts.items() if any(s in text for s in seen.signatures)]
-    words = f"in none of {len(seen.texts)} texts: " + ", ".join(seen.texts)
+    words = (
+        f"in the playbook's output, the results and every file it left ({len(seen.texts)} texts)"
+    )
     if where:
         words = "found in " + ", ".join(where)
     return Line(not where and bool(seen.signatures), "no signature", words)
@@ -158,7 +160,7 @@ def _whole_window(seen: Seen) -> Tuple[int, int]:
     each = list(windows(seen.snapshot).values())
     if len(each) < len(seen.disks):
         return 0, 0
-    return max(begin for begin, _ in each), min(end for _, end in each)
+    return max(begin for begin, _end in each), min(end for _begin, end in each)
 
 
 def texts_below(folder: Path) -> Dict[str, str]:

@@ -18,9 +18,9 @@ def timeline(snapshot: Mapping[str, Any]) -> List[str]:
     drawn = [f"  {'phase':<12}{'start ms':>10}{'took ms':>10}"]
     for one in phases:
         is_window = one["name"] == "window"
-        bar = _bar(one["start_ms"], one["duration_ms"], whole, "#" if is_window else "-")
+        drawing = _bar(one["start_ms"], one["duration_ms"], whole, "#" if is_window else "-")
         mark = "  <== frozen" if is_window else ""
-        row = f"  {one['name']:<12}{one['start_ms']:>10.1f}{one['duration_ms']:>10.1f}  |{bar}|"
+        row = f"  {one['name']:<12}{one['start_ms']:>10.1f}{one['duration_ms']:>10.1f}  |{drawing}|"
         drawn.append(row + mark)
         drawn += _inside(snapshot) if is_window else []
     return drawn
@@ -29,9 +29,11 @@ def timeline(snapshot: Mapping[str, Any]) -> List[str]:
 def verdict(snapshot: Mapping[str, Any]) -> List[str]:
     """The verdict and what it rests on."""
     said = [f"  {snapshot['consistency']}-consistent"]
-    for one in snapshot["evidence"].values():
-        sign = {True: "+", False: "-"}.get(one["holds"], " ")
-        said.append(f"  {sign} {one['words']}")
+    for name, one in snapshot["evidence"].items():
+        # This one is an exception to what the others say, and of interest only when it holds.
+        if name != "freeze_off_by_config" or one["holds"]:
+            sign = {True: "+", False: "-"}.get(one["holds"], " ")
+            said.append(f"  {sign} {one['words']}")
     return said
 
 
