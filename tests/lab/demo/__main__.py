@@ -21,7 +21,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 from tests.lab._process import LAB, ROOT, LabError, orderly_end
 from tests.lab.azurite import Azurite, signatures
@@ -48,8 +48,8 @@ class Demo:
     """The parts of the demo, for as long as C(stack) lasts."""
 
     def __init__(self, stack: ExitStack) -> None:
-        # Below /run only root can write, as the framework's configuration demands.
-        self.folder = Path(tempfile.mkdtemp(prefix="quiesce-demo-", dir="/run"))
+        # Only root can write there, as the scripts demand, and it is never mounted noexec.
+        self.folder = Path(tempfile.mkdtemp(prefix="quiesce-demo-", dir="/var/lib"))
         stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.azurite = stack.enter_context(Azurite())
         say(f"a blob store: Azurite on port {self.azurite.port}")
@@ -152,14 +152,35 @@ class Demo:
 
 def _end(process: subprocess.Popen[str]) -> None:
     """Wait for the playbook; end it and what it started when we are to stop."""
-    if sys.exc_info()[0] is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-    try:
-        process.wait(60)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+    if sys.exc_info()[0] is None:
         process.wait()
+        return
+    # Ansible ends its workers, which have sessions of their own, on Ctrl-C. When that reaches it
+    # while it makes a worker, it hangs, and the worker is left to us.
+    workers: Set[int] = set()
+    for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        workers |= _children(process.pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, number)
+        try:
+            process.wait(10)
+            break
+        except subprocess.TimeoutExpired:
+            continue
+    for worker in workers:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(worker, signal.SIGTERM)
+
+
+def _children(pid: int) -> Set[int]:
+    """The processes that this one started and that lead a process group."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[1]) == pid and fields[2] == stat.parent.name:
+                found.add(int(stat.parent.name))
+    return found
 
 
 def _show(seen: Seen) -> bool:
