@@ -42,7 +42,7 @@ class Bench:
                 stack.enter_context(LoopDisk(16 * MIB, "ext4")) for _disk in range(self.size)
             ]
             self.mounts = [disk.mount_point for disk in self.disks]
-            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/run")))
+            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/var/lib")))
             self._blobs(stack)
             # One writer: more of them would only measure each other.
             self.writer = stack.enter_context(StallWriter(self.mounts[:1]))

@@ -27,8 +27,9 @@ from tests.lab.proxy import FaultProxy, Gate, Rule, hold
 from tests.lab.stall import StallWriter
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-#: A folder that only root may write to, with all its parents: where scripts must lie.
-BASE = "/run"
+#: A folder that only root may write to, with all its parents, as scripts must lie in one; not
+#: below /run, which a distribution may mount noexec.
+BASE = "/var/lib"
 LIMIT_S = 60.0
 #: Where the module keeps its lock.
 _LOCKS = "/run/quiesce.azure_backup"
