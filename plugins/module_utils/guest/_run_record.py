@@ -71,6 +71,8 @@ class RunRecord:
     warnings: List[str] = field(default_factory=list)
     #: What failed the run; the first one counts.
     failure: Optional[Failure] = None
+    #: Where in our own code a mistake showed.
+    traceback: str = ""
     #: What made the backup less consistent than it was meant to be, without failing the run.
     degraded_by: Optional[Failure] = None
     readiness: Optional[Readiness] = None

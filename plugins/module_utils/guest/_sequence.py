@@ -11,10 +11,9 @@ nothing of the stores' machinery, and nothing late.
 from __future__ import annotations
 
 import gc
-import time
+import traceback
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from typing import Any, Callable, ContextManager, Dict, Iterator, List, Optional, Protocol, Tuple
+from typing import Callable, Iterator, List, Optional
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
@@ -23,13 +22,15 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     ScriptError,
     documented,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._coverage import Coverage
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._interruptions import (
     Interruptions,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mounts import FreezePlan
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._readiness import (
     Readiness,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_parts import (
+    KeepersOfRun,
+    Parts,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_record import (
     Phase,
@@ -39,88 +40,21 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_re
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._scripts import run_script
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._settlement import settle
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import (
-    FilesystemRecord,
     ScriptOutcome,
     ScriptSpec,
-    Target,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._store import Store
 
 #: How long each phase may last, in seconds, besides what its script or the window may take.
 PREPARE_LIMIT_S = 120.0
 FLUSH_LIMIT_S = 60.0
-SETTLE_LIMIT_S = 60.0
+SETTLE_LIMIT_S = 30.0
 #: A killed script may take this long to be gone; see C(_scripts).
 SCRIPT_GRACE_S = 15.0
 
 
 def _no_stage(_name: str, _limit_s: float) -> None:
     """There are no keepers yet, or no more."""
-
-
-class KeepersOfRun(Protocol):
-    """What the run asks of the guard and the watchdog; see C(_keepers)."""
-
-    @property
-    def deadline_ns(self) -> int:
-        """When everything is thawed whatever happens."""
-
-    @property
-    def protection(self) -> Dict[str, Any]:
-        """How the run was protected, for the result."""
-
-    def stage(self, name: str, limit_s: float) -> None:
-        """The phase the run is in, and how long it may last."""
-
-    def before_script(self) -> None:
-        """To be called in a script's own process right before it becomes the script."""
-
-    def script_ended(self) -> None:
-        """No script runs any more."""
-
-    def owe_post_script(self) -> None:
-        """From now on the post-script must run, whatever happens to the run."""
-
-    def verify(self) -> None:
-        """Check that each descriptor still is the mount that was planned."""
-
-    def flush(self, limit_s: float) -> float:
-        """Write out what is dirty until a pass is short."""
-
-    def freeze(self) -> None:
-        """Freeze everything, or nothing and raise."""
-
-    def thaw(self) -> Tuple[FilesystemRecord, ...]:
-        """Thaw everything that was frozen."""
-
-    def pay_post_script(self) -> Optional[ScriptOutcome]:
-        """Run the post-script if it is owed."""
-
-    def stop(self) -> None:
-        """Dismiss the keepers."""
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a run works with."""
-
-    lock: Callable[[], ContextManager[Any]]
-    examine: Callable[[], Readiness]
-    #: Whether the disks' addresses can serve for so many seconds from now; looks at nothing else.
-    check_disks: Callable[[float], object]
-    #: What every snapshot of the set will carry.
-    label: Callable[[], Dict[str, str]]
-    plan: Callable[[], FreezePlan]
-    cover: Callable[[Tuple[Target, ...]], Coverage]
-    is_single_disk: Callable[[], bool]
-    start_keepers: Callable[[Tuple[Target, ...], float, Optional[ScriptSpec]], KeepersOfRun]
-    make_store: Callable[[], Store]
-    #: Remembers that the run is about to touch the guest: it is not repeated under its name.
-    begin: Callable[[], None]
-    #: Says to the outside that the run has begun, and how it ended.
-    announce: Callable[[RunRecord], None]
-    publish: Callable[[RunRecord], None]
-    clock_ns: Callable[[], int] = time.monotonic_ns
 
 
 class SnapshotRun:
@@ -134,11 +68,7 @@ class SnapshotRun:
         self.record = RunRecord(request, parts.clock_ns())
 
     def run(self) -> RunRecord:
-        """Go through the phases. Nothing is frozen, owed or locked when this returns.
-
-        Raises only for a mistake in our own code, and then too only after all that.
-        """
-        unexpected: Optional[Exception] = None
+        """Go through the phases. Nothing is frozen, owed or locked when this returns."""
         with ExitStack() as stack:
             stack.enter_context(self._signals)
             stores: List[Store] = []
@@ -151,15 +81,12 @@ class SnapshotRun:
             except QuiesceError as error:
                 self.record.fail(error.failure)
             except Exception as error:
-                self.record.fail(Failure("InternalError", f"{type(error).__name__}: {error}"))
-                unexpected = error
+                self._mistake(error)
             with self._phase("settle", may_start=False):
                 self._note_coverage()
                 settle(self.record, stores[0] if stores else None, SETTLE_LIMIT_S)
                 self._report_interruption()
                 self._tell(self._parts.publish)
-        if unexpected is not None:
-            raise unexpected
         return self.record
 
     def check(self) -> RunRecord:
@@ -365,6 +292,12 @@ class SnapshotRun:
         if failure is not None and self.record.failure is None:
             self.record.fail(failure)
 
+    def _mistake(self, error: Exception) -> None:
+        """A mistake in our own code fails the run as anything else does."""
+        words = f"This is a mistake in the module: {type(error).__name__}: {error}"
+        self.record.fail(Failure("InternalError", words, "Report it, with this output."))
+        self.record.traceback = traceback.format_exc()
+
     def _note_coverage(self) -> None:
         coverage = self.record.coverage
         for text in (*coverage.problems, *coverage.warnings) if coverage else ():
@@ -374,8 +307,8 @@ class SnapshotRun:
         """A document that cannot be written never changes what the run reached."""
         try:
             what(self.record)
-        except (QuiesceError, OSError) as error:
-            self.record.warn(str(error))
+        except Exception as error:
+            self.record.warn(str(error) or type(error).__name__)
 
 
 def script_failure(outcome: ScriptOutcome, spec: ScriptSpec) -> Failure:

@@ -11,10 +11,7 @@ from __future__ import annotations
 
 from typing import List, Optional
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
-    Failure,
-    QuiesceError,
-)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_record import (
     DISCARD,
     RunRecord,
@@ -36,8 +33,8 @@ def settle(record: RunRecord, store: Optional[Store], limit_s: float) -> None:
         if any(take.unknown for take in record.takes):
             try:
                 record.takes = tuple(store.settle(record.takes, limit_s))
-            except QuiesceError as error:
-                record.warn(str(error))
+            except Exception as error:  # what is to come must not be lost with it
+                record.warn(f"The store could not tell what became of the requests: {error}")
         failure = _what_is_wrong(record)
         if failure is not None:
             _dispose(record, store, failure)
@@ -86,7 +83,7 @@ def _dispose(record: RunRecord, store: Store, failure: Failure) -> None:
         if existing:
             try:
                 record.not_discarded = dict(store.discard(existing))
-            except QuiesceError as error:
+            except Exception as error:
                 record.not_discarded = {take.disk: str(error) for take in existing}
         record.discarded = True
         record.fail(failure)

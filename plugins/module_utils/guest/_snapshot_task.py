@@ -36,11 +36,11 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._public
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._readiness import examine
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._result import build
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_lock import RunLock
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_parts import Parts
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_record import (
     RunRequest,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._sequence import (
-    Parts,
     SnapshotRun,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._snapshot_options import (
@@ -83,7 +83,8 @@ def act(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
     record = run.check() if check_mode else run.run()
     result = build(record)
     if record.failure is not None:
-        raise RunFailed(record.failure, {**result, "changed": record.touched})
+        more = {"traceback": record.traceback} if record.traceback else {}
+        raise RunFailed(record.failure, {**result, **more, "changed": record.touched})
     return {**result, "changed": True}
 
 

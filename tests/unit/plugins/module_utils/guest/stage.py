@@ -21,6 +21,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mounts
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._readiness import (
     Readiness,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_parts import Parts
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_record import (
     RunRecord,
     RunRequest,
@@ -30,7 +31,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._script
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._scripts import run_script
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._sequence import (
-    Parts,
     SnapshotRun,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._trusted_file import (
