@@ -235,5 +235,8 @@ def test_a_task_runs_once(service: Service, guest: Guest) -> None:
     done = service.run()
     assert done.failed
     assert service.task_id in done["msg"]
+    # What the first one reported stands.
+    assert service.read()["code"] == "0"
+    assert "application" in service.log()
     assert guest.scripts_ran() == ["pre", "post"]
     assert guest.snapshots() == [1, 1]

@@ -34,6 +34,8 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._status
 #: The version of the collection, which a module that was sent to a host cannot look up.
 VERSION = "0.1.0"
 
+_ALREADY_RUN = "TaskAlreadyRun"
+
 #: Writes a document to a blob, by its address with a SAS; what it is comes last, for messages.
 #: Raises C(QuiesceError).
 Write = Callable[[str, bytes, str], None]
@@ -60,6 +62,8 @@ class Documents:
 
     def publish(self, record: RunRecord) -> None:
         """How the run ended, and its log. Raises when one of them cannot be written."""
+        if record.failure is not None and record.failure.name == _ALREADY_RUN:
+            return  # what the run that had this task reported stands
         problems: List[QuiesceError] = []
         if record.request.status_uri:
             self._try(record.request.status_uri, self._document(record), _STATUS, problems)
