@@ -272,7 +272,7 @@ def test_sas_that_will_not_do(
 
 
 def test_sas_with_a_wrong_signature(ready: Guest, azurite: Azurite) -> None:
-    uri, _, rest = azurite.sas(ready.blobs[0], "rw").partition("sig=")
+    uri, _mark, rest = azurite.sas(ready.blobs[0], "rw").partition("sig=")
     wrong = f"{uri}sig={'A' * 43}%3D{''.join(rest.partition('&')[1:])}"
     before, taken = state_of(ready.folder), ready.snapshots()
     done = run_module("vm_snapshot", {**ready.options(), "disks": disk(wrong)})
