@@ -122,8 +122,10 @@ def test_evidence_tells_a_frozen_disk_from_one_that_was_cut_off(
     with LoopDisk(64 * MIB, fstype) as made, ExitStack() as stack:
         for number in range(100):
             file = made.path / f"file-{number}"
-            file.write_bytes(b"x" * 5000)
-            run("sync", str(file))
+            with file.open("wb") as opened:
+                opened.write(b"x" * 5000)
+                opened.flush()
+                os.fsync(opened.fileno())
         guard = stack.enter_context(Guarded([made.mount_point]))
         if frozen:
             guard.freeze(made.mount_point)
@@ -266,6 +268,17 @@ def test_a_frozen_blob_disk_gets_no_write_and_loses_no_record(
                 assert records(files / LEDGER) == paused
                 kept = records(files / STEADY)
         assert history.acknowledged_before(frozen_ns) <= kept <= history.begun_before(thaw_ns)
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
+def test_a_blob_disk_whose_server_stalls_or_dies_can_be_taken_down(
+    azurite: Azurite, number: signal.Signals
+) -> None:
+    with BlobDisk(azurite, f"server-{number}", 32 * MIB, "ext4") as made:
+        (made.path / "dirty").write_bytes(b"x" * MIB)
+        made.server.send_signal(number)
+        image, point, device = made._server.image, made.path, made.device
+    _assert_no_disk(str(image), str(point), device)
 
 
 def test_a_damaged_record_is_seen(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ direct I/O makes that a disk.
 from __future__ import annotations
 
 import os
+import signal
 import struct
 import sys
 import sysconfig
@@ -111,6 +112,13 @@ class BlobDisk(MountedDisk):
             self._stack.close()
             raise
         return self
+
+    def __exit__(self, *exc: object) -> None:
+        # A server that a test has stopped would hold up the unmount for ever.
+        for process in (self._server.nbdkit, self._server.nbdfuse):
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+        super().__exit__(*exc)
 
     @property
     def server(self) -> Popen[bytes]:
