@@ -119,7 +119,8 @@ class AnswerReader:
             self.body += self._pending
             self._pending = b""
             if self._length is not None and len(self.body) > self._length:
-                raise BadAnswer("more came than one answer")
+                # Whose these bytes are nobody knows, so this connection serves no further request.
+                self.body, self.keeps_open = self.body[: self._length], False
             self.complete = len(self.body) == self._length
         if len(self.body) + len(self._pending) > _BODY_LIMIT:
             raise BadAnswer("its body is too long")
@@ -143,5 +144,5 @@ class AnswerReader:
 
     def _read_trailer(self, rest: bytes) -> bool:
         if rest.startswith(b"\r\n") or b"\r\n\r\n" in rest:
-            self.complete, self._pending = True, b""
+            self.complete = True
         return False
