@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from types import TracebackType
 from typing import Callable, Dict, Optional, Sequence, Set, Tuple, Type
@@ -44,7 +43,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._guard 
     short_pass_ns,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._keeper import Shared
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._process import fork
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._process import Children
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._refusals import (
     flush_error,
     freeze_error,
@@ -61,13 +60,16 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._watchdog import Watchdog
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._wires import Wires
 
-#: How long the keepers may take to be ready, and to end when dismissed.
+#: How long the keepers may take to be ready, to end when dismissed, and to end when killed.
 _READY_LIMIT_S = 60.0
-_END_LIMIT_S = 10.0
+_END_LIMIT_S = 3.0
+_KILL_LIMIT_S = 10.0
 #: How long C(thaw) waits for a FIFREEZE that does not return, and for a FITHAW.
 _LATE_FREEZE_NS = 1_000_000_000
 _LATE_THAW_NS = 10_000_000_000
 _NOTE_NS = 1_000_000_000
+#: A guard turns several times a second, also while it flushes.
+_SILENT_NS = 10_000_000_000
 
 
 class Keepers:
@@ -81,7 +83,7 @@ class Keepers:
         self._timeout_s = freeze_timeout_s
         self._post = shared.post_script(RUN)
         self._line: Optional[RunLine] = None
-        self._pids: Dict[int, int] = {}
+        self._children = Children()
         self._stopped = False
 
     @classmethod
@@ -179,7 +181,9 @@ class Keepers:
         def done() -> bool:
             return all(slot.flush_round == board.flush_round for slot in board.slots)
 
-        self._wait(lambda: done() or self._hurt(), board.flush_until_ns)
+        self._wait(lambda: done() or self._hurt() or self._silent(), board.flush_until_ns)
+        if not done() and self._silent():
+            raise lost_error("the flush", "The guard of the freeze was stopped.")
         if self._hurt() or not done() or any(slot.flush_errno for slot in board.slots):
             self._refuse_hurt("the flush")
             short_s = short_pass_ns(self._timeout_s) / 1e9
@@ -303,16 +307,29 @@ class Keepers:
                 self.thaw()
             with contextlib.suppress(Exception):
                 self.pay_post_script()
+            self._stay_while_needed()
             self._board.quit = 1
             self._end()
+
+    def _stay_while_needed(self) -> None:
+        """Wait for what is still to be thawed when no keeper is left that will do it.
+
+        The threads of this process thaw it then; they must not end before.
+        """
+        keepers = self._board.keepers
+        beats = {actor: note.beat_ns for actor, note in keepers.items()}
+        while not self._board.resolved:
+            for actor, note in keepers.items():
+                if note.beat_ns != beats[actor] and not self._wires.gone(actor):
+                    return
+            time.sleep(0.02)
 
     def _fork(self) -> None:
         for actor, keeper in (
             (GUARD, Guard(self._shared, self._timeout_s)),
             (WATCHDOG, Watchdog(self._shared)),
         ):
-            self._pids[actor] = fork(keeper.serve)
-            self._board.keepers[actor].pid = self._pids[actor]
+            self._board.keepers[actor].pid = self._children.fork(actor, keeper.serve)
         self._wires.belong_to(RUN)
         notes = self._board.keepers
         until = time.monotonic_ns() + int(_READY_LIMIT_S * 1e9)
@@ -336,11 +353,15 @@ class Keepers:
         )
 
     def _hurt(self) -> bool:
-        return any(self._wires.gone(actor) for actor in self._pids) or self.taken_over()
+        return any(self._wires.gone(actor) for actor in self._children) or self.taken_over()
+
+    def _silent(self) -> bool:
+        """Whether the guard has not turned for so long that it must have been stopped."""
+        return time.monotonic_ns() - self._board.keepers[GUARD].beat_ns > _SILENT_NS
 
     def _refuse_hurt(self, what: str) -> None:
         self._refuse_taken_over(what)
-        for actor in self._pids:
+        for actor in self._children:
             if self._wires.gone(actor):
                 raise lost_error(what, f"The {ACTORS[actor]} of the freeze was killed.")
 
@@ -350,7 +371,7 @@ class Keepers:
 
     def _wait(self, done: Callable[[], bool], until_ns: int) -> None:
         """Wait until it is done or the time is up; woken by the keepers, and by their end."""
-        watched: Set[int] = {actor for actor in self._pids if not self._wires.gone(actor)}
+        watched: Set[int] = {actor for actor in self._children if not self._wires.gone(actor)}
         while not done():
             left_ns = until_ns - time.monotonic_ns()
             if left_ns <= 0:
@@ -362,27 +383,11 @@ class Keepers:
     def _end(self) -> None:
         """See the keepers end, kill those that are stopped, and close what is open."""
         self._wires.ring(GUARD)
-        until = time.monotonic() + _END_LIMIT_S
-        while self._pids and time.monotonic() < until:
-            self._reap()
-            time.sleep(0.005)
-        if self._pids and self._board.resolved and not self._board.debt:
-            for pid in self._pids.values():
-                os.kill(pid, signal.SIGKILL)
-            until = time.monotonic() + _END_LIMIT_S
-            while self._pids and time.monotonic() < until:
-                self._reap()
-                time.sleep(0.005)
+        done = self._children.wait(_END_LIMIT_S)
+        if not done and self._board.resolved and not self._board.debt:
+            self._children.kill()
+            self._children.wait(_KILL_LIMIT_S)
         if self._line is None or self._line.close():
             close_all(self._shared.handles)
         os.close(self._shared.lock)
         self._wires.close()
-
-    def _reap(self) -> None:
-        for actor, pid in tuple(self._pids.items()):
-            try:
-                ended = os.waitpid(pid, os.WNOHANG)[0] == pid
-            except ChildProcessError:
-                ended = True
-            if ended:
-                del self._pids[actor]
