@@ -130,16 +130,16 @@ def let_go(rig: Rig, phase: str, run_hit: bool) -> None:
     rig.release()
 
 
-def finish(rig: Rig, limit_s: float = LIMIT_S) -> "list[str]":
+def finish(rig: Rig, limit_s: float = LIMIT_S, patience_s: float = 30.0) -> "list[str]":
     """Wait for the end of the run and of its keepers; what did not end is named.
 
-    A run that was stopped goes on only after the keepers had their time to do without it.
+    A run that was stopped goes on only when the keepers have run the post-script without it, or
+    after C(patience_s): a stage that may take long is left to it for long.
     """
     assert rig.run is not None
-    me = processes.process(rig.run.pid)
+    me = processes.process(rig.run_pid)
     if me is not None and me.state in "Tt":
-        # Until the post-script ran: longest when the pre-script's whole budget has to pass.
-        processes.wait_for(lambda: rig.started(POST) or not rig.started(PRE), 30)
+        processes.wait_for(lambda: rig.started(POST) or not rig.started(PRE), patience_s)
         time.sleep(1.0)
         rig.release()
         processes.resume_all(rig.token)

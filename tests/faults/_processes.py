@@ -120,7 +120,15 @@ def send(pid: int, token: str, signum: int) -> bool:
         os.kill(pid, signum)
     except ProcessLookupError:
         return False
+    if signum == signal.SIGSTOP:
+        # It stops when the kernel lets it next; one that waits for a disk stops after that.
+        wait_for(lambda: _is_stopped(pid), 0.5, 0.001)
     return True
+
+
+def _is_stopped(pid: int) -> bool:
+    found = process(pid)
+    return found is None or found.state in "Tt"
 
 
 def resume_all(token: str) -> None:
