@@ -93,6 +93,22 @@ def test_all_requests_are_out_before_any_is_answered(bench: Bench) -> None:
     assert all(take.snapshot for take in bench.take())
 
 
+def test_the_request_says_that_it_has_no_body(bench: Bench) -> None:
+    """Azure answers 411 to one that does not; Azurite takes it."""
+    heads = []
+
+    def act(exchange: Exchange) -> None:
+        heads.append(exchange._request)
+        exchange.answer(exchange.forward())
+
+    bench.fault(act)
+    bench.ready()
+    bench.take()
+    (head,) = heads
+    assert b"\r\nContent-Length: 0\r\n" in head
+    assert head.endswith(b"\r\n\r\n")
+
+
 def test_a_second_set_can_be_taken_with_the_same_store(bench: Bench) -> None:
     bench.ready()
     first = bench.take()

@@ -1,0 +1,167 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whom the connections trust, and which way they go."""
+
+from __future__ import annotations
+
+import socket
+import time
+from pathlib import Path
+from typing import Callable, Iterator
+
+import pytest
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import StoreError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._documents import (
+    write_document,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._page_blob import (
+    PageBlobStore,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._wire import (
+    Call,
+    Connection,
+    exchange,
+)
+from tests.lab.azurite import Azurite
+from tests.unit.plugins.module_utils.stores.tls import TlsFront, write_certificate
+
+LONG_NS = 60_000_000_000
+
+
+@pytest.fixture(name="certificate")
+def _certificate(tmp_path: Path) -> Path:
+    folder = tmp_path / "with space"
+    folder.mkdir()
+    return write_certificate(folder, "localhost")
+
+
+@pytest.fixture(name="front")
+def _front(azurite: Azurite, certificate: Path) -> Iterator[TlsFront]:
+    with TlsFront(azurite.port, certificate) as front:
+        yield front
+
+
+@pytest.fixture(name="make")
+def _make(azurite: Azurite, front: TlsFront) -> Callable[..., PageBlobStore]:
+    urls = [azurite.page_blob(f"tls/disk{number}", 512) for number in range(4)]
+
+    def make(host: str = "localhost") -> PageBlobStore:
+        uris = [front.url(azurite.account_sas(url), host) for url in urls]
+        return PageBlobStore([Disk(uri[-9:], uri) for uri in uris], None, "the-set")
+
+    return make
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_takes_snapshots_over_tls(
+    make: Callable[..., PageBlobStore],
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+) -> None:
+    monkeypatch.setenv(variable, str(certificate))
+    store = make()
+    store.prepare(600, {})
+    store.refresh()
+    takes = store.take(time.monotonic_ns() + LONG_NS)
+    assert all(take.snapshot for take in takes)
+    assert store.discard(takes) == {}
+    store.close()
+
+
+def test_writes_documents_over_tls(
+    azurite: Azurite, front: TlsFront, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    url = azurite.block_blob("tls.json", b"old")
+    data = b"new" * 1_000_000
+    write_document(front.url(azurite.account_sas(url)), data, limit_s=60)
+    assert azurite.read(url) == data
+
+
+def test_refuses_an_authority_that_is_not_trusted(make: Callable[..., PageBlobStore]) -> None:
+    with pytest.raises(StoreError) as caught:
+        make().prepare(600, {})
+    assert caught.value.failure.name == "CertificateNotTrusted"
+
+
+def test_refuses_a_certificate_for_another_name(
+    make: Callable[..., PageBlobStore], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with pytest.raises(StoreError) as caught:
+        make(host="127.0.0.1").prepare(600, {})
+    assert caught.value.failure.name == "CertificateNotTrusted"
+    assert "127.0.0.1" in str(caught.value)
+
+
+def test_says_when_the_bundle_is_none(
+    make: Callable[..., PageBlobStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing.pem"))
+    with pytest.raises(StoreError) as caught:
+        make().prepare(600, {})
+    assert caught.value.failure.name == "InvalidCertificateBundle"
+    assert "missing.pem" in str(caught.value)
+
+
+def test_a_proxy_of_the_environment_is_not_used(
+    make: Callable[..., PageBlobStore], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    store = make()
+    store.prepare(600, {})
+    store.close()
+
+
+def test_says_that_no_proxy_is_used_when_there_is_no_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    uri = f"https://localhost:{port}/account/vhds/data?sr=b&sp=rcwd&se=2999-01-01&sig=SIGNATURE"
+    with pytest.raises(StoreError) as caught:
+        PageBlobStore([Disk("d", uri)], None, "s").prepare(600, {})
+    assert caught.value.failure.name == "ConnectionFailed"
+    assert "HTTPS_PROXY" in str(caught.value)
+    assert "SIGNATURE" not in str(caught.value)
+
+
+def test_a_request_that_does_not_fit_the_buffers_goes_on() -> None:
+    size = 8 << 20
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = Connection("127.0.0.1", server.getsockname()[1], None)
+        connection.open(time.monotonic_ns() + LONG_NS)
+        peer, _ = server.accept()
+        call = Call(connection, b"x" * size)
+        exchange([call], time.monotonic_ns())
+        assert call.sent
+        assert not call.done
+        peer.setblocking(False)
+        received = 0
+        while received < size:
+            exchange([call], time.monotonic_ns() + 10_000_000)
+            try:
+                received += len(peer.recv(1 << 20))
+            except BlockingIOError:
+                continue
+        peer.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+        exchange([call], time.monotonic_ns() + LONG_NS)
+        assert call.answer.status == 201
+        connection.close()
+        peer.close()
+
+
+def test_a_connection_that_was_never_opened_is_no_unknown() -> None:
+    call = Call(Connection("127.0.0.1", 9, None), b"PUT")
+    exchange([call], time.monotonic_ns() + LONG_NS)
+    assert call.problem
+    assert not call.sent
