@@ -123,10 +123,31 @@ class KeeperNote(Area):
     #: Bits: MEMORY_LOCKED, SPARED_FROM_OOM; and how it left the session.
     traits = Word(3)
     left_session = Word(4)
-    SIZE = 5
+    #: It has nothing left to do.
+    ended = Word(5)
+    SIZE = 6
 
 
 MEMORY_LOCKED, SPARED_FROM_OOM = 1, 2
+
+
+class Pulse:
+    """Whether a keeper turns, as somebody sees it who looks regularly.
+
+    Looks are counted, not time: when the whole machine stood still, nobody was stopped.
+    """
+
+    def __init__(self, note: KeeperNote) -> None:
+        self._note = note
+        self._beat_ns = 0
+        self._looks = 0
+
+    def look(self) -> int:
+        """Look; returns at how many looks in a row it had not turned."""
+        beat = self._note.beat_ns
+        self._looks = self._looks + 1 if beat == self._beat_ns else 0
+        self._beat_ns = beat
+        return self._looks
 
 
 class Board(Area):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from dataclasses import dataclass
 from typing import Optional, Sequence, Set, Tuple
@@ -35,7 +34,11 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._proces
     kill_group,
     part_from_run,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._thaw import Hand, Line
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._thaw import (
+    Hand,
+    Line,
+    kill_keeper,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import ScriptSpec
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._wires import Wires
 
@@ -198,16 +201,15 @@ class Keeper:
 
     def _end_other(self) -> None:
         """Kill the other keeper if it is stopped: there is nothing left for it to do."""
-        if self.board.quit:
-            return
+        self.note.ended = 1
         other = WATCHDOG if self.ACTOR == GUARD else GUARD
         note = self.board.keepers[other]
-        if time.monotonic_ns() - note.beat_ns > _STOPPED_NS:
-            self.kill(other)
-
-    def kill(self, other: int) -> None:
-        """Kill the other keeper, if it lives: then its number still is its own."""
-        pid = self.board.keepers[other].pid
-        if pid > 1 and not self.wires.gone(other):
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        until = time.monotonic_ns() + 2 * _STOPPED_NS
+        while not (self.board.quit or note.ended or self.wires.gone(other)):
+            now = time.monotonic_ns()
+            if now - note.beat_ns > _STOPPED_NS:
+                kill_keeper(note, self.wires.gone(other))
+                return
+            if now > until:
+                return
+            time.sleep(_BUSY_TURN_NS / 1e9)

@@ -24,6 +24,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board 
     ACTORS,
     RUN,
     Board,
+    Pulse,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._process import (
     kill_group,
@@ -42,6 +43,8 @@ _KILL_GRACE_NS = 1_000_000_000
 #: And how long after it the payer may still write down the outcome.
 _OUTCOME_GRACE_NS = 15_000_000_000
 _LOCK_TRIES = 200
+#: A keeper that pays and has not turned at so many looks is stopped.
+_STOPPED_LOOKS = 250
 
 
 class _Claimed(Exception):
@@ -64,6 +67,7 @@ class PostScript:
         self._spec = spec
         self._lock = lock
         self._gone = gone
+        self._pulses = {other: Pulse(note) for other, note in board.keepers.items()}
 
     def pay(self) -> None:
         """Run the script if nobody has, and return when it is done with; no more than once."""
@@ -141,12 +145,17 @@ class PostScript:
 
     def _payer_is_lost(self) -> bool:
         board = self._board
+        pulse = self._pulses.get(board.post_payer)
         late = time.monotonic_ns() - board.post_until_ns
         if late > _KILL_GRACE_NS:
             kill_group(board.post_pid, board.post_born)
         if board.post_payer == self._actor:
             return True
-        return self._gone(board.post_payer) or late > _OUTCOME_GRACE_NS
+        return (
+            self._gone(board.post_payer)
+            or (pulse is not None and pulse.look() > _STOPPED_LOOKS)
+            or late > _OUTCOME_GRACE_NS
+        )
 
     def _end_for_payer(self) -> None:
         """Let the script of a lost payer run to its end, at most until its budget's."""

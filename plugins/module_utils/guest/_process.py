@@ -14,8 +14,9 @@ import gc
 import os
 import signal
 import sys
+import time
 from pathlib import Path
-from typing import Callable, Set
+from typing import Callable, Dict, Iterator, Set
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import _kernel
 
@@ -52,6 +53,45 @@ def fork(main: Callable[[], None]) -> int:
         status = 0
     finally:
         os._exit(status)
+
+
+class Children:
+    """The processes that a run has forked, each under a key."""
+
+    def __init__(self) -> None:
+        self._pids: Dict[int, int] = {}
+
+    def fork(self, key: int, main: Callable[[], None]) -> int:
+        """Fork one more; returns its number."""
+        self._pids[key] = fork(main)
+        return self._pids[key]
+
+    def __iter__(self) -> Iterator[int]:
+        """The keys of those that have not been reaped."""
+        return iter(tuple(self._pids))
+
+    def wait(self, limit_s: float) -> bool:
+        """Reap them as they end; whether all did within the limit."""
+        until = time.monotonic() + limit_s
+        while True:
+            for key, pid in tuple(self._pids.items()):
+                if _has_ended(pid):
+                    del self._pids[key]
+            if not self._pids or time.monotonic() > until:
+                return not self._pids
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        """Kill those that have not been reaped."""
+        for pid in self._pids.values():
+            os.kill(pid, signal.SIGKILL)
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
 
 
 def part_from_run(name: str, keep: Set[int]) -> None:

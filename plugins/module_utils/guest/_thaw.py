@@ -10,8 +10,10 @@ each, it keeps nothing from the others.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
+import os
 import queue
 import signal
 import threading
@@ -23,6 +25,8 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board 
     GUARD,
     RUN,
     Board,
+    KeeperNote,
+    Pulse,
     Slot,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._descriptors import (
@@ -36,8 +40,9 @@ _LATER_AGAIN_S = 1.0
 _LATER_S = 10.0
 #: A filesystem whose device is lost may never thaw; nobody can do more after this long.
 _GIVE_UP_S = 3600.0
-#: A guard that has not turned for this long is not relied on.
-SILENT_NS = 300_000_000
+#: A guard that has not turned at so many looks is not relied on; at so many it is killed.
+_SILENT_LOOKS = 15
+_STOPPED_LOOKS = 60
 _STACK_BYTES = 256 * 1024
 
 
@@ -99,12 +104,13 @@ class Line:
         noted, or which its end shows. While the guard turns, it thaws by itself what it freezes
         late: then nobody else needs to try, and to try could thaw what a stranger froze.
         """
-        slot = self._board.slots[index]
+        slot, handle = self._board.slots[index], self._handles[index]
+        pulse = Pulse(self._board.keepers[GUARD])
         started = time.monotonic()
         while not slot.resolved:
-            returned = not slot.freezing or self._wires_gone()
-            if returned or not self._guard_turns():
-                self._try(slot, self._handles[index], returned)
+            returned = not slot.freezing or self._actor == GUARD or self._wires.gone(GUARD)
+            if returned or self._guard_is_silent(pulse):
+                self._try(slot, handle, returned)
             if slot.resolved:
                 break
             spent = time.monotonic() - started
@@ -112,6 +118,17 @@ class Line:
                 return
             time.sleep(_AGAIN_S if spent < _LATER_S else _LATER_AGAIN_S)
         self._wires.ring(RUN)
+
+    def _guard_is_silent(self, pulse: Pulse) -> bool:
+        """Whether a guard with a FIFREEZE under way has not turned for a while.
+
+        After a longer while it is killed: it is stopped or hangs, and only its end proves that no
+        FIFREEZE of it is still to come.
+        """
+        looks = pulse.look()
+        if looks > _STOPPED_LOOKS:
+            kill_keeper(self._board.keepers[GUARD], self._wires.gone(GUARD))
+        return looks > _SILENT_LOOKS
 
     def _try(self, slot: Slot, handle: Handle, returned: bool) -> None:
         note = slot.thaws[self._actor]
@@ -126,9 +143,9 @@ class Line:
         note.errno = answer
         note.ended_ns = time.monotonic_ns()
 
-    def _wires_gone(self) -> bool:
-        return self._actor == GUARD or self._wires.gone(GUARD)
 
-    def _guard_turns(self) -> bool:
-        beat = self._board.keepers[GUARD].beat_ns
-        return time.monotonic_ns() - beat < SILENT_NS
+def kill_keeper(note: KeeperNote, gone: bool) -> None:
+    """Kill a keeper; while it is not gone, its number certainly is its own."""
+    if note.pid > 1 and not gone:
+        with contextlib.suppress(OSError):
+            os.kill(note.pid, signal.SIGKILL)

@@ -25,9 +25,6 @@ _AFTER_DEADLINE_NS = 50_000_000
 _AFTER_END_NS = 200_000_000
 _AFTER_LOSS_NS = 200_000_000
 _BEFORE_CARE_NS = 1_000_000_000
-#: When a guard that does not turn while a FIFREEZE of it is under way is killed: only its end
-#: proves that no FIFREEZE of it is still to come.
-_STOPPED_NS = 1_000_000_000
 
 
 class Watchdog(Keeper):
@@ -67,12 +64,3 @@ class Watchdog(Keeper):
         if board.over_ns:
             return board.over_ns + _AFTER_END_NS
         return board.deadline_ns + _AFTER_DEADLINE_NS if board.deadline_ns else 0
-
-    def act(self, now: int) -> None:
-        """Kill a guard that is stopped in the middle of a freeze."""
-        board = self.board
-        if not board.over_ns or now < board.over_ns + _STOPPED_NS:
-            return
-        silent = now - board.keepers[GUARD].beat_ns > _STOPPED_NS
-        if silent and any(slot.freezing and not slot.resolved for slot in board.slots):
-            self.kill(GUARD)

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
 from tests.lab.disk import LoopDisk
 from tests.lab.frozen import Guarded
@@ -38,12 +38,13 @@ def until(holds: Callable[[], bool], what: str) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Whether there is such a process that is no zombie."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return False
-    return status.rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    """Whether there is such a process, with a thread that has not ended."""
+    for task in Path(f"/proc/{pid}/task").glob("*"):
+        with contextlib.suppress(OSError):
+            status = (task / "stat").read_bytes()
+            if status.rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
+                return True
+    return False
 
 
 def script(path: Path, body: str, *, timeout_s: float = 30.0, retries: int = 0) -> Dict[str, Any]:
@@ -171,6 +172,19 @@ class Rig:
         found = json.loads(line)
         assert isinstance(found, dict)
         return found
+
+    def hit(self, faults: Mapping[str, signal.Signals]) -> None:
+        """Send each its signal, and wait until those that are killed are dead.
+
+        A run that is stopped is one that overruns its stage.
+        """
+        if faults.get("run") == signal.SIGSTOP:
+            self.do("stage 1")
+        for who, number in faults.items():
+            self.send(who, number)
+        for who, number in faults.items():
+            if number == signal.SIGKILL:
+                self.wait_ended(who)
 
     def send(self, who: str, number: signal.Signals) -> None:
         """Send a signal to the run, the guard or the watchdog."""

@@ -9,6 +9,7 @@ Reads a command a line from standard input and answers with a JSON document a li
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
@@ -45,15 +46,15 @@ class Commands:
         self._keepers = Keepers.start(
             targets, plan["freeze_timeout_s"], _spec("post", plan.get("post"))
         )
-        self._keepers.stage("prepare", plan.get("stage_limit_s", 120))
+        self._keepers.stage("prepare", 300)
 
     def protection(self) -> object:
         """What guards the window."""
         return self._keepers.protection
 
-    def stage(self) -> object:
+    def stage(self, limit_s: str) -> object:
         """Begin a stage."""
-        self._keepers.stage("a stage of the test", self._plan.get("stage_limit_s", 120))
+        self._keepers.stage("a stage of the test", float(limit_s))
         return None
 
     def owe(self) -> object:
@@ -124,7 +125,9 @@ def main() -> None:
 
     print(json.dumps(_answer(start)), flush=True)
     for line in sys.stdin:
-        print(json.dumps(_answer(getattr(commands["run"], line.strip()))), flush=True)
+        name, *arguments = line.split()
+        command = functools.partial(getattr(commands["run"], name), *arguments)
+        print(json.dumps(_answer(command)), flush=True)
     os._exit(0)
 
 
