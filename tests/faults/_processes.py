@@ -44,25 +44,38 @@ def _read(path: Path) -> bytes:
 
 
 def process(pid: int) -> Optional[Process]:
-    """The process as it is now; None when there is none, or only what is left of a dead one."""
-    stat = _read(Path("/proc") / str(pid) / "stat").decode(errors="replace")
-    if not stat:
-        return None
-    comm = stat[stat.index("(") + 1 : stat.rindex(")")]
-    state = stat[stat.rindex(")") + 2]
-    return None if state in "ZX" else Process(pid, comm, state)
+    """The process as it is now; None when there is none, or only what is left of a dead one.
+
+    A killed process whose main thread has ended lives on while another thread of it is inside a
+    system call that cannot be interrupted: that is a living process here.
+    """
+    for task in _tasks_of(pid):
+        stat = _read(task / "stat").decode(errors="replace")
+        if stat:
+            state = stat[stat.rindex(")") + 2]
+            if state not in "ZX":
+                return Process(pid, stat[stat.index("(") + 1 : stat.rindex(")")], state)
+    return None
+
+
+def _tasks_of(pid: int) -> List[Path]:
+    """The folders of its threads, the main one first."""
+    try:
+        return sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
+    except OSError:
+        return []
+
+
+def _has_mark(pid: int, token: str) -> bool:
+    wanted = f"{MARK}={token}".encode()
+    return any(wanted in _read(task / "environ").split(b"\0") for task in _tasks_of(pid))
 
 
 def marked(token: str) -> List[Process]:
     """All living processes that carry the mark with this token."""
-    wanted = f"{MARK}={token}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and wanted in _read(entry / "environ").split(b"\0"):
-            one = process(int(entry.name))
-            if one is not None:
-                found.append(one)
-    return found
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+    found = [process(pid) for pid in pids if _has_mark(pid, token)]
+    return [one for one in found if one is not None]
 
 
 def mentions(text: str) -> List[Process]:
@@ -113,8 +126,7 @@ def _tasks(token: str, wanted: Callable[[List[str]], bool]) -> List[int]:
 
 def send(pid: int, token: str, signum: int) -> bool:
     """Send a signal to a process of the case; False when it was gone already."""
-    wanted = f"{MARK}={token}".encode()
-    if wanted not in _read(Path(f"/proc/{pid}/environ")).split(b"\0"):
+    if not _has_mark(pid, token):
         return False
     try:
         os.kill(pid, signum)
