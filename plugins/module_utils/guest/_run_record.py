@@ -105,8 +105,9 @@ class RunRecord:
 
     @property
     def freezes(self) -> bool:
-        """Whether the run freezes anything."""
-        return not self.freeze_off_by_config and not self.crash_fallback and bool(self.targets)
+        """Whether the run freezes anything, or did."""
+        off = self.freeze_off_by_config or self.crash_fallback or not self.targets
+        return bool(self.filesystems) or not off
 
     @property
     def targets(self) -> Tuple[Any, ...]:

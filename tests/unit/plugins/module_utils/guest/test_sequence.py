@@ -227,6 +227,23 @@ def test_coverage(stage: Stage, covered: Optional[bool], reached: str) -> None:
     assert ("bare" in record.warnings) == (covered is False)
 
 
+def test_coverage_is_looked_at_again_just_before_the_freeze(stage: Stage) -> None:
+    """A pre-script may mount what the plan did not know."""
+
+    def mount() -> None:
+        stage.covered = False
+
+    stage.events["flush"] = mount
+    assert consistency(stage.run()) == "crash"
+
+
+def test_a_failed_post_script_does_not_hide_that_the_window_held(stage: Stage) -> None:
+    stage.post, stage.single_disk, stage.continue_backup = "exit 1", True, False
+    record = stage.run()
+    assert consistency(record) == "crash"
+    assert holds(record)["window_held"] is True
+
+
 def test_a_foreign_thaw_is_a_crash(stage: Stage) -> None:
     stage.outcome = THAWED_EARLY
     record = stage.run()
@@ -321,7 +338,7 @@ def test_no_answer_and_a_snapshot_after_all(stage: Stage, on_partial: str) -> No
     stage.unanswered["disk0"] = True
     record = stage.run()
     if on_partial == "discard":
-        assert failed(record) == "SnapshotTooLate"
+        assert (failed(record), consistency(record)) == ("SnapshotTooLate", "none")
         assert stage.store.snapshots == {}
     else:
         assert (failed(record), consistency(record)) == (None, "crash")
@@ -380,4 +397,5 @@ def test_a_signal_ends_the_pre_script(stage: Stage) -> None:
     stage.pre = f"kill -TERM {os.getpid()}; exec sleep 1000"
     record = stage.run()
     assert failed(record) == "Interrupted"
+    assert record.pre is not None and (record.pre.rc, record.pre.timed_out) == (None, False)
     assert stage.ran() == ["pre", "post"]
