@@ -63,7 +63,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._wires 
 #: How long the keepers may take to be ready, to end when dismissed, and to end when killed.
 _READY_LIMIT_S = 60.0
 _END_LIMIT_S = 3.0
-_KILL_LIMIT_S = 10.0
+_KILL_LIMIT_S = 3.0
 #: How long C(thaw) waits for a FIFREEZE that does not return, and for a FITHAW.
 _LATE_FREEZE_NS = 1_000_000_000
 _LATE_THAW_NS = 10_000_000_000

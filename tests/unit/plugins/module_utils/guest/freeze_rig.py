@@ -190,18 +190,19 @@ class Rig:
         """Send a signal to the run, the guard or the watchdog."""
         os.kill(self.pids[who], number)
 
-    def wait_writable(self) -> None:
-        """Wait until every filesystem takes a write."""
-        done = [threading.Event() for _disk in self.disks]
+    def wait_writable(self, disks: Optional[Sequence[LoopDisk]] = None) -> None:
+        """Wait until these filesystems, or all, take a write."""
+        disks = self.disks if disks is None else disks
+        done = [threading.Event() for _disk in disks]
 
         def write(disk: LoopDisk, event: threading.Event) -> None:
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
                 (disk.path / "written").write_bytes(b"x")
             event.set()
 
-        for disk, event in zip(self.disks, done):
+        for disk, event in zip(disks, done):
             threading.Thread(target=write, args=(disk, event), daemon=True).start()
-        for disk, event in zip(self.disks, done):
+        for disk, event in zip(disks, done):
             assert event.wait(PATIENCE_S), f"{disk.mount_point} is still frozen"
 
     def wait_ended(self, *names: str) -> None:

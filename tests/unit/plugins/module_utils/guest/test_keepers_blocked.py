@@ -1,0 +1,149 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A FIFREEZE that does not return: its disk lies on a filesystem that is frozen."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from pathlib import Path
+from typing import Any, Iterator, List, Mapping
+
+import pytest
+
+from tests.lab.disk import LoopDisk
+from tests.lab.frozen import Guarded
+from tests.unit.plugins.module_utils.guest.freeze_rig import SAFETY_S, Rig, target, until
+
+#: Whom the blocked FIFREEZE meets, and what the run can still do then.
+_FAULTS: List[Mapping[str, signal.Signals]] = [
+    {},
+    {"guard": signal.SIGKILL},
+    {"guard": signal.SIGSTOP},
+    {"watchdog": signal.SIGKILL, "guard": signal.SIGSTOP},
+    {"watchdog": signal.SIGSTOP, "guard": signal.SIGKILL},
+    {"run": signal.SIGKILL},
+    {"run": signal.SIGKILL, "guard": signal.SIGSTOP},
+    {"run": signal.SIGKILL, "watchdog": signal.SIGKILL},
+    {"run": signal.SIGKILL, "guard": signal.SIGKILL},
+]
+
+
+class Blocked:
+    """A rig whose first disk blocks whoever writes to it until C(release)."""
+
+    def __init__(self, rig: Rig, outer: LoopDisk, inner: LoopDisk, guarded: Guarded) -> None:
+        self.rig = rig
+        self.inner = inner
+        self._outer = outer
+        self._guarded = guarded
+
+    def block(self) -> None:
+        """Freeze the filesystem that the disk's image lies on."""
+        self._guarded.freeze(self._outer.mount_point)
+
+    def release(self) -> None:
+        """Thaw it."""
+        assert self._guarded.thaw(self._outer.mount_point)
+
+    def start(self, **plan: Any) -> None:
+        """Start the run over the blocked filesystem and another one."""
+        targets = [target(self.inner), target(self.rig.disks[0])]
+        self.rig.start(targets=targets, **plan)
+        self.rig.disks.append(self.inner)
+
+
+@pytest.fixture
+def blocked(tmp_path: Path) -> Iterator[Blocked]:
+    """The rig, not yet started."""
+    with contextlib.ExitStack() as stack:
+        outer = stack.enter_context(LoopDisk(size=96 << 20))
+        inner = stack.enter_context(LoopDisk(size=16 << 20, folder=outer.mount_point))
+        points = [outer.mount_point, inner.mount_point]
+        guarded = stack.enter_context(Guarded(points, limit_s=SAFETY_S))
+        rig = stack.enter_context(Rig(tmp_path))
+        yield Blocked(rig, outer, inner, guarded)
+        # At the end of a test that went well nothing was left for the safety process.
+        stack.pop_all().close()
+        assert guarded.had_to_thaw == 0
+
+
+def _is_blocked(blocked: Blocked) -> bool:
+    """Whether a thread of the guard is in FIFREEZE."""
+    pid = blocked.rig.pids["guard"]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            if "freeze_super" in (task / "stack").read_text():
+                return True
+    return False
+
+
+@pytest.mark.parametrize("faults", _FAULTS, ids=lambda faults: "-".join(faults) or "none")
+def test_released_after_the_deadline(
+    blocked: Blocked, faults: Mapping[str, signal.Signals]
+) -> None:
+    """The other filesystem thaws in time, the blocked one as soon as it can, whoever is left."""
+    rig = blocked.rig
+    blocked.start(post=rig.post)
+    rig.do("owe")
+    (blocked.inner.path / "dirty").write_bytes(b"x" * 100_000)
+    blocked.block()
+    rig.tell_only("freeze")
+    until(lambda: _is_blocked(blocked), "the FIFREEZE that blocks")
+    for who, how in faults.items():
+        rig.send(who, how)
+    if "run" not in faults:
+        answer = rig.answer()
+        assert answer["error"] in ("FreezeTimeout", "KeeperLost")
+        if not faults:
+            assert blocked.inner.mount_point in answer["message"]
+            assert rig.disks[0].mount_point not in answer["message"]
+        first, second = rig.do("thaw")
+        assert first["outcome"] == "freeze_late"
+        # A guard that is killed may not have come to note that the second one was frozen.
+        assert second["outcome"] in (("held", "freeze_late") if faults else ("held",))
+        assert second["thaw_errno"] == 0
+    rig.wait_writable(rig.disks[:1])
+    if "run" not in faults:
+        rig.tell_only("stop")
+    blocked.release()
+    rig.wait_writable()
+    if "run" not in faults:
+        assert "error" not in rig.answer()
+        rig.run.kill()
+    rig.wait_ended()
+    assert rig.times_paid() == 1
+
+
+def test_released_before_the_deadline(blocked: Blocked) -> None:
+    """It was slow, and that is all."""
+    rig = blocked.rig
+    blocked.start(freeze_timeout_s=20)
+    (blocked.inner.path / "dirty").write_bytes(b"x" * 100_000)
+    blocked.block()
+    rig.tell_only("freeze")
+    until(lambda: _is_blocked(blocked), "the FIFREEZE that blocks")
+    blocked.release()
+    assert "error" not in rig.answer()
+    assert [record["outcome"] for record in rig.do("thaw")] == ["held", "held"]
+    rig.do("stop")
+
+
+def test_flush_that_blocks(blocked: Blocked) -> None:
+    """It is given up, nothing is frozen, and the run goes on without it."""
+    rig = blocked.rig
+    blocked.start(flush_limit_s=1)
+    (blocked.inner.path / "dirty").write_bytes(b"x" * 100_000)
+    blocked.block()
+    answer = rig.ask("flush")
+    assert answer["error"] == "FlushTimeout"
+    assert blocked.inner.mount_point in answer["message"]
+    assert rig.disks[0].mount_point not in answer["message"]
+    assert [record["outcome"] for record in rig.do("thaw")] == ["not_frozen"] * 2
+    rig.do("stop")
+    blocked.release()
+    rig.wait_writable()
+    rig.run.kill()
+    rig.wait_ended()
