@@ -6,11 +6,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Dict, Optional
 
 import pytest
 
@@ -359,43 +357,3 @@ def test_no_snapshot_when_freezing_took_all_the_time(stage: Stage) -> None:
     record = stage.run()
     assert failed(record) == "FreezeTimeout"
     assert "take" not in stage.log and stage.ran() == ["pre", "post"]
-
-
-def send(number: int) -> Any:
-    return lambda: os.kill(os.getpid(), number)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-@pytest.mark.parametrize(
-    ("what", "frozen", "scripts", "kept"),
-    [
-        ("examine", False, [], 0),
-        ("store prepare", False, [], 0),
-        ("stage quiesce", False, ["pre", "post"], 0),
-        ("flush", False, ["pre", "post"], 0),
-        ("freeze", True, ["pre", "post"], 2),
-        ("take", True, ["pre", "post"], 2),
-        ("pay", True, ["pre", "post"], 2),
-    ],
-)
-def test_signals(
-    stage: Stage, number: int, what: str, frozen: bool, scripts: Any, kept: int
-) -> None:
-    before = signal.getsignal(number)
-    stage.events[what] = send(number)
-    record = stage.run()
-    assert failed(record) == "Interrupted"
-    assert signal.Signals(number).name in str(record.failure)
-    assert ("thaw" in stage.log) == frozen
-    assert stage.ran() in (scripts, scripts[1:])
-    assert len(stage.store.snapshots) == kept == len(build(record)["snapshot_set"]["left_behind"])
-    assert stage.log[-1] == "unlock"
-    assert signal.getsignal(number) is before
-
-
-def test_a_signal_ends_the_pre_script(stage: Stage) -> None:
-    stage.pre = f"kill -TERM {os.getpid()}; exec sleep 1000"
-    record = stage.run()
-    assert failed(record) == "Interrupted"
-    assert record.pre is not None and (record.pre.rc, record.pre.timed_out) == (None, False)
-    assert stage.ran() == ["pre", "post"]
