@@ -18,7 +18,7 @@ import tarfile
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Optional
@@ -75,21 +75,30 @@ class Steps:
         *command: str | Path,
         cwd: Path = ROOT,
         env: Optional[Mapping[str, str]] = None,
+        again: Callable[[str], bool] = lambda _said: False,
     ) -> Optional[str]:
-        """Run a command and return its output, or None if it failed (its end is shown then)."""
+        """Run a command and return its output, or None if it failed (its end is shown then).
+
+        C(again): says of the output of one that failed whether to try once more, for those that
+        fetch what they need.
+        """
         print(f"  {title:<62}", end="", flush=True)
         began = time.monotonic()
-        done = subprocess.run(
-            [str(word) for word in command],
-            cwd=cwd,
-            env={**os.environ, "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}", **(env or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            check=False,
-        )
+        path = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
+        for _try in range(2):
+            done = subprocess.run(
+                [str(word) for word in command],
+                cwd=cwd,
+                env={**os.environ, "PATH": path, **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+            if done.returncode == 0 or not again(done.stdout):
+                break
         took = f"{time.monotonic() - began:5.0f} s"
         if done.returncode == 0:
             print(took, flush=True)
@@ -157,6 +166,7 @@ def sanity(session: nox.Session) -> None:
             *session.posargs,
             cwd=copy,
             env={"HOME": str(home)},
+            again=lambda said: "issue(s) which need to be resolved" not in said,
         )
         if output is not None and not session.posargs:
             missing = [
@@ -257,5 +267,6 @@ def make_importer(steps: Steps, folder: Path) -> None:
         "--no-input",
         "--disable-pip-version-check",
     )
-    if steps.run("install galaxy-importer", *pip, "-r", wanted) is not None:
+    fetched = steps.run("install galaxy-importer", *pip, "-r", wanted, again=lambda _said: True)
+    if fetched is not None:
         stamp.write_text(want)
