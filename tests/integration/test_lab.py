@@ -286,16 +286,6 @@ def test_a_blob_disk_whose_server_stalls_or_dies_can_be_taken_down(
     _assert_no_disk(str(image), str(point), device)
 
 
-def test_a_damaged_record_is_seen(tmp_path: Path) -> None:
-    file = tmp_path / "records"
-    file.write_bytes(b"%015d\n%015d\n" % (0, 1))
-    assert records(file) == 2
-    for damaged in (b"%015d\n%015d\n" % (0, 2), b"%015d\n%015d" % (0, 1), bytes(32)):
-        file.write_bytes(damaged)
-        with pytest.raises(ValueError, match="something else"):
-            records(file)
-
-
 # --- nothing is left behind --------------------------------------------------------------------
 
 _EVERYTHING = """
