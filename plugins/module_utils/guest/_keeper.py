@@ -146,6 +146,8 @@ class Keeper:
     def _turn(self) -> None:
         now = time.monotonic_ns()
         self.note.beat_ns = now
+        if self.board.over_ns and self.may_thaw(now):
+            self.line.thaw()  # before all else: somebody waits for it
         self._others -= {other for other in self._others if self.wires.gone(other)}
         lost = self._run_is_lost(now)
         if lost and not self._lost_since_ns:

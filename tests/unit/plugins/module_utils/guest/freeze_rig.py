@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -45,6 +46,10 @@ def lives(pid: int) -> bool:
             if status.rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
                 return True
     return False
+
+
+def _is_gone(pid: int) -> bool:
+    return not lives(pid)
 
 
 def script(path: Path, body: str, *, timeout_s: float = 30.0, retries: int = 0) -> Dict[str, Any]:
@@ -115,8 +120,10 @@ class Rig:
             raise
         return self
 
-    def start(self, **more: Any) -> Dict[str, Any]:
-        """Start the run with its keepers; its answer."""
+    def start(
+        self, place: Callable[[int], None] = lambda _pid: None, **more: Any
+    ) -> Dict[str, Any]:
+        """Start the run with its keepers; its answer. C(place) puts it where it shall live."""
         plan = {
             "targets": [target(disk) for disk in self.disks],
             "freeze_timeout_s": FREEZE_TIMEOUT_S,
@@ -132,6 +139,7 @@ class Rig:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         self.pids["run"] = self.run.pid
+        place(self.run.pid)
         answer = self.tell_line(json.dumps(plan))
         children = Path(f"/proc/{self.run.pid}/task/{self.run.pid}/children").read_text()
         for pid in map(int, children.split()):
@@ -210,7 +218,7 @@ class Rig:
         for name in names or tuple(self.pids):
             if name == "run":
                 self.run.wait(PATIENCE_S)
-            until(lambda pid=self.pids[name]: not lives(pid), f"the end of the {name}")  # type: ignore[misc]
+            until(functools.partial(_is_gone, self.pids[name]), f"the end of the {name}")
 
     def __exit__(
         self,
