@@ -27,7 +27,7 @@ WRITE_S = 1.0
 
 def outcome_of(rig: Rig) -> str:
     """The verdict, C(failed), or C(died) when the run left no result."""
-    result = rig.result()
+    result = None if rig.unjudged_output else rig.result()
     if result is None:
         return DIED
     return FAILED if result.get("failed") else str(result.get("consistency"))
@@ -111,7 +111,7 @@ def _said(case: Case, rig: Rig) -> List[str]:
     if outcome not in case.expect:
         problems.append(f"(e) ended as {outcome}, expected {' or '.join(case.expect)}")
     result = rig.result()
-    if result is None:
+    if result is None or rig.unjudged_output:
         return problems
     text = json.dumps(result)
     if outcome == FAILED and not (result.get("failure") or {}).get("name"):
@@ -148,7 +148,7 @@ def _left(rig: Rig) -> List[str]:
     problems = [
         f"(g) left in its scratch folder: {path}"
         for path in rig.scratch.rglob("*")
-        if path.relative_to(rig.scratch).parts[0] not in rig.unjudged_files
+        if not str(path.relative_to(rig.scratch)).startswith(tuple(rig.unjudged_files))
     ]
     problems += [
         f"(g) left running: {one.comm} {one.pid}" for one in processes.mentions(str(rig.folder))

@@ -60,8 +60,10 @@ class Rig:
         self.run: Optional["subprocess.Popen[bytes]"] = None
         self.hit_ns: Optional[int] = None
         self.command_lines = ""
-        #: Names in the scratch folder that are not the module's.
+        #: How names in the scratch folder begin that are not the module's.
         self.unjudged_files: Set[str] = set()
+        #: Whether what the run printed is not the module's.
+        self.unjudged_output = False
         self.more_env: Dict[str, str] = dict(setting.env)
         self._stack = contextlib.ExitStack()
 
@@ -97,11 +99,15 @@ class Rig:
             for index, mount in enumerate(self.mount_points)
             if index not in self.setting.blockable
         ]
-        self.writers = StallWriter(free)
-        self._stack.enter_context(self.writers)
+        self.write_to(free)
         # What a case adds goes before all this; and what may still hold things up goes first.
         self._more = self._stack.enter_context(contextlib.ExitStack())
         self._stack.callback(self._settle)
+
+    def write_to(self, mounts: List[str]) -> None:
+        """Let writers write to these filesystems, until the case is left."""
+        self.writers = StallWriter(mounts)
+        self._stack.enter_context(self.writers)
 
     def on_exit(self, what: Callable[..., Any], *words: Any) -> None:
         """Do this when the case is left, before its filesystems are unmounted."""
@@ -272,15 +278,13 @@ class Rig:
 
     def result(self, name: str = "run") -> Optional[Dict[str, Any]]:
         """The result of the module; None when it left none."""
-        path = self.folder / f"{name}.out"
-        text = path.read_text(errors="replace") if path.exists() else ""
-        for line in reversed(text.splitlines()):
-            # By way of Ansible's own program the name of the host is before it.
-            start = line.find("{")
-            if start >= 0:
-                with contextlib.suppress(ValueError):
-                    found = json.loads(line[start:])
-                    return found if isinstance(found, dict) else None
+        for path in (self.folder / f"{name}.kept", self.folder / f"{name}.out"):
+            text = path.read_text(errors="replace") if path.exists() else ""
+            for line in reversed(text.splitlines()):
+                if line.startswith("{"):
+                    with contextlib.suppress(ValueError):
+                        found = json.loads(line)
+                        return found if isinstance(found, dict) else None
         return None
 
     # -- where it is, and what holds it there -------------------------------------------------
