@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Callable, Dict, List
 
@@ -67,6 +69,12 @@ class Payers:
     def _gone(self, actor: int) -> bool:
         return actor in self.pids and not lives(self.pids[actor])
 
+    def locked(self) -> int:
+        """A lock as a script's process takes it before it says that it starts."""
+        lock = os.open(f"/proc/self/fd/{self._lock}", os.O_RDWR | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return lock
+
     def open(self) -> None:
         """Open the gate for all."""
         for end in self._gate:
@@ -96,6 +104,23 @@ def test_all_at_once(tmp_path: Path) -> None:
             assert len(paid.read_text().splitlines()) == 1
         finally:
             payers.close()
+
+
+def test_lock_of_a_payer_about_to_start(tmp_path: Path) -> None:
+    """While another process holds the lock nobody starts the script; then its word counts."""
+    paid = tmp_path / "paid"
+    payers = Payers(_spec(tmp_path / "post.sh", f"echo >> '{paid}'"))
+    try:
+        payers.fork([GUARD, WATCHDOG])
+        lock = payers.locked()
+        payers.open()
+        time.sleep(3)
+        assert not paid.exists() and not payers.board.post_payer
+        os.close(lock)
+        assert payers.children.wait(PATIENCE_S)
+        assert len(paid.read_text().splitlines()) == 1
+    finally:
+        payers.close()
 
 
 def test_payer_that_dies_before_it_starts(tmp_path: Path) -> None:
