@@ -21,6 +21,7 @@ from tests.lab.azurite import Azurite
 from tests.lab.disk import MIB, LoopDisk
 from tests.lab.frozen import Guarded
 from tests.lab.module_run import run_module
+from tests.lab.own_lock import own_lock
 from tests.lab.proxy import FaultProxy
 from tests.lab.stall import StallWriter
 
@@ -86,7 +87,7 @@ class Bench:
             "freeze_timeout": 30,
         }
         with Guarded(self.mounts, 120), self.longest() as pause:
-            done = run_module("vm_snapshot", options)
+            done = run_module("vm_snapshot", options, prefix=own_lock(self.folder / "locks"))
         if done.failed:
             raise RuntimeError(f"vm_snapshot failed: {done.result.get('msg')} {done.stderr}")
         if done["consistency"] != "file-system":

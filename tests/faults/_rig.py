@@ -23,6 +23,7 @@ from tests.faults._case import POST, PRE, Missed, Setting
 from tests.lab.azurite import Azurite, signatures
 from tests.lab.disk import LoopDisk
 from tests.lab.frozen import Guarded
+from tests.lab.own_lock import own_lock
 from tests.lab.proxy import FaultProxy, Gate, Rule, hold
 from tests.lab.stall import StallWriter
 
@@ -31,8 +32,6 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 #: below /run, which a distribution may mount noexec.
 BASE = "/var/lib"
 LIMIT_S = 60.0
-#: Where the module keeps its lock.
-_LOCKS = "/run/quiesce.azure_backup"
 _BLOB_SIZE = 1 << 20
 _SIZES = {"ext4": 32 << 20, "xfs": 64 << 20, "btrfs": 128 << 20}
 _MODULE = "ansible_collections.quiesce.azure_backup.plugins.modules.vm_snapshot"
@@ -82,7 +81,7 @@ class Rig:
 
     def _make(self) -> None:
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        for folder in (self.marks, self.scratch, self.folder / "locks"):
+        for folder in (self.marks, self.scratch):
             folder.mkdir()
         for index, fstype in enumerate(self.setting.filesystems):
             self.disks.append(self._disk(index, fstype))
@@ -234,13 +233,8 @@ class Rig:
         return self.isolated([sys.executable, "-B", "-m", _MODULE, str(arguments)])
 
     def isolated(self, command: List[str]) -> List[str]:
-        """The command with a lock folder of the case's own, so that cases can run side by side.
-
-        The mount namespace that this takes sees everything else as it is.
-        """
-        enter = f'mkdir -p {_LOCKS} && mount --bind "$0" {_LOCKS} && exec "$@"'
-        shell = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", enter]
-        return [*shell, str(self.folder / "locks"), *command]
+        """The command with a lock of the case's own, so that cases can run side by side."""
+        return [*own_lock(self.folder / "locks"), *command]
 
     def start(self, wrapper: "tuple[str, ...]" = (), **more: Any) -> None:
         """Start the module as a process of its own."""
