@@ -10,7 +10,7 @@ PRIVATE: for this collection only.
 from __future__ import annotations
 
 import traceback
-from typing import Any, Callable, Dict, Mapping, NoReturn
+from typing import Any, Callable, Dict, Mapping, NoReturn, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -32,6 +32,42 @@ def redacted(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [redacted(item) for item in value]
     return value
+
+
+class Module(AnsibleModule):
+    """A module whose output, log and errors hold no SAS, also not where it was not expected.
+
+    Ansible keeps back the values of the options that are known to be secret, once it has found
+    the options good. Until then, as when a name is misspelt, a secret may be anywhere.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        self._options_are_good = False
+        AnsibleModule.__init__(self, **arguments)
+        self._options_are_good = True
+
+    def exit_json(self, **result: Any) -> NoReturn:
+        """End with this result, redacted."""
+        super().exit_json(**redacted({"invocation": self._invocation(), **result}))
+
+    def fail_json(self, msg: str, **result: Any) -> NoReturn:
+        """End with this error and result, redacted."""
+        super().fail_json(
+            redact(str(msg)), **redacted({"invocation": self._invocation(), **result})
+        )
+
+    def log(self, msg: str, log_args: Optional[Mapping[str, Any]] = None) -> None:
+        """Write to the system's log; of the options only which were given."""
+        if log_args is not None:
+            given = sorted(name for name in log_args if self.params.get(name) is not None)
+            msg = f"Invoked with {', '.join(given)}"
+        AnsibleModule.log(self, redact(msg))
+
+    def _invocation(self) -> Dict[str, Any]:
+        """The options, for those who ask Ansible for much output."""
+        if self._options_are_good:
+            return {"module_args": self.params}
+        return {"module_args": dict.fromkeys(self.params, "NOT SHOWN, as the options are not good")}
 
 
 def run_module(module: AnsibleModule, act: Act) -> NoReturn:

@@ -15,6 +15,11 @@ from urllib.parse import urlsplit, urlunsplit
 # A signature's value in a query, also where it was percent-encoded or escaped as JSON once more:
 # then a digit stands before it, as in %26sig%3D and \u0026sig=.
 _SIGNATURE = re.compile(r"(?i)((?<![a-z_])sig(?:=|%3d|%253d))[^&\s\"'<>\\]+")
+# A run of base64, perhaps in lines, perhaps with its line ends escaped; and what it has in it, at
+# each of the three offsets, when it encodes sig= or sig%.
+_BASE64 = re.compile(r"(?:[A-Za-z0-9+/=_-]|\\[nr]|[\r\n]){40,}")
+_LINE_END = re.compile(r"\\[nr]|[\r\n]")
+_SIGNATURE_IN_BASE64 = re.compile(r"c2ln[PJ]|NpZz[0-3]|NpZy[U-X]|zaWc[9l]")
 HIDDEN = "REDACTED"
 
 
@@ -28,5 +33,10 @@ def without_query(uri: str) -> str:
 
 
 def redact(text: str) -> str:
-    """The text with the value of every SAS signature in it replaced."""
-    return _SIGNATURE.sub(rf"\g<1>{HIDDEN}", text)
+    """The text with the value of every SAS signature in it replaced, and any base64 of one."""
+    return _SIGNATURE.sub(rf"\g<1>{HIDDEN}", _BASE64.sub(_without_signature, text))
+
+
+def _without_signature(found: "re.Match[str]") -> str:
+    dense = _LINE_END.sub("", found[0])
+    return HIDDEN if _SIGNATURE_IN_BASE64.search(dense) else found[0]

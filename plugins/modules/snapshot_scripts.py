@@ -197,9 +197,10 @@ failure:
 
 from typing import Any, Dict, Mapping
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import run_module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import (
+    Module,
+    run_module,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._script_task import (
     SCRIPTS_ARGUMENTS,
     put_scripts,
@@ -208,7 +209,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._script
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec=SCRIPTS_ARGUMENTS,
         required_if=[("state", "present", ("pre_script_location", "post_script_location"))],
         supports_check_mode=True,

@@ -137,9 +137,10 @@ failure:
     recommended_action: {type: str, description: What to do about it.}
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import run_module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import (
+    Module,
+    run_module,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._script_task import (
     SCRIPTS_INFO_ARGUMENTS,
     tell_of_scripts,
@@ -148,7 +149,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._script
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(argument_spec=SCRIPTS_INFO_ARGUMENTS, supports_check_mode=True)
+    module = Module(argument_spec=SCRIPTS_INFO_ARGUMENTS, supports_check_mode=True)
     run_module(module, tell_of_scripts)
 
 

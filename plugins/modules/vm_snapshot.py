@@ -376,9 +376,10 @@ failure:
     recommended_action: {type: str, description: What to do about it.}
 """
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import run_module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import (
+    Module,
+    run_module,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._snapshot_options import (
     ARGUMENT_SPEC,
 )
@@ -387,7 +388,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._snapsh
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = Module(
         argument_spec=ARGUMENT_SPEC,
         mutually_exclusive=[("disks", "extension_settings")],
         required_one_of=[("disks", "extension_settings")],

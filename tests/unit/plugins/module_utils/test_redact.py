@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from urllib.parse import quote
 
@@ -35,6 +36,20 @@ def test_a_signature_is_replaced_in_every_form(text: str) -> None:
     shown = redact(text)
     assert "REDACTED" in shown
     assert "c2vjcmv0" not in shown.lower()
+
+
+@pytest.mark.parametrize("offset", range(6))
+@pytest.mark.parametrize("uri", [URI, quote(URI)])
+def test_base64_of_a_signature_is_replaced(uri: str, offset: int) -> None:
+    plain = ("x" * offset + json.dumps({"blobSASUri": [uri]})).encode()
+    encoded = base64.b64encode(plain).decode()
+    lines = base64.encodebytes(plain).decode()
+    for text in (encoded, lines, repr(lines), json.dumps([lines]), base64.urlsafe_b64encode(plain)):
+        shown = redact(f"the value {text!s} is bad")
+        assert "REDACTED" in shown and "is bad" in shown
+        assert encoded[60:80] not in shown and len(shown) < 60
+    other = base64.b64encode(plain.replace(b"sig", b"sag")).decode()
+    assert redact(other) == other
 
 
 def test_everything_else_stays() -> None:
