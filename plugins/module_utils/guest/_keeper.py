@@ -28,6 +28,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._descri
     Handle,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._post_script import (
+    Common,
     PostScript,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._process import (
@@ -59,8 +60,8 @@ class Shared:
     wires: Wires
     handles: Sequence[Handle]
     post: Optional[ScriptSpec]
-    #: Descriptor of an empty file in memory, on which the post-script's debt is claimed.
-    lock: int
+    #: What those need who may have to pay the post-script.
+    common: Common
     #: Further descriptors that the keepers hold open as long as they live.
     keep_open: Tuple[int, ...] = ()
 
@@ -68,7 +69,7 @@ class Shared:
         """The debt as C(actor) sees it; None without a post-script."""
         if self.post is None:
             return None
-        return PostScript(actor, self.board, self.post, self.lock, self.wires.gone)
+        return PostScript(actor, self.board, self.post, self.common, self.wires.gone)
 
 
 class Keeper:
@@ -119,7 +120,7 @@ class Keeper:
 
     def _prepare(self) -> None:
         self.wires.belong_to(self.ACTOR)
-        keep = {self._shared.lock, *self._shared.keep_open, *self.wires.descriptors}
+        keep = {*self._shared.common, *self._shared.keep_open, *self.wires.descriptors}
         part_from_run(self.NAME, keep | {handle.descriptor for handle in self.handles})
         self.note.pid = os.getpid()
         traits = SPARED_FROM_OOM if _kernel.spare_from_oom() else 0

@@ -43,6 +43,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._guard 
     short_pass_ns,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._keeper import Shared
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._post_script import Common
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._process import Children
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._refusals import (
     flush_error,
@@ -105,8 +106,8 @@ class Keepers:
         if freeze_timeout_s <= 0:
             refuse("FreezeTimeoutInvalid", "The freeze timeout must be more than 0 seconds.")
         handles = open_all(targets)
-        lock = os.memfd_create("quiesce-post-script", os.MFD_CLOEXEC)
-        shared = Shared(Board(len(handles)), Wires(), handles, post, lock, tuple(keep_open))
+        common = Common.make()
+        shared = Shared(Board(len(handles)), Wires(), handles, post, common, tuple(keep_open))
         keepers = cls(shared, freeze_timeout_s)
         try:
             keepers._fork()
@@ -389,5 +390,5 @@ class Keepers:
             self._children.wait(_KILL_LIMIT_S)
         if self._line is None or self._line.close():
             close_all(self._shared.handles)
-        os.close(self._shared.lock)
+        self._shared.common.close()
         self._wires.close()

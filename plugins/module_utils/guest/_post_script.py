@@ -13,11 +13,12 @@ is left sees to it that its time budget ends it.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
 import time
-from typing import Callable, Optional
+from typing import Callable, NamedTuple, Optional
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import _kernel
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board import (
@@ -30,6 +31,8 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._proces
     kill_group,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._scripts import (
+    TAIL_BYTES,
+    open_output,
     run_script,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import (
@@ -43,12 +46,42 @@ _KILL_GRACE_NS = 1_000_000_000
 #: And how long after it the payer may still write down the outcome.
 _OUTCOME_GRACE_NS = 15_000_000_000
 _LOCK_TRIES = 200
+#: How much of a script's output is read between two looks at its budget.
+_PIECES_AT_ONCE = 64
 #: A keeper that pays and has not turned at so many looks is stopped.
 _STOPPED_LOOKS = 250
 
 
 class _Claimed(Exception):
     """Somebody else runs the script."""
+
+
+class Common(NamedTuple):
+    """The descriptors that all payers share, made before the processes part."""
+
+    #: An empty file in memory, on which the debt is claimed.
+    lock: int
+    #: The pipe for the script's output. As long as any of the payers lives it has a reader:
+    #: without one, the script would die of the next line that it writes.
+    read_end: int
+    write_end: int
+
+    @classmethod
+    def make(cls) -> Common:
+        """Make them. Raises C(OSError)."""
+        return cls(_file_in_memory(), *open_output())
+
+    def close(self) -> None:
+        """Close them in this process."""
+        for descriptor in self:
+            os.close(descriptor)
+
+
+def _file_in_memory() -> int:
+    # Some systems have no such call, some forbid it (the sysctl vm.memfd_noexec).
+    with contextlib.suppress(AttributeError, OSError):
+        return os.memfd_create("quiesce-post-script", os.MFD_CLOEXEC)
+    return os.open("/run", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
 
 
 class PostScript:
@@ -59,13 +92,13 @@ class PostScript:
         actor: int,
         board: Board,
         spec: ScriptSpec,
-        lock: int,
+        common: Common,
         gone: Callable[[int], bool],
     ) -> None:
         self._actor = actor
         self._board = board
         self._spec = spec
-        self._lock = lock
+        self._common = common
         self._gone = gone
         self._pulses = {other: Pulse(note) for other, note in board.keepers.items()}
 
@@ -97,7 +130,12 @@ class PostScript:
         )
 
     def _run(self) -> None:
-        outcome = run_script(self._spec, before_exec=self._claim, run_by=ACTORS[self._actor])
+        outcome = run_script(
+            self._spec,
+            before_exec=self._claim,
+            run_by=ACTORS[self._actor],
+            output=(self._common.read_end, self._common.write_end),
+        )
         if not self._board.post_payer:
             # It could not be started at all. The lock is free unless another one tries just now.
             lock = self._own_lock()
@@ -141,7 +179,7 @@ class PostScript:
 
     def _own_lock(self) -> int:
         """A lock of this process's own: a description that it shares with nobody."""
-        return os.open(f"/proc/self/fd/{self._lock}", os.O_RDWR | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{self._common.lock}", os.O_RDWR | os.O_CLOEXEC)
 
     def _payer_is_lost(self) -> bool:
         board = self._board
@@ -160,13 +198,16 @@ class PostScript:
     def _end_for_payer(self) -> None:
         """Let the script of a lost payer run to its end, at most until its budget's."""
         board = self._board
+        written = bytearray()
         while (
             _kernel.start_time(board.post_pid) == board.post_born
             and time.monotonic_ns() < board.post_until_ns
         ):
+            self._read(written)
             time.sleep(_LOOK_S)
         timed_out = time.monotonic_ns() >= board.post_until_ns
         kill_group(board.post_pid, board.post_born)
+        self._read(written)
         started_ns = board.post_until_ns - int(self._spec.timeout_s * 1e9)
         if board.post_done:
             return
@@ -176,11 +217,19 @@ class PostScript:
                 attempts=1,
                 rc=None,
                 duration_ms=(time.monotonic_ns() - started_ns) / 1e6,
-                tail=f"[the {ACTORS[board.post_payer]}, which ran the script, was killed or "
-                "stopped; how the script ended and what it wrote is not known]",
+                tail=written.decode("utf-8", "replace")
+                + f"\n[the {ACTORS[board.post_payer]}, which ran the script, was killed or "
+                "stopped; how the script ended and what it wrote before is not known]",
                 timed_out=timed_out,
             )
         )
+
+    def _read(self, written: bytearray) -> None:
+        """Read what the script has written: with a full pipe it would not go on."""
+        with contextlib.suppress(BlockingIOError):
+            for _piece in range(_PIECES_AT_ONCE):
+                written += os.read(self._common.read_end, TAIL_BYTES)
+                del written[:-TAIL_BYTES]
 
     def _publish(self, outcome: ScriptOutcome) -> None:
         board = self._board

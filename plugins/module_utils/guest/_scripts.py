@@ -85,12 +85,16 @@ class _Attempt:
     """One process of the script, from its start until nothing of its group is left."""
 
     def __init__(
-        self, spec: ScriptSpec, tail: _Tail, before_exec: Optional[Callable[[], None]]
+        self,
+        spec: ScriptSpec,
+        tail: _Tail,
+        before_exec: Optional[Callable[[], None]],
+        output: Optional[Tuple[int, int]],
     ) -> None:
         self._tail = tail
-        self._read_end, write_end = os.pipe()
+        self._owns_output = output is None
+        self._read_end, write_end = open_output() if output is None else output
         try:
-            os.set_blocking(self._read_end, False)
             self._process = subprocess.Popen(
                 [spec.path, *spec.params],
                 stdin=subprocess.DEVNULL,
@@ -102,10 +106,10 @@ class _Attempt:
                 preexec_fn=before_exec,
             )
         except BaseException:
-            os.close(self._read_end)
+            self._close(self._read_end)
             raise
         finally:
-            os.close(write_end)
+            self._close(write_end)
         self.pid = self._process.pid
         self._output = select.poll()
         self._output.register(self._read_end, select.POLLIN)
@@ -135,8 +139,12 @@ class _Attempt:
                 break
             self._read_for(0.005)
         self._read_rest()
-        os.close(self._read_end)
+        self._close(self._read_end)
         return self._process.returncode if ended else None
+
+    def _close(self, end: int) -> None:
+        if self._owns_output:
+            os.close(end)
 
     def _ended(self) -> bool:
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
@@ -203,14 +211,24 @@ def _why_not(spec: ScriptSpec) -> str:
     return ""
 
 
+def open_output() -> Tuple[int, int]:
+    """Both ends of a pipe for the output of scripts; the reader of it never waits."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
+    return read_end, write_end
+
+
 def _start(
-    spec: ScriptSpec, tail: _Tail, before_exec: Optional[Callable[[], None]]
+    spec: ScriptSpec,
+    tail: _Tail,
+    before_exec: Optional[Callable[[], None]],
+    output: Optional[Tuple[int, int]],
 ) -> Tuple[Optional[_Attempt], str]:
     reason = _why_not(spec)
     if reason:
         return None, reason
     try:
-        return _Attempt(spec, tail, before_exec), ""
+        return _Attempt(spec, tail, before_exec, output), ""
     except subprocess.SubprocessError:
         return None, f"{spec.path} was not started: it is being run already"
     except OSError as error:
@@ -227,6 +245,7 @@ def run_script(
     stop: Callable[[], bool] = _never,
     clock: Callable[[], float] = time.monotonic,
     run_by: str = "run",
+    output: Optional[Tuple[int, int]] = None,
 ) -> ScriptOutcome:
     """Run the script until an attempt succeeds, the attempts are used up or the budget ends.
 
@@ -239,8 +258,9 @@ def run_script(
     the group lives on and is not waited for, even when it holds the output open.
     C(before_exec) is called in the new process right before it becomes the script; when it raises,
     the process ends and the script is not started. C(on_start) is told the number of each group;
-    C(stop) is asked some twenty times a second and
-    ends the script early when it says true. Raises nothing for what the script does.
+    C(stop) is asked some twenty times a second and ends the script early when it says true.
+    C(output) is a pipe of C(open_output) that others hold open too: a script whose only reader
+    died would die of the next line that it writes. Raises nothing for what the script does.
     """
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         # Inherited so, the kernel would throw the exit status away.
@@ -253,7 +273,7 @@ def run_script(
     not_started = ""
     timed_out = stopped = False
     while attempts <= spec.retries and not timed_out and not stopped:
-        attempt, reason = _start(spec, tail, before_exec)
+        attempt, reason = _start(spec, tail, before_exec, output)
         if attempt is None:
             not_started = reason if attempts == 0 else ""
             tail.note(reason)

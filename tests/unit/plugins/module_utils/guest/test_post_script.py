@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Callable, Dict, List
 
+import pytest
+
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board import (
     ACTORS,
     GUARD,
@@ -22,6 +24,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board 
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._kernel import start_time
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._post_script import (
+    Common,
     PostScript,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._process import (
@@ -46,7 +49,7 @@ class Payers:
         self.children = Children()
         self.pids: Dict[int, int] = {}
         self._spec = spec
-        self._lock = os.memfd_create("test")
+        self._common = Common.make()
         self._gate = os.pipe()
 
     def fork(self, actors: List[int]) -> None:
@@ -64,14 +67,14 @@ class Payers:
 
     def seen_by(self, actor: int) -> PostScript:
         """The debt as this process sees it."""
-        return PostScript(actor, self.board, self._spec, self._lock, self._gone)
+        return PostScript(actor, self.board, self._spec, self._common, self._gone)
 
     def _gone(self, actor: int) -> bool:
         return actor in self.pids and not lives(self.pids[actor])
 
     def locked(self) -> int:
         """A lock as a script's process takes it before it says that it starts."""
-        lock = os.open(f"/proc/self/fd/{self._lock}", os.O_RDWR | os.O_CLOEXEC)
+        lock = os.open(f"/proc/self/fd/{self._common.lock}", os.O_RDWR | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)
         return lock
 
@@ -84,7 +87,7 @@ class Payers:
         """Kill whoever is left."""
         self.children.kill()
         self.children.wait(PATIENCE_S)
-        os.close(self._lock)
+        self._common.close()
 
 
 def test_all_at_once(tmp_path: Path) -> None:
@@ -154,6 +157,48 @@ def test_script_that_cannot_start(tmp_path: Path) -> None:
         assert str(tmp_path) in outcome.not_started and outcome.attempts == 0
     finally:
         payers.close()
+
+
+@pytest.mark.parametrize("much", [1, 300_000])
+def test_output_without_its_payer(tmp_path: Path, much: int) -> None:
+    """A script whose payer is dead can go on to write, however much."""
+    begun, go, end = tmp_path / "begun", tmp_path / "go", tmp_path / "end"
+    body = f"echo early; touch '{begun}'; while [ ! -e '{go}' ]; do sleep 0.1; done\n"
+    body += f"head -c {much} /dev/zero | tr '\\0' x; echo resumed; touch '{end}'"
+    payers = Payers(_spec(tmp_path / "post.sh", body))
+    try:
+        payers.fork([GUARD])
+        payers.open()
+        until(begun.exists, "the start of the script")
+        os.kill(payers.pids[GUARD], signal.SIGKILL)
+        until(lambda: not lives(payers.pids[GUARD]), "the end of the guard")
+        go.touch()
+        payers.seen_by(RUN).pay()
+        outcome = payers.seen_by(RUN).outcome()
+        assert outcome is not None and not outcome.timed_out
+        assert end.exists(), outcome
+        assert "xresumed\n" in outcome.tail
+    finally:
+        payers.close()
+
+
+def test_lock_without_files_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the call is missing or forbidden, another file that has no name serves as well."""
+
+    def forbidden(_name: str, _flags: int) -> int:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "memfd_create", forbidden)
+    common = Common.make()
+    try:
+        locks = [os.open(f"/proc/self/fd/{common.lock}", os.O_RDWR) for _again in range(2)]
+        fcntl.flock(locks[0], fcntl.LOCK_EX)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(locks[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+        for lock in locks:
+            os.close(lock)
+    finally:
+        common.close()
 
 
 def test_budget_without_its_payer(tmp_path: Path) -> None:
