@@ -63,8 +63,11 @@ class Wires:
 
     def ring(self, actor: int) -> None:
         """Wake the run or the guard; never blocks."""
-        with contextlib.suppress(OSError):
-            os.write(self._wake[actor][1], b".")
+        end = self._wake[actor][1]
+        # A thread that was late may ring when all is over, and the number be another file's.
+        if end in self._open:
+            with contextlib.suppress(OSError):
+                os.write(end, b".")
 
     def wait(self, actor: int, timeout_ms: float, watched: Set[int]) -> None:
         """Wait until C(actor) is woken, one of the C(watched) processes ends or the time is up.
