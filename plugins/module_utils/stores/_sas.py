@@ -115,8 +115,12 @@ def check_disks(
     """The addresses of the disks, if snapshots can be taken by them for C(deadline_s) from now.
 
     C(now_s): seconds since 1970, this machine's clock by default. Raises C(SettingsError) for the
-    first disk that cannot serve, and for two that are the same blob.
+    first disk that cannot serve, and for two that have one name or are the same blob.
     """
+    names = [disk.name for disk in disks]
+    for name in names:
+        if names.count(name) > 1:
+            refuse("DuplicateDisk", f"Two disks have the name {name}.", "Name each differently.")
     now = time.time() if now_s is None else now_s
     found: Dict[Tuple[str, int, str], str] = {}
     addresses = []

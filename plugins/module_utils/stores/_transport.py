@@ -12,6 +12,7 @@ neither. It is not imported by importing this.
 from __future__ import annotations
 
 import importlib.util
+import threading
 import time
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
@@ -143,10 +144,12 @@ class _Headers(Dict[str, str]):
 
 
 class Transport:
-    """The SDK's way to one store. Not to be used by two threads at once."""
+    """The SDK's way to one store, by one connection."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
+        # A TLS connection that two threads use at once can bring the whole process down.
+        self._lock = threading.Lock()
         #: Until when whatever is asked must be answered.
         self.deadline_ns = 0
         #: Send nothing: raise C(Captured) with what would be sent.
@@ -166,12 +169,14 @@ class Transport:
         method, payload = _serialize(request)
         if self.capturing:
             raise Captured(payload)
-        call = self._ask(method, payload)
-        if call.problem and time.monotonic_ns() < self.deadline_ns:
+        with self._lock:
             call = self._ask(method, payload)
+            if call.problem and time.monotonic_ns() < self.deadline_ns:
+                call = self._ask(method, payload)
+            if not call.answer.complete:
+                self.connection.close()
         answer = call.answer
         if not answer.complete or answer.status is None:
-            self.connection.close()
             raise StoreError(no_answer(call))
         self.last_headers = answer.headers
         if answer.status >= 300:

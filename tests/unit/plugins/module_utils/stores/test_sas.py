@@ -185,5 +185,10 @@ def test_refuses_the_same_blob_twice(other: str) -> None:
     assert "d0 and d2" in text
 
 
+def test_refuses_two_disks_of_one_name() -> None:
+    with pytest.raises(SettingsError, match="the name data"):
+        check_disks([Disk("data", _uri()), Disk("data", _uri(BLOB + "2"))], 600, NOW)
+
+
 def test_names_of_blobs_differ_by_case() -> None:
     assert len(_check(_uri(), _uri(BLOB.replace("data", "DATA")))) == 2

@@ -51,7 +51,9 @@ def _make(azurite: Azurite, front: TlsFront) -> Callable[..., PageBlobStore]:
 
     def make(host: str = "localhost") -> PageBlobStore:
         uris = [front.url(azurite.account_sas(url), host) for url in urls]
-        return PageBlobStore([Disk(uri[-9:], uri) for uri in uris], None, "the-set")
+        return PageBlobStore(
+            [Disk(f"d{number}", uri) for number, uri in enumerate(uris)], None, "the-set"
+        )
 
     return make
 
@@ -69,6 +71,21 @@ def test_takes_snapshots_over_tls(
     store.refresh()
     takes = store.take(time.monotonic_ns() + LONG_NS)
     assert all(take.snapshot for take in takes)
+    assert store.discard(takes) == {}
+    store.close()
+
+
+def test_one_connection_serves_several_threads_in_turn(
+    make: Callable[..., PageBlobStore], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    store = make()
+    takes = []
+    store.prepare(600, {})
+    for _ in range(8):
+        store.refresh()
+        takes += store.take(time.monotonic_ns() + LONG_NS)
+    assert len(takes) == 32
     assert store.discard(takes) == {}
     store.close()
 
