@@ -48,6 +48,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._store
 #: How long each phase may last, in seconds, besides what its script or the window may take.
 PREPARE_LIMIT_S = 120.0
 FLUSH_LIMIT_S = 60.0
+FLUSH_AGAIN_LIMIT_S = 20.0
 SETTLE_LIMIT_S = 30.0
 #: A killed script may take this long to be gone; see C(_scripts).
 SCRIPT_GRACE_S = 15.0
@@ -198,7 +199,7 @@ class SnapshotRun:
         scripts = [one for one in (readiness.pre, readiness.post) if one is not None]
         return (
             sum(one.timeout_s + SCRIPT_GRACE_S for one in scripts)
-            + FLUSH_LIMIT_S
+            + 2 * FLUSH_LIMIT_S
             + self._request.freeze_timeout_s
             + SETTLE_LIMIT_S
         )
@@ -243,8 +244,10 @@ class SnapshotRun:
         store.refresh()
         if self.record.freezes:
             keepers.flush(FLUSH_LIMIT_S)
-            keepers.verify()
             self.record.coverage = self._parts.cover(self.record.targets)
+            # To look at all processes can take seconds, and their writes would stall the freeze.
+            keepers.flush(FLUSH_AGAIN_LIMIT_S)
+            keepers.verify()
 
     def _window(self, keepers: KeepersOfRun, store: Store) -> None:
         """Freeze, take, thaw. Nothing else happens here, not even a collection of garbage."""

@@ -19,6 +19,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_re
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._verdict import (
     NONE,
     ORDER,
+    after_pause,
     in_window,
     is_complete,
     judge,
@@ -52,6 +53,14 @@ def _what_is_wrong(record: RunRecord) -> Optional[Failure]:
             f"{len(failed)} of {len(record.request.disks)} snapshots were not taken. {words}",
             first.recommended_action if first else "Look at the store's own log.",
             first.code if first else None,
+        )
+    late = after_pause(record) if record.has_scripts and not record.crash_fallback else []
+    if late:
+        return Failure(
+            "SnapshotTooLate",
+            f"Snapshots were acknowledged only when the post-script was due, too late to show the "
+            f"application at rest: {', '.join(late)}.",
+            "Find out what slows the store or the network, or raise freeze_timeout.",
         )
     window = window_of(record.filesystems)
     if not record.freezes or window is None:

@@ -10,7 +10,7 @@ PRIVATE: for this collection only. Everything here is a function of what the run
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_record import (
     RunRecord,
@@ -104,6 +104,28 @@ def in_window(take: Take, window: Optional[Window]) -> bool:
     )
 
 
+def after_pause(record: RunRecord) -> List[str]:
+    """The disks whose snapshots may show the application resumed, where only it was paused.
+
+    Without a freeze it is the scripts alone that make snapshots consistent. They must have been
+    acknowledged before the post-script was due, and before anybody else could have run it.
+    """
+    if not record.freeze_off_by_config:
+        return []
+    began = {phase.name: phase.started_ns for phase in record.phases}
+    limit_ns = int(record.request.freeze_timeout_s * 1e9)
+    ends = [
+        began[name] + more for name, more in (("window", limit_ns), ("resume", 0)) if name in began
+    ]
+    return [
+        take.disk
+        for take in record.takes
+        if take.snapshot is not None
+        and ends
+        and (take.acknowledged_ns is None or take.acknowledged_ns > min(ends))
+    ]
+
+
 def is_complete(record: RunRecord) -> bool:
     """Whether there is a snapshot of every disk, and none was discarded."""
     taken = {take.disk for take in record.takes if take.snapshot is not None}
@@ -131,7 +153,7 @@ def _consistency(record: RunRecord, evidence: Dict[str, Evidence]) -> str:
         return CRASH
     scripts = evidence["scripts_succeeded"].holds is True
     if record.freeze_off_by_config:
-        return APPLICATION if scripts else CRASH
+        return APPLICATION if scripts and not after_pause(record) else CRASH
     if not evidence["window_held"].holds or evidence["disks_covered"].holds is False:
         return CRASH
     return APPLICATION if scripts else FILE_SYSTEM
@@ -185,6 +207,10 @@ def _held(record: RunRecord) -> Evidence:
 
 
 def _snapshots(record: RunRecord, window: Optional[Window]) -> Evidence:
+    late = after_pause(record)
+    if late:
+        words = f"Not acknowledged before the post-script was due: {', '.join(late)}."
+        return Evidence(False, words)
     if not record.freezes:
         return Evidence(None, "There was no window: no filesystem was to be frozen.")
     takes = {take.disk: take for take in record.takes}

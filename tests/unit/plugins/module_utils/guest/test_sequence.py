@@ -65,6 +65,7 @@ def test_all_is_well(stage: Stage) -> None:
         "stage flush",
         "refresh",
         "flush",
+        "flush",  # what was written while the disks were looked at
         "verify",
         "stage window",
         "freeze",
@@ -342,6 +343,21 @@ def test_no_answer_and_a_snapshot_after_all(stage: Stage, on_partial: str) -> No
         assert (failed(record), consistency(record)) == (None, "crash")
         assert build(record)["failure"]["name"] == "SnapshotTooLate"
         assert [disk["in_window"] for disk in build(record)["disks"]] == [False, True]
+
+
+@pytest.mark.parametrize("on_partial", ["discard", "keep"])
+def test_no_answer_and_a_snapshot_of_the_resumed_application(stage: Stage, on_partial: str) -> None:
+    """Without a freeze the pause that the scripts make is all there is."""
+    stage.fs_freeze, stage.options["on_partial"] = False, on_partial
+    stage.unanswered["disk0"] = True
+    record = stage.run()
+    assert stage.ran() == ["pre", "post"]
+    if on_partial == "discard":
+        assert (failed(record), consistency(record)) == ("SnapshotTooLate", "none")
+        assert stage.store.snapshots == {}
+    else:
+        assert (failed(record), consistency(record)) == (None, "crash")
+        assert holds(record)["snapshots_in_window"] is False
 
 
 def test_no_answer_and_no_snapshot(stage: Stage) -> None:
