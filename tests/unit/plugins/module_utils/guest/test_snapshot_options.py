@@ -154,6 +154,6 @@ def test_the_status_has_a_place_although_the_settings_are_wrong() -> None:
 
 
 def test_set_ids_are_unique_and_sort_by_time() -> None:
-    found = [new_set_id() for _ in range(100)]
+    found = [new_set_id() for _number in range(100)]
     assert len(set(found)) == 100
     assert [one[:16] for one in found] == sorted(one[:16] for one in found)
