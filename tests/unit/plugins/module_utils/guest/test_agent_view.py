@@ -138,8 +138,12 @@ def test_scripts_are_looked_for_behind_links_and_folders_never_looked_at(
 
 
 @pytest.mark.parametrize("path", ["", "pre.sh", "/" + "x" * 300])
-def test_paths_where_there_is_no_script(guest: GuestFiles, path: str) -> None:
+def test_paths_where_there_is_no_script(
+    guest: GuestFiles, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     guest.put_scripts()
+    # The agent's working folder is its own, not ours.
+    monkeypatch.chdir(guest.folder)
     guest.put_config(preScriptLocation=path)
     assert found(look(guest)) == [("Pre-ScriptNotFound", 302)]
 
@@ -233,7 +237,7 @@ def test_plugin_host_modes_that_are_accepted(guest: GuestFiles, mode: int) -> No
     assert look(guest) == AgentView((), "application", ())
 
 
-@pytest.mark.parametrize("mode", [0o660, 0o666, 0o655])
+@pytest.mark.parametrize("mode", [0o660, 0o666, 0o655, 0o602, 0o620])
 def test_plugin_host_modes_that_are_rejected(guest: GuestFiles, mode: int) -> None:
     guest.put_all()
     put(guest.plugin_host, GOOD_HOST.format(config=guest.config).encode(), mode)

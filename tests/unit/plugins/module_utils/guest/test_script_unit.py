@@ -98,6 +98,16 @@ def test_diff_shows_text_and_permissions(guest: GuestFiles) -> None:
     assert diff[3]["before"] == "owner 0:0, mode 0644\n"
 
 
+@pytest.mark.parametrize("which", ["pre", "post", "config"])
+def test_a_wrong_owner_alone_is_put_right(guest: GuestFiles, which: str) -> None:
+    apply(guest)
+    path: Path = getattr(guest, which)
+    for uid, gid in ((65534, 0), (0, 65534)):
+        os.chown(path, uid, gid)
+        assert apply(guest)["written"] == [str(path)]
+        assert (path.stat().st_uid, path.stat().st_gid) == (0, 0)
+
+
 def test_folders_are_made_and_stay(guest: GuestFiles) -> None:
     config = guest.folder / "etc" / "azure" / "config.json"
     apply(guest, config_path=str(config))

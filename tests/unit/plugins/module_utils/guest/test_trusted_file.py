@@ -144,3 +144,9 @@ def test_folders_are_made_0755_whatever_the_umask(guest: GuestFiles) -> None:
     (guest.folder / "a" / "kept").write_text("")
     remove_folders(made)
     assert (guest.folder / "a").is_dir() and not (guest.folder / "a" / "b").exists()
+
+
+def test_folders_that_were_made_in_vain_are_gone(guest: GuestFiles) -> None:
+    with pytest.raises(OSError):
+        make_parents(str(guest.folder / "a" / "b" / ("x" * 300) / "file"))
+    assert list(guest.folder.iterdir()) == []
