@@ -135,7 +135,7 @@ options:
     default: {}
   task_id:
     description:
-      - The name of this backup. A name that was used on this VM before is refused.
+      - The name of this backup. A name that was used on this VM since it booted is refused.
     type: str
   status_blob_uri:
     description:
@@ -233,7 +233,8 @@ evidence:
     snapshots_in_window:
       description:
         - Whether each snapshot was asked for and acknowledged between the last FIFREEZE and the
-          first FITHAW.
+          first FITHAW. With C(fsFreezeEnabled) false V(null), or V(false) when one was not
+          acknowledged before the post-script was due.
       type: dict
     disks_covered:
       description:
@@ -251,9 +252,7 @@ snapshot_set:
     complete: {type: bool, description: Whether there is a snapshot of every disk.}
     labels: {type: dict, description: What was written to every snapshot as metadata.}
     left_behind: {type: list, elements: str, description: Disks with a snapshot of this run.}
-    not_discarded:
-      description: Why snapshots that were to be deleted were not, by disk.
-      type: dict
+    not_discarded: {type: dict, description: "By disk, why a snapshot could not be deleted."}
 started_ns:
   description: When the run began on the VM's monotonic clock.
   returned: always
@@ -267,14 +266,10 @@ disks:
     name: {type: str, description: The name of the disk.}
     lun: {type: int, description: "The logical unit number, where given."}
     snapshot:
-      description:
-        - The snapshot's own name in the store, a time for a page blob. V(null) when there is
-          none.
+      description: Its name in the store, a time for a page blob. V(null) when there is none.
       type: str
     uri: {type: str, description: "The address of the snapshot, without a SAS."}
-    requested_ms:
-      description: When the snapshot was asked for, counted from the start of the run.
-      type: float
+    requested_ms: {type: float, description: "When it was asked for, from the start of the run."}
     acknowledged_ms: {type: float, description: When the store acknowledged it.}
     in_window:
       description: Whether both were while all was frozen. V(null) when nothing was to be frozen.
@@ -308,12 +303,8 @@ freeze:
           type: str
         freeze_ms: {type: float, description: How long FIFREEZE took.}
         thaw_ms: {type: float, description: How long FITHAW took.}
-        frozen_at_ms:
-          description: When it was frozen, counted from the start of the run.
-          type: float
-        thawed_at_ms:
-          description: When it was thawed, counted from the start of the run.
-          type: float
+        frozen_at_ms: {type: float, description: "When it was, counted from the start of the run."}
+        thawed_at_ms: {type: float, description: "When it was thawed, counted alike."}
         thawed_by: {type: str, description: "V(run), V(guard) or V(watchdog)."}
 scripts:
   description: What the scripts did.
@@ -355,9 +346,16 @@ phases:
     start_ms: {type: float, description: "When it began, counted from the start of the run."}
     duration_ms: {type: float, description: How long it took.}
 protection:
-  description: How the guard and the watchdog were set up.
+  description: How the guard and the watchdog were set up. Empty when the run ended before that.
   returned: always
   type: dict
+  contains:
+    filesystems: {type: int, description: How many filesystems they held.}
+    guard:
+      description: Whether it was C(running) to the end, C(memory_locked), and C(spared_from_oom).
+      type: dict
+    watchdog: {type: dict, description: The same of the watchdog.}
+    watchdog_session: {type: str, description: How it left the control group of the login session.}
 warnings:
   description: What people should know although it failed nothing.
   returned: when there is any
