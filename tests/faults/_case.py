@@ -80,6 +80,8 @@ class Case:
     unjudged: Tuple[int, ...] = ()
     #: More that must hold at the end; raises AssertionError.
     also: Optional[Callable[[Rig], None]] = None
+    #: How long, in seconds, a run that was stopped stays so at most.
+    patience_s: float = 30.0
     fast: bool = False
 
 

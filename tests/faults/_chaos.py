@@ -5,7 +5,7 @@
 """Many runs under load, each with one or two of the three processes killed at some moment.
 
 What is killed and when comes from the seed alone, so a seed plays the same faults again; where in
-the run they strike depends on the machine too. Half of them aim at the window.
+the run they strike depends on the machine too. Most aim at what comes from the pre-script on.
 """
 
 from __future__ import annotations
@@ -39,9 +39,10 @@ class Plan:
     """One run of the chaos."""
 
     roles: Tuple[str, ...]
-    #: Seconds after the start, or after the first request for a snapshot.
+    #: After what: C(start), C(pre) (the pre-script's start) or C(window) (the first request).
+    aim: str
+    #: So many seconds after that.
     after_s: float
-    in_window: bool
     #: How long the store takes to answer, in seconds.
     store_s: float
     #: Between the two kills, in seconds.
@@ -51,16 +52,19 @@ class Plan:
 def plans(runs: int, seed: int) -> List[Plan]:
     """What the seed says."""
     numbers = random.Random(seed)
-    return [
-        Plan(
-            roles=numbers.choice(_ROLES),
-            in_window=(aimed := numbers.random() < 0.5),
-            after_s=numbers.uniform(0.0, 0.4 if aimed else 1.6),
-            store_s=numbers.uniform(0.05, 0.4),
-            apart_s=numbers.choice((0.0, numbers.uniform(0.0, 0.1))),
+    found = []
+    for _ in range(runs):
+        aim = numbers.choice(("start", "pre", "pre", "window", "window", "window"))
+        found.append(
+            Plan(
+                roles=numbers.choice(_ROLES),
+                aim=aim,
+                after_s=numbers.uniform(0.0, {"start": 1.2, "pre": 0.5, "window": 0.4}[aim]),
+                store_s=numbers.uniform(0.05, 0.4),
+                apart_s=numbers.choice((0.0, numbers.uniform(0.0, 0.1))),
+            )
         )
-        for _run in range(runs)
-    ]
+    return found
 
 
 class Striker:
@@ -73,15 +77,15 @@ class Striker:
     def __call__(self, rig: Rig) -> None:
         plan = self.plan
         rig.proxy.rules.append(Rule(delay_answer(plan.store_s)))
-        load = subprocess.Popen(["sh", "-c", _LOAD, rig.mount_points[0]], start_new_session=True)
+        load = subprocess.Popen(
+            ["sh", "-c", _LOAD, rig.mount_points[0]],
+            start_new_session=True,
+            stderr=subprocess.DEVNULL,
+        )
         rig.on_exit(_end, load)
         rig.start()
-        if plan.in_window:
-            processes.wait_for(
-                lambda: rig.proxy.requests("snapshot") or processes.process(rig.run_pid) is None,
-                60,
-                0.002,
-            )
+        if plan.aim != "start":
+            processes.wait_for(lambda: self._reached(rig), 60, 0.002)
         time.sleep(plan.after_s)
         living = rig.roles()
         self.where = _where(rig)
@@ -89,6 +93,10 @@ class Striker:
             if role in living:
                 processes.send(living[role], rig.token, signal.SIGKILL)
                 time.sleep(plan.apart_s)
+
+    def _reached(self, rig: Rig) -> bool:
+        reached = rig.proxy.requests("snapshot") if self.plan.aim == "window" else rig.started(PRE)
+        return bool(reached) or processes.process(rig.run_pid) is None
 
 
 _LOAD = 'i=0; while :; do i=$((i+1)); echo $i > "$0/load.$((i%50))"; sleep 0.005; done'
@@ -117,7 +125,7 @@ def case_of(number: int, plan: Plan) -> Case:
     return Case(
         name=f"chaos/{number}",
         fault=f"{number}: SIGKILL to {' and '.join(plan.roles)}, "
-        f"{plan.after_s:.2f} s {'into the window' if plan.in_window else 'after the start'}",
+        f"{plan.after_s:.2f} s after {plan.aim}",
         phase="random",
         inject=Striker(plan),
         expect=expect,

@@ -56,7 +56,7 @@ def _attempt(case: Case, azurite: Azurite, tree: Path) -> Outcome:
         with Rig(case.setting, azurite, tree) as rig:
             try:
                 case.inject(rig)
-                outcome.problems += places.finish(rig)
+                outcome.problems += places.finish(rig, patience_s=case.patience_s)
                 outcome.problems += checks.all_of(case, rig)
             finally:
                 outcome.outcome = checks.outcome_of(rig)

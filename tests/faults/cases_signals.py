@@ -61,6 +61,8 @@ def cases() -> List[Case]:
             inject=signal_to(roles, signum, phase),
             expect=_expected(roles, signum),
             setting=SETTINGS[phase],
+            # The flush may last longer than a test can wait; whoever is stopped there goes on.
+            patience_s=3.0 if phase == FLUSH else 30.0,
             unjudged=(0,) if phase in (FLUSH, FREEZING, THAWING) else (),
             fast=_fast(roles, signum, phase),
         )
