@@ -53,7 +53,7 @@ def plans(runs: int, seed: int) -> List[Plan]:
     """What the seed says."""
     numbers = random.Random(seed)
     found = []
-    for _ in range(runs):
+    for _run in range(runs):
         aim = numbers.choice(("start", "pre", "pre", "window", "window", "window"))
         found.append(
             Plan(

@@ -222,7 +222,7 @@ def test_output_without_limit_and_its_end_kept(folder: Folder) -> None:
     spec = folder.spec(
         """
         import sys
-        for _ in range(50):
+        for _try in range(50):
             sys.stdout.buffer.write(b"x" * 1024 * 1024)
         sys.stdout.write("the end")
         """,

@@ -139,7 +139,7 @@ def test_a_body_without_end_is_given_up() -> None:
     reader = AnswerReader()
     reader.feed(b"HTTP/1.1 200 OK\r\n\r\n")
     with pytest.raises(BadAnswer, match="too long"):
-        for _ in range(40):
+        for _try in range(40):
             reader.feed(b"x" * (1 << 20))
 
 

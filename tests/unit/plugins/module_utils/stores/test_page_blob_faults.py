@@ -101,7 +101,7 @@ def test_a_refusal_whose_body_never_comes(bench: Bench) -> None:
 
 def test_a_success_whose_body_never_comes(bench: Bench) -> None:
     def act(exchange: Exchange) -> None:
-        head, _, _ = exchange.forward().partition(b"\r\n\r\n")
+        head, _end, _body = exchange.forward().partition(b"\r\n\r\n")
         lines = [
             one for one in head.split(b"\r\n") if b"ength" not in one and b"ncoding" not in one
         ]

@@ -82,7 +82,7 @@ def test_one_connection_serves_several_threads_in_turn(
     store = make()
     takes = []
     store.prepare(600, {})
-    for _ in range(8):
+    for _run in range(8):
         store.refresh()
         takes += store.take(time.monotonic_ns() + LONG_NS)
     assert len(takes) == 32
@@ -157,7 +157,7 @@ def test_a_request_that_does_not_fit_the_buffers_goes_on() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         connection = Connection("127.0.0.1", server.getsockname()[1], None)
         connection.open(time.monotonic_ns() + LONG_NS)
-        peer, _ = server.accept()
+        peer, _address = server.accept()
         call = Call(connection, b"x" * size)
         exchange([call], time.monotonic_ns())
         assert call.sent

@@ -86,7 +86,7 @@ class TlsFront:
     def _accept(self) -> None:
         while not self._stopping.is_set():
             try:
-                client, _ = self._server.accept()
+                client, _address = self._server.accept()
             except OSError:
                 return
             self._start(self._serve, client)
