@@ -90,6 +90,7 @@ class Play:
                 text=True,
                 errors="replace",
                 timeout=900,
+                check=False,
             )
         self._guest.check_thawed()
         assert watch.samples > 5 and watch.processes == set()

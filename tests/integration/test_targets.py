@@ -60,6 +60,7 @@ def test_target(name: str, tmp_path: Path) -> None:
             check=False,
             text=True,
             timeout=600,
+            check=False,
         )
     print(done.stdout)
     assert done.returncode == 0
