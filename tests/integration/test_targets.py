@@ -57,7 +57,6 @@ def test_target(name: str, tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            check=False,
             text=True,
             timeout=600,
             check=False,
