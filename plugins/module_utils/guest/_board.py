@@ -180,7 +180,8 @@ class Board(Area):
     post_timed_out = Word(20)
     post_tail_bytes = Word(21)
     post_note_bytes = Word(22)
-    SIZE = 23
+    post_left_processes = Word(23)
+    SIZE = 24
 
     def __init__(self, filesystems: int) -> None:
         slots_at = self.SIZE + 2 * KeeperNote.SIZE

@@ -127,6 +127,7 @@ class PostScript:
             timed_out=bool(board.post_timed_out),
             not_started=note,
             run_by=ACTORS[board.post_payer],
+            left_processes=bool(board.post_left_processes),
         )
 
     def _run(self) -> None:
@@ -239,4 +240,5 @@ class PostScript:
         board.post_attempts = outcome.attempts
         board.post_duration_ns = int(outcome.duration_ms * 1e6)
         board.post_timed_out = int(outcome.timed_out)
+        board.post_left_processes = int(outcome.left_processes)
         board.post_done = 1

@@ -115,6 +115,8 @@ class _Attempt:
         self._output.register(self._read_end, select.POLLIN)
         self._output_open = True
         self._pause_s = 0.001
+        #: Processes of its group had not ended when the script had.
+        self.left_processes = False
 
     def wait(self, until: float, clock: Callable[[], float], stop: Callable[[], bool]) -> bool:
         """Read the output until the script ended (true), the time is up or a stop is wanted."""
@@ -127,6 +129,7 @@ class _Attempt:
 
     def finish(self, ended: bool) -> Optional[int]:
         """Kill what is left, wait until it is gone, and give the exit status if it had one."""
+        self.left_processes = ended and _group_lives(self.pid)
         # The script itself is reaped only after the kill, so that its number, which is also the
         # number of its group, cannot have gone to somebody else.
         with contextlib.suppress(ProcessLookupError):
@@ -271,7 +274,7 @@ def run_script(
     attempts = 0
     rc: Optional[int] = None
     not_started = ""
-    timed_out = stopped = False
+    timed_out = stopped = left_processes = False
     while attempts <= spec.retries and not timed_out and not stopped:
         attempt, reason = _start(spec, tail, before_exec, output)
         if attempt is None:
@@ -285,6 +288,7 @@ def run_script(
             ended = attempt.wait(until, clock, stop)
         finally:
             rc = attempt.finish(ended)
+            left_processes = left_processes or attempt.left_processes
         if rc == 0:
             break
         stopped = not ended and stop()
@@ -298,4 +302,5 @@ def run_script(
         timed_out=timed_out,
         not_started=not_started,
         run_by=run_by,
+        left_processes=left_processes,
     )

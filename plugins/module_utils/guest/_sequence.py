@@ -232,6 +232,7 @@ class SnapshotRun:
         finally:
             keepers.script_ended()
         self.record.pre = outcome
+        self._tell_of_processes(outcome)
         self._signals.check()
         # Raises when the script was killed or not started because the run had been taken over.
         self._stage("quiesce", SCRIPT_GRACE_S)
@@ -241,11 +242,13 @@ class SnapshotRun:
             self.record.degrade(failure)
 
     def _flush(self, keepers: KeepersOfRun, store: Store) -> None:
-        store.refresh()
         if self.record.freezes:
             keepers.flush(FLUSH_LIMIT_S)
             self.record.coverage = self._parts.cover(self.record.targets)
-            # To look at all processes can take seconds, and their writes would stall the freeze.
+        # As late as can be: a store closes a connection that was idle for some seconds.
+        store.refresh()
+        if self.record.freezes:
+            # What was written meanwhile would stall the freeze.
             keepers.flush(FLUSH_AGAIN_LIMIT_S)
             keepers.verify()
 
@@ -279,6 +282,7 @@ class SnapshotRun:
         if outcome is None or post is None:
             return
         record.post = outcome
+        self._tell_of_processes(outcome)
         if outcome.succeeded:
             return
         failure = script_failure(outcome, post)
@@ -288,6 +292,15 @@ class SnapshotRun:
             record.fail(failure)
         else:
             record.degrade(failure)
+
+    def _tell_of_processes(self, outcome: ScriptOutcome) -> None:
+        """What such a process held, as the lock of a database, was let go."""
+        if outcome.left_processes:
+            self.record.warn(
+                f"The {outcome.kind}-script left processes in its process group, and they were "
+                "killed when it ended. Have the script start what must go on with setsid or by "
+                "the service manager."
+            )
 
     def _report_interruption(self) -> None:
         """A signal that came too late for a phase to look at it fails the run all the same."""

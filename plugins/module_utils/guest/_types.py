@@ -88,6 +88,8 @@ class ScriptOutcome:
     not_started: str = ""
     #: C(run), C(guard) or C(watchdog).
     run_by: str = "run"
+    #: When the script had ended, processes of its group had not; they were killed.
+    left_processes: bool = False
 
     @property
     def succeeded(self) -> bool:

@@ -182,6 +182,7 @@ def test_a_daemon_that_holds_the_output_is_not_waited_for(folder: Folder) -> Non
         assert outcome.succeeded, outcome
         assert outcome.tail == "done\n"
         assert alive(daemon)
+        assert not outcome.left_processes
     finally:
         os.kill(daemon, signal.SIGKILL)
 
@@ -212,7 +213,7 @@ def test_a_child_that_keeps_writing_is_gone(folder: Folder) -> None:
     )
     outcome = run_script(spec)
     size = written.stat().st_size
-    assert outcome.succeeded
+    assert outcome.succeeded and outcome.left_processes
     assert not alive(int(folder.wait_for("child")))
     time.sleep(0.3)
     assert written.stat().st_size == size

@@ -189,6 +189,16 @@ def test_policy(
     )
 
 
+@pytest.mark.parametrize("kind", ["pre", "post"])
+def test_a_script_that_leaves_processes(stage: Stage, kind: str) -> None:
+    """Whether they were to keep the application at rest, nobody knows: people are told."""
+    setattr(stage, kind, "sleep 1000 > /dev/null 2>&1 &")
+    record = stage.run()
+    assert consistency(record) == "application"
+    (warning,) = record.warnings
+    assert f"{kind}-script left processes" in warning
+
+
 def test_a_script_that_times_out(stage: Stage) -> None:
     stage.pre, stage.script_fields = "exec sleep 1000", {"timeout_s": 1.0}
     record = stage.run()
