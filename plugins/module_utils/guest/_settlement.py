@@ -77,12 +77,10 @@ def _what_is_wrong(record: RunRecord) -> Optional[Failure]:
 
 
 def _words_of(take: Take) -> str:
+    words = take.failure.message if take.failure else "there is no snapshot."
     if take.unknown:
-        return (
-            f"{take.disk}: no answer came, and a snapshot may exist or come into being; look for "
-            "it by its labels."
-        )
-    return f"{take.disk}: {take.failure.message if take.failure else 'no snapshot'}"
+        words += " A snapshot may exist or come into being; look for it by its labels."
+    return f"{take.disk}: {words}"
 
 
 def _dispose(record: RunRecord, store: Store, failure: Failure) -> None:

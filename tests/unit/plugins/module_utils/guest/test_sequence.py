@@ -63,8 +63,8 @@ def test_all_is_well(stage: Stage) -> None:
         "script ended",
         "stage quiesce",
         "stage flush",
-        "refresh",
         "flush",
+        "refresh",  # a store closes connections that were idle for some seconds
         "flush",  # what was written while the disks were looked at
         "verify",
         "stage window",
