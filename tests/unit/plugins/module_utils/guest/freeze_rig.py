@@ -10,22 +10,26 @@ import contextlib
 import functools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Type
 
 from tests.lab.disk import LoopDisk
 from tests.lab.frozen import Guarded
 
+#: Who gets which signal.
+Faults = Mapping[str, signal.Signals]
 #: How long a test waits for anything. The machine may be slow; nothing here is about speed.
 PATIENCE_S = 60.0
 #: Nothing of the tests takes so long that the safety process of a freeze has to act.
-SAFETY_S = 45.0
-FREEZE_TIMEOUT_S = 3.0
+SAFETY_S = 60.0
+FREEZE_TIMEOUT_S = 6.0
 _NAMES = {"quiesce-guard": "guard", "quiesce-watch": "watchdog"}
 _RUN = Path(__file__).with_name("keepers_run.py")
 
@@ -46,6 +50,20 @@ def lives(pid: int) -> bool:
             if status.rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
                 return True
     return False
+
+
+def hangs(pid: int) -> bool:
+    """Whether a thread of the process waits for a disk, and goes on doing so."""
+    waiting: Optional[Set[str]] = None
+    for _look in range(10):
+        found = set()
+        for task in Path(f"/proc/{pid}/task").glob("*"):
+            with contextlib.suppress(OSError):
+                if (task / "stat").read_bytes().rpartition(b")")[2].split()[0] == b"D":
+                    found.add(task.name)
+        waiting = found if waiting is None else waiting & found
+        time.sleep(0.02)
+    return bool(waiting)
 
 
 def _is_gone(pid: int) -> bool:
@@ -175,13 +193,15 @@ class Rig:
     def answer(self) -> Dict[str, Any]:
         """Read an answer of the run."""
         assert self.run.stdout is not None
+        ready = select.select([self.run.stdout], [], [], 2 * PATIENCE_S)[0]
+        assert ready, "the run does not answer"
         line = self.run.stdout.readline()
         assert line, "the run ended"
         found = json.loads(line)
         assert isinstance(found, dict)
         return found
 
-    def hit(self, faults: Mapping[str, signal.Signals]) -> None:
+    def hit(self, faults: Faults) -> None:
         """Send each its signal, and wait until those that are killed are dead.
 
         A run that is stopped is one that overruns its stage.
@@ -237,6 +257,22 @@ class Rig:
             self._stack.close()
         if kind is None and self.thawed_by_itself:
             assert self.guarded.had_to_thaw == 0, "the safety process of the test had to thaw"
+
+
+def at_once(folder: Path, case: Callable[[Path, Faults], None], cases: Sequence[Faults]) -> None:
+    """Go through the cases, several at a time: they wait most of it."""
+
+    def one(faults: Faults) -> None:
+        name = "-".join(f"{who}-{how.name}" for who, how in faults.items()) or "none"
+        (folder / name).mkdir()
+        try:
+            case(folder / name, faults)
+        except BaseException as error:
+            raise AssertionError(f"{name}: {error}") from error
+
+    with ThreadPoolExecutor(max_workers=6) as pool:
+        for future in [pool.submit(one, faults) for faults in cases]:
+            future.result()
 
 
 def outcomes(records: List[Dict[str, Any]]) -> List[Tuple[str, Optional[str]]]:

@@ -98,7 +98,7 @@ def test_unmounted_in_the_window(tmp_path: Path) -> None:
 
 def test_deadline(tmp_path: Path) -> None:
     """A run that does not thaw is thawed for; it goes on, and is told."""
-    with Rig(tmp_path, freeze_timeout_s=1.5, post=None) as rig:
+    with Rig(tmp_path, freeze_timeout_s=4, post=None) as rig:
         rig.start()
         deadline = rig.do("freeze")
         rig.wait_writable()

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import itertools
 import signal
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Dict, List
 
 import pytest
 
-from tests.unit.plugins.module_utils.guest.freeze_rig import Rig, outcomes, script, until
+from tests.unit.plugins.module_utils.guest.freeze_rig import (
+    Faults,
+    Rig,
+    at_once,
+    outcomes,
+    script,
+    until,
+)
 
-Faults = Dict[str, signal.Signals]
 _WHO = ("run", "guard", "watchdog")
 _HOW = (signal.SIGKILL, signal.SIGSTOP)
 _SINGLE: List[Faults] = [{who: how} for who, how in itertools.product(_WHO, _HOW)]
@@ -43,22 +48,6 @@ def _finish(rig: Rig, faults: Faults) -> None:
         rig.run.kill()
     rig.wait_ended()
     assert rig.times_paid() == 1
-
-
-def _at_once(folder: Path, case: Callable[[Path, Faults], None], cases: List[Faults]) -> None:
-    """Go through the cases, several at a time: they wait most of it."""
-
-    def one(faults: Faults) -> None:
-        name = "-".join(f"{who}-{how.name}" for who, how in faults.items())
-        (folder / name).mkdir()
-        try:
-            case(folder / name, faults)
-        except BaseException as error:
-            raise AssertionError(f"{name}: {error}") from error
-
-    with ThreadPoolExecutor(max_workers=6) as pool:
-        for future in [pool.submit(one, faults) for faults in cases]:
-            future.result()
 
 
 def _in_the_window(folder: Path, faults: Faults) -> None:
@@ -88,13 +77,13 @@ def _before_the_freeze(folder: Path, faults: Faults) -> None:
 @pytest.mark.parametrize("cases", [_SINGLE, _DOUBLE], ids=["one", "two"])
 def test_in_the_window(tmp_path: Path, cases: List[Faults]) -> None:
     """All is frozen, and then they go."""
-    _at_once(tmp_path, _in_the_window, cases)
+    at_once(tmp_path, _in_the_window, cases)
 
 
 @pytest.mark.parametrize("cases", [_SINGLE, _DOUBLE], ids=["one", "two"])
 def test_before_the_freeze(tmp_path: Path, cases: List[Faults]) -> None:
     """The post-script is owed, and then they go: nothing is frozen without both keepers."""
-    _at_once(tmp_path, _before_the_freeze, cases)
+    at_once(tmp_path, _before_the_freeze, cases)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGUSR1])
@@ -180,7 +169,7 @@ def _payer_is_lost(folder: Path, faults: Faults) -> None:
 
 def test_payer_is_lost_while_the_script_runs(tmp_path: Path) -> None:
     """The script runs to its end, or to the end of its budget, and is not run again."""
-    _at_once(tmp_path, _payer_is_lost, _SINGLE)
+    at_once(tmp_path, _payer_is_lost, _SINGLE)
 
 
 def test_all_three(tmp_path: Path) -> None:
