@@ -72,12 +72,8 @@ class Watch:
         self._began = time.time()
         self._sizes = {path: path.stat().st_size for path in _log_files()}
         work = [self._sample]
-        if not os.path.lexists(_LOG):
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.bind(str(_LOG))
-            self._socket.settimeout(0.1)
+        if not os.path.lexists(_LOG) and self._take_the_log():
             work.append(self._listen)
-            self.listened = True
         self._threads = [threading.Thread(target=one, daemon=True) for one in work]
         for thread in self._threads:
             thread.start()
@@ -107,6 +103,19 @@ class Watch:
             )
             texts.append(done.stdout)
         return "\n".join(texts)
+
+    def _take_the_log(self) -> bool:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            self._socket.bind(str(_LOG))
+        except OSError:
+            # Somebody else was faster, or nothing can be made in /dev here.
+            self._socket.close()
+            self._socket = None
+            return False
+        self._socket.settimeout(0.1)
+        self.listened = True
+        return True
 
     def _listen(self) -> None:
         assert self._socket is not None
