@@ -19,6 +19,7 @@ from tests.lab.azurite import Azurite
 from tests.lab.disk import MIB, LoopDisk
 from tests.lab.frozen import Guarded
 from tests.lab.module_run import ModuleProcess, ModuleRun, run_module, start_module
+from tests.lab.own_lock import own_lock
 
 PATIENCE_S = 120.0
 
@@ -26,7 +27,7 @@ PATIENCE_S = 120.0
 class Guest:
     """A guest with disks, a configuration and scripts that say what they saw."""
 
-    def __init__(self, azurite: Azurite, fstypes: List[str], guarded_s: float = 30.0) -> None:
+    def __init__(self, azurite: Azurite, fstypes: List[str], guarded_s: float = 120.0) -> None:
         self._azurite = azurite
         self.disks: List[LoopDisk] = []
         self.blobs: List[str] = []
@@ -37,8 +38,12 @@ class Guest:
             # Root alone can write to it and to all above it; and its name has a space.
             self.folder = Path(tempfile.mkdtemp(prefix="quiesce test ", dir="/var/lib"))
             self._stack.callback(shutil.rmtree, self.folder)
+            # A lock of this guest's own, so that other tests on this machine do not come between.
+            self._locks = Path(tempfile.mkdtemp(prefix="quiesce-lock-", dir="/var/lib"))
+            self._stack.callback(shutil.rmtree, self._locks)
             for fstype in fstypes:
                 self._add(fstype)
+            # From the start of a test, and a slow machine may be long in freezing anything.
             self.guarded = self._stack.enter_context(
                 Guarded([d.mount_point for d in self.disks], guarded_s)
             )
@@ -109,12 +114,22 @@ class Guest:
         }
 
     def run(self, check: bool = False, **more: Any) -> ModuleRun:
-        done = run_module("vm_snapshot", self.options(**more), check=check)
+        """Run the module with the options, and these, and see that it left nothing."""
+        done = self.run_with(self.options(**more), check=check)
         self.check_left(done)
         return done
 
+    def run_with(self, options: Dict[str, Any], **how: Any) -> ModuleRun:
+        """Run the module with exactly these options."""
+        return run_module("vm_snapshot", options, prefix=own_lock(self._locks), **how)
+
     def start(self, **more: Any) -> ModuleProcess:
-        return start_module("vm_snapshot", self.options(**more))
+        """Start the module with the options, and these."""
+        return self.start_with(self.options(**more))
+
+    def start_with(self, options: Dict[str, Any]) -> ModuleProcess:
+        """Start the module with exactly these options."""
+        return start_module("vm_snapshot", options, prefix=own_lock(self._locks))
 
     def check_left(self, done: ModuleRun) -> None:
         """What must hold after every run."""
@@ -131,10 +146,11 @@ class Guest:
     def snapshots(self) -> List[int]:
         return [len(self._azurite.snapshots(blob)) for blob in self.blobs]
 
-    def wait_for_scripts(self) -> None:
-        """Wait until the first script runs."""
+    def wait_for_scripts(self, process: ModuleProcess) -> None:
+        """Wait until the first script of a run runs."""
         until = time.monotonic() + PATIENCE_S
         while not self.scripts_ran():
+            assert process.process.poll() is None, process.finish()
             assert time.monotonic() < until, "no script ever ran"
             time.sleep(0.05)
 

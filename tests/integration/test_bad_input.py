@@ -45,7 +45,7 @@ def _ready(guest: Guest) -> Guest:
 def refused(guest: Guest, name: str, *words: str, **options: Any) -> ModuleRun:
     """Run vm_snapshot; it must refuse by this name and these words and leave all as it was."""
     before, taken = state_of(guest.folder), guest.snapshots()
-    done = run_module("vm_snapshot", {**guest.options(), **options})
+    done = guest.run_with({**guest.options(), **options})
     assert done.failed, done
     assert done["failure"]["name"] == name, done["failure"]
     for text in (done["msg"], done["failure"]["message"]):
@@ -214,7 +214,7 @@ def test_no_disk(ready: Guest) -> None:
     refused(ready, "NoDisks", "no disk", disks=[])
     options = ready.options()
     del options["disks"]
-    done = run_module("vm_snapshot", options)
+    done = ready.run_with(options)
     assert done.failed and "one of the following is required" in done["msg"]
 
 
@@ -275,7 +275,7 @@ def test_sas_with_a_wrong_signature(ready: Guest, azurite: Azurite) -> None:
     uri, _mark, rest = azurite.sas(ready.blobs[0], "rw").partition("sig=")
     wrong = f"{uri}sig={'A' * 43}%3D{''.join(rest.partition('&')[1:])}"
     before, taken = state_of(ready.folder), ready.snapshots()
-    done = run_module("vm_snapshot", {**ready.options(), "disks": disk(wrong)})
+    done = ready.run_with({**ready.options(), "disks": disk(wrong)})
     assert done.failed and "bad" in done["msg"] and done["failure"]["recommended_action"]
     assert "A" * 43 not in done.stdout + done.stderr
     assert state_of(ready.folder) == before and ready.snapshots() == taken
@@ -284,7 +284,7 @@ def test_sas_with_a_wrong_signature(ready: Guest, azurite: Azurite) -> None:
 def test_blob_that_is_missing(ready: Guest, azurite: Azurite) -> None:
     disks = [*ready.options()["disks"], *disk(azurite.sas(ready.blobs[0] + "-not", "rw"))]
     before, taken = state_of(ready.folder), ready.snapshots()
-    done = run_module("vm_snapshot", {**ready.options(), "disks": disks})
+    done = ready.run_with({**ready.options(), "disks": disks})
     assert done.failed and "bad" in done["msg"] and f"{ready.blobs[0]}-not" in done["msg"]
     assert state_of(ready.folder) == before and ready.snapshots() == taken
     ready.check_left(done)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.integration.guest_rig import Guest
 from tests.lab.azurite import Azurite, signatures
-from tests.lab.module_run import ModuleRun, run_module, start_module
+from tests.lab.module_run import ModuleRun
 
 EPOCH_TICKS = 621_355_968_000_000_000
 MINUTE_TICKS = 60 * 10_000_000
@@ -85,7 +85,7 @@ class Service:
         return options
 
     def run(self) -> ModuleRun:
-        done = run_module("vm_snapshot", self.options())
+        done = self.guest.run_with(self.options())
         self.check(done)
         return done
 
@@ -190,9 +190,9 @@ def test_a_script_that_fails_and_the_policy_ends_the_run(service: Service, guest
 def test_the_status_says_that_the_run_has_begun(service: Service, guest: Guest) -> None:
     go = guest.folder / "go"
     guest.configure(pre=f'until [ -e "{go}" ]; do sleep 0.1; done')
-    running = start_module("vm_snapshot", service.options())
+    running = guest.start_with(service.options())
     try:
-        guest.wait_for_scripts()
+        guest.wait_for_scripts(running)
         status = service.read()
         assert (status["status"], status["code"]) == ("success", "4")
         assert status["snapshotInfo"] == []

@@ -166,7 +166,7 @@ def test_missing_blob_leaves_everything_alone(guest: Guest, azurite: Azurite) ->
     guest.configure()
     options = guest.options()
     options["disks"][1]["blob_uri"] = azurite.account_sas(guest.blobs[1] + "-gone")
-    done = run_module("vm_snapshot", options)
+    done = guest.run_with(options)
     assert done.failed and "disk1" in done["msg"]
     assert guest.scripts_ran() == [] and guest.snapshots() == [0, 0]
     guest.check_left(done)
@@ -248,7 +248,7 @@ def test_extension_settings(guest: Guest, azurite: Azurite) -> None:
         }
     )
     del options["disks"]
-    done = run_module("vm_snapshot", options)
+    done = guest.run_with(options)
     assert not done.failed, done
     assert done["consistency"] == "file-system"
     assert holds(done)["disks_covered"] is None

@@ -14,7 +14,6 @@ import pytest
 
 from tests.integration.guest_rig import PATIENCE_S, Guest, holds
 from tests.lab.azurite import Azurite
-from tests.lab.module_run import run_module
 from tests.lab.proxy import FaultProxy, Gate, Rule, delay_answer, hold, reply
 
 
@@ -38,7 +37,7 @@ def test_frozen_by_somebody_else(guest: Guest) -> None:
     other = guest.disks[1].mount_point
     guest.guarded.freeze(other)
     try:
-        done = run_module("vm_snapshot", guest.options())
+        done = guest.run_with(guest.options())
     finally:
         assert guest.guarded.thaw(other), "the foreign freeze was to be left alone"
     assert done.failed and done["failure"]["name"] == "FrozenByAnother"
@@ -72,7 +71,7 @@ def test_thawed_by_somebody_else(guest: Guest, proxy: FaultProxy) -> None:
 def test_signal_in_the_pre_script(guest: Guest, number: int) -> None:
     guest.configure(pre="exec sleep 1000", timeoutInSeconds=600)
     process = guest.start()
-    guest.wait_for_scripts()
+    guest.wait_for_scripts(process)
     os.kill(process.pid, number)
     done = process.finish()
     assert done.failed and done["failure"]["name"] == "Interrupted"
@@ -85,8 +84,8 @@ def test_signal_in_the_pre_script(guest: Guest, number: int) -> None:
 def test_one_run_at_a_time(guest: Guest) -> None:
     guest.configure(pre=f'while ! [ -e "{guest.folder}/go" ]; do sleep 0.1; done')
     process = guest.start()
-    guest.wait_for_scripts()
-    second = run_module("vm_snapshot", guest.options())
+    guest.wait_for_scripts(process)
+    second = guest.run_with(guest.options())
     (guest.folder / "go").touch()
     first = process.finish()
     assert second.failed and second["failure"]["name"] == "RunInProgress"
