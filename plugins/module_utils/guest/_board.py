@@ -23,6 +23,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types 
     FREEZE_LATE,
     HELD,
     NOT_FROZEN,
+    NOT_THAWED,
     THAWED_EARLY,
     FilesystemRecord,
     Target,
@@ -248,7 +249,7 @@ class Board(Area):
     def _record(self, slot: Slot, target: Target) -> FilesystemRecord:
         thaws = [(actor, thaw) for actor, thaw in slot.thaws.items() if thaw.ended_ns]
         # Of several answers the one that thawed it counts; the others came after it.
-        thaws.sort(key=lambda entry: (entry[1].errno != 0, entry[1].ended_ns))
+        thaws.sort(key=lambda one: (one[1].errno != 0, not one[1].definite, one[1].ended_ns))
         actor, thaw = thaws[0] if thaws else (None, None)
         answered = slot.freeze_errno != UNSET
         cancelled = slot.freeze_errno == errno.ECANCELED
@@ -271,6 +272,8 @@ class Board(Area):
             return FREEZE_LATE
         if slot.freeze_errno:
             return BUSY if slot.freeze_errno == errno.EBUSY else FREEZE_FAILED
+        if self.over_ns and not slot.resolved:
+            return NOT_THAWED
         if self.over_ns and slot.returned_ns > self.over_ns:
             return FREEZE_LATE
         if thaw_errno == 0 or (not self.over_ns and thaw_errno is None):

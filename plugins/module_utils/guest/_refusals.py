@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Dict, Iterable, Sequence
+from typing import Dict, Iterable, Optional, Sequence
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
@@ -22,6 +22,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types 
     BUSY,
     FREEZE_FAILED,
     FREEZE_LATE,
+    NOT_THAWED,
     FilesystemRecord,
     Target,
 )
@@ -48,6 +49,9 @@ def freeze_error(
 
     C(in_time): the window was ended for another reason than its deadline.
     """
+    stuck = thaw_failure(records)
+    if stuck is not None:
+        return FreezeError(stuck)
     busy = [record for record in records if record.outcome == BUSY]
     if busy:
         names = _names(record.target for record in busy)
@@ -90,6 +94,24 @@ def freeze_error(
             f"Not all filesystems were frozen within {timeout_s:g} s; everything is thawed.",
             "Run again when the machine has less to do.",
         )
+    )
+
+
+def thaw_failure(records: Sequence[FilesystemRecord]) -> Optional[Failure]:
+    """What is to be said of filesystems that are still frozen; None when none is."""
+    stuck = [record for record in records if record.outcome == NOT_THAWED]
+    if not stuck:
+        return None
+    said = "; ".join(
+        f"{_name(one.target)}: "
+        + (in_words(one.thaw_errno) if one.thaw_errno else "the kernel has not answered")
+        for one in stuck
+    )
+    return Failure(
+        "ThawFailed",
+        f"Still frozen, because the thaw has not succeeded: {said}. The guard and the watchdog "
+        "go on trying.",
+        "Look at the kernel's log and whether the storage answers; try 'fsfreeze -u' by hand.",
     )
 
 

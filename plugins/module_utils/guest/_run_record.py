@@ -26,7 +26,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._store import Take
 
 DISCARD = "discard"
-KEEP = "keep"
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ class RunRecord:
         """The run failed; a failure that follows from the first one becomes a warning."""
         if self.failure is None:
             self.failure = failure
-        else:
+        elif failure != self.failure:
             self.warn(failure.message)
 
     def warn(self, text: str) -> None:

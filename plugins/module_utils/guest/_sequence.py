@@ -28,6 +28,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._interr
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._readiness import (
     Readiness,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._refusals import (
+    thaw_failure,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_parts import (
     KeepersOfRun,
     Parts,
@@ -264,6 +267,9 @@ class SnapshotRun:
                 self.record.takes = tuple(store.take(keepers.deadline_ns))
         finally:
             self.record.filesystems = tuple(keepers.thaw())
+            stuck = thaw_failure(self.record.filesystems)
+            if stuck is not None:
+                self.record.fail(stuck)
             if collecting:
                 gc.enable()
         if late:

@@ -31,6 +31,7 @@ class Target:
 #: Outcomes of one filesystem in the window.
 HELD = "held"  # frozen by us, and FITHAW proved that it stayed so until we thawed it
 THAWED_EARLY = "thawed_early"  # frozen by us, and somebody else thawed it (FITHAW said EINVAL)
+NOT_THAWED = "not_thawed"  # frozen by us, and no FITHAW has succeeded yet
 BUSY = "busy"  # somebody else had frozen it (FIFREEZE said EBUSY); left alone
 FREEZE_FAILED = "freeze_failed"  # FIFREEZE said another error
 FREEZE_LATE = "freeze_late"  # FIFREEZE had not returned when the window had to end

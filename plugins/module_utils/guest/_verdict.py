@@ -21,6 +21,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types 
     FREEZE_LATE,
     HELD,
     NOT_FROZEN,
+    NOT_THAWED,
     THAWED_EARLY,
     FilesystemRecord,
     ScriptOutcome,
@@ -37,6 +38,7 @@ ORDER = (NONE, CRASH, FILE_SYSTEM, APPLICATION)
 _OUTCOMES = {
     HELD: "stayed frozen until the run thawed it",
     THAWED_EARLY: "was thawed by somebody else while the window was open",
+    NOT_THAWED: "could not be thawed",
     BUSY: "had been frozen by somebody else",
     FREEZE_FAILED: "could not be frozen",
     FREEZE_LATE: "was not frozen in time",

@@ -21,6 +21,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_re
     RunRecord,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import (
+    NOT_THAWED,
     THAWED_EARLY,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._verdict import judge
@@ -251,6 +252,15 @@ def test_a_failed_post_script_does_not_hide_that_the_window_held(stage: Stage) -
     record = stage.run()
     assert consistency(record) == "crash"
     assert holds(record)["window_held"] is True
+
+
+def test_what_could_not_be_thawed_fails_the_run(stage: Stage) -> None:
+    """Nothing is worse news than a filesystem that is still frozen."""
+    stage.outcome = NOT_THAWED
+    record = stage.run()
+    assert (failed(record), consistency(record)) == ("ThawFailed", "crash")
+    assert "/srv/a" in build(record)["failure"]["message"]
+    assert stage.ran() == ["pre", "post"]
 
 
 def test_a_foreign_thaw_is_a_crash(stage: Stage) -> None:
