@@ -39,6 +39,8 @@ class Setting:
     #: Indices of those whose storage the case can block: their disks lie on a filesystem that
     #: the case freezes. No writer runs on them, for they must stay clean.
     blockable: Tuple[int, ...] = ()
+    #: Indices of those whose disks are page blobs behind a server that the case can stop.
+    served: Tuple[int, ...] = ()
     #: Bodies of the scripts in sh; None for no script at all. C($MARKS) is the case's folder of
     #: marks, C($MOUNT) the first mount point.
     pre: Optional[str] = ""

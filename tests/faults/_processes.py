@@ -114,6 +114,13 @@ def tasks_in_syncfs(token: str) -> List[int]:
     return _tasks(token, lambda call: call[:1] == [str(number)])
 
 
+def is_freezing(pid: int) -> bool:
+    """Whether a thread of this process is inside FIFREEZE right now."""
+    wanted = [str(_CALLS.get(os.uname().machine, (-1, -1))[0]), hex(FIFREEZE)]
+    calls = (_read(task / "syscall").decode().split() for task in _tasks_of(pid))
+    return any([*call[:1], *call[2:3]] == wanted for call in calls)
+
+
 def _tasks(token: str, wanted: Callable[[List[str]], bool]) -> List[int]:
     found = []
     for one in marked(token):

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,8 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 from tests.faults import _processes as processes
 from tests.faults._case import POST, PRE, Missed, Setting
 from tests.lab.azurite import Azurite, signatures
-from tests.lab.disk import LoopDisk
+from tests.lab.blob_disk import BlobDisk
+from tests.lab.disk import LoopDisk, MountedDisk
 from tests.lab.frozen import Guarded
 from tests.lab.own_lock import own_lock
 from tests.lab.proxy import FaultProxy, Gate, Rule, hold
@@ -47,7 +49,9 @@ class Rig:
         self.marks = self.folder / "marks"
         self.scratch = self.folder / "tmp"
         self.config_path = self.folder / "VMSnapshotScriptPluginConfig.json"
-        self.disks: List[LoopDisk] = []
+        self.disks: List[MountedDisk] = []
+        #: The servers of the disks that have one.
+        self.servers: List["subprocess.Popen[bytes]"] = []
         self.outer: Dict[int, LoopDisk] = {}
         #: The disks' blobs, without and with a SAS.
         self.blobs: List[str] = []
@@ -96,7 +100,7 @@ class Rig:
         free = [
             mount
             for index, mount in enumerate(self.mount_points)
-            if index not in self.setting.blockable
+            if index not in (*self.setting.blockable, *self.setting.served)
         ]
         self.write_to(free)
         # What a case adds goes before all this; and what may still hold things up goes first.
@@ -112,8 +116,12 @@ class Rig:
         """Do this when the case is left, before its filesystems are unmounted."""
         self._more.callback(what, *words)
 
-    def _disk(self, index: int, fstype: str) -> LoopDisk:
+    def _disk(self, index: int, fstype: str) -> MountedDisk:
         size = _SIZES[fstype]
+        if index in self.setting.served:
+            disk = BlobDisk(self.azurite, f"{self.token}-{index}", size, fstype)
+            self.servers.append(self._stack.enter_context(disk).server)
+            return disk
         if index not in self.setting.blockable:
             return self._stack.enter_context(LoopDisk(size, fstype))
         outer = self._stack.enter_context(LoopDisk(size + (32 << 20), "ext4"))
@@ -328,6 +336,8 @@ class Rig:
 
     def unblock_storage(self) -> None:
         """Let the disks take writes again."""
+        for server in self.servers:
+            server.send_signal(signal.SIGCONT)
         for outer in self.outer.values():
             self.guarded.thaw(str(outer.mount_point))
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from typing import Callable, List
 
@@ -78,6 +79,70 @@ def _blocking_cases() -> List[Case]:
     ]
 
 
+def _server_stopped(after: bool) -> Callable[[Rig], None]:
+    """The server of a disk is stopped in the middle of FIFREEZE, with dirty data to write."""
+
+    def inject(rig: Rig) -> None:
+        load = subprocess.Popen(["sh", "-c", _LOAD, rig.mount_points[0]], start_new_session=True)
+        rig.on_exit(_end, load)
+        places.quiesce(rig)
+        guard = rig.roles().get(processes.GUARD)
+        if guard is None:
+            raise Missed("no guard")
+        rig.go("pre")
+        # Only the guard's own tasks are looked at: that is quick enough to see it happen.
+        if not processes.wait_for(lambda: processes.is_freezing(guard), 60, 0.0002):
+            raise Missed("FIFREEZE was not seen")
+        rig.servers[0].send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        time.sleep(0.5)
+        if not processes.is_freezing(guard):
+            raise Missed("FIFREEZE was over when the server had stopped")
+        if after:
+            time.sleep(max(0.0, began + _SERVED_TIMEOUT + 1.5 - time.monotonic()))
+            _others_write(rig, 0)
+        rig.unblock_storage()
+
+    return inject
+
+
+#: Dirty data all the time, little enough for a pass of C(syncfs) to be short.
+_LOAD = """\
+while :; do
+    dd if=/dev/zero of="$0/load" bs=16k count=8 conv=notrunc 2>/dev/null
+    sleep 0.02
+done
+"""
+_SERVED_TIMEOUT = 6
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.kill()
+    process.wait(60)
+
+
+def _served_cases() -> List[Case]:
+    return [
+        Case(
+            name=f"freeze/server-stopped/{'after' if after else 'before'}",
+            fault="a disk's server stops in FIFREEZE, goes on "
+            f"{'after' if after else 'before'} the deadline",
+            phase=FREEZING,
+            inject=_server_stopped(after),
+            expect=(FAILED,) if after else (*ANY_VERDICT, FAILED),
+            cause="froz|freez" if after else "",
+            setting=Setting(
+                filesystems=("ext4", "xfs", "ext4"),
+                served=(0,),
+                hold_pre=True,
+                freeze_timeout=_SERVED_TIMEOUT,
+            ),
+            unjudged=(0,),
+        )
+        for after in (False, True)
+    ]
+
+
 def _foreign_freeze(rig: Rig) -> None:
     places.quiesce(rig)
     rig.guarded.freeze(rig.mount_points[1])
@@ -105,6 +170,7 @@ def cases() -> List[Case]:
     """All of them."""
     return [
         *_blocking_cases(),
+        *_served_cases(),
         Case(
             name="freeze/foreign-freeze",
             fault="frozen by a stranger before (EBUSY)",
