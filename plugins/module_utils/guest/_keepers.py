@@ -111,9 +111,12 @@ class Keepers:
         keepers = cls(shared, freeze_timeout_s)
         try:
             keepers._fork()
-        except BaseException:
+        except BaseException as error:
             keepers._board.quit = 1
             keepers._end()
+            if isinstance(error, OSError):
+                words = f"Guard and watchdog could not be started: {error.strerror}."
+                raise lost_error("the start", words) from error
             raise
         return keepers
 

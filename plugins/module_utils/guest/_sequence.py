@@ -215,7 +215,7 @@ class SnapshotRun:
             with self._phase("quiesce", (pre.timeout_s if pre else 0) + SCRIPT_GRACE_S):
                 if pre is not None:
                     self._quiesce(keepers, pre)
-            with self._phase("flush", 2 * FLUSH_LIMIT_S):
+            with self._phase("flush", 2 * FLUSH_LIMIT_S + FLUSH_AGAIN_LIMIT_S):
                 self._flush(keepers, store)
             with self._phase("window", self._request.freeze_timeout_s):
                 if self.record.freezes:
