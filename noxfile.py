@@ -127,6 +127,8 @@ def lint(session: nox.Session) -> None:
         for package in TYPED
         if not package.startswith("tests.") or (ROOT / package.replace(".", "/")).is_dir()
     ]
+    # An ansible-lint that was run by hand may have left an old copy of the collection here.
+    shutil.rmtree(ROOT / ".ansible", ignore_errors=True)
     with Steps(session) as steps:
         steps.run("ruff format", TOOLS / "ruff", "format", "--check", "--diff", ".")
         steps.run("ruff check", TOOLS / "ruff", "check", ".")
