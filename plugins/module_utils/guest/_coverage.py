@@ -31,6 +31,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mounti
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mounts import find_devices
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._processes import (
+    LIMIT_S,
     foreign_mounts,
     openers,
 )
@@ -45,7 +46,8 @@ class Coverage:
     """Whether the targets cover the disks.
 
     C(covered): True when nothing else can write to the disks; False when C(problems) says what
-    can; None when no problem was found but the device of some disk is not known.
+    can; None when no problem was found but the device of some disk is not known, or there was no
+    time to look at all processes.
     """
 
     covered: Optional[bool]
@@ -61,6 +63,7 @@ def disks_covered(
     blocks: Optional[BlockDevices] = None,
     proc: str = "/proc",
     look: Callable[[str], Optional[Place]] = look_at,
+    limit_s: float = LIMIT_S,
 ) -> Coverage:
     """Find out whether freezing the targets stops every write to the disks.
 
@@ -75,22 +78,22 @@ def disks_covered(
     except SettingsError as error:
         return Coverage(False, (str(error),))
     own = list(read_mounts(f"{proc}/self/mountinfo") if mounts is None else mounts)
-    elsewhere, complete = foreign_mounts(proc)
+    elsewhere, complete = foreign_mounts(proc, limit_s)
     seen = {mount.dev for mount in own}
     hidden = {mount.dev: pid for mount, pid in elsewhere if mount.dev not in seen}
     stack = Stack([*own, *(mount for mount, _pid in elsewhere if mount.dev not in seen)], blocks)
-    check = _Check(stack, {number: name for name, number in known.items()}, proc)
+    check = _Check(stack, {number: name for name, number in known.items()}, proc, limit_s)
     frozen = {_superblock(own, target, look) for target in targets}
     warnings = list(notes)
-    if not complete:
-        warnings.append("There was no time to look at the mount namespaces of all processes.")
     everything_known = len(known) == len(disks)
     check.filesystems(frozen, hidden)
-    check.raw_devices()
+    complete = check.raw_devices() and complete
+    if not complete:
+        warnings.append("There was no time to look at what all processes use of the disks.")
     if everything_known:
         check.targets(targets, own, look)
     check.idle_disks(frozen)
-    covered = False if check.problems else (True if everything_known else None)
+    covered = False if check.problems else (True if everything_known and complete else None)
     return Coverage(covered, tuple(check.problems), tuple(warnings + check.warnings))
 
 
@@ -110,12 +113,13 @@ def _superblock(
 class _Check:
     """The findings, as they are gathered."""
 
-    def __init__(self, stack: Stack, disks: Dict[int, str], proc: str) -> None:
+    def __init__(self, stack: Stack, disks: Dict[int, str], proc: str, limit_s: float) -> None:
         self._stack = stack
         self._blocks = stack.blocks
         #: The names of the disks by their numbers.
         self._disks = disks
         self._proc = proc
+        self._limit_s = limit_s
         self._beneath: Dict[int, FrozenSet[int]] = {
             dev: stack.beneath(dev) for dev in stack.filesystems
         }
@@ -142,8 +146,11 @@ class _Check:
             else:
                 self.problems.append(f"{what}; {mount.fstype} cannot be frozen.")
 
-    def raw_devices(self) -> None:
-        """A device without a mounted filesystem must not be in use by anything else."""
+    def raw_devices(self) -> bool:
+        """A device without a mounted filesystem must not be in use by anything else.
+
+        Says whether there was time to look at all processes.
+        """
         mounted = {number for dev in self._stack.filesystems for number in self._stack.devices(dev)}
         swaps = _swaps(self._proc)
         raw = []
@@ -155,7 +162,7 @@ class _Check:
                 self.warnings.append(f"Swap space on {self._blocks.node(number)} lies on {on}.")
             else:
                 raw.append(number)
-        users = openers(self._proc, raw) if raw else {}
+        users, complete = openers(self._proc, raw, self._limit_s) if raw else ({}, True)
         for number in raw:
             pid = users.get(number)
             who = f"process {pid}" if pid is not None else ""
@@ -166,6 +173,7 @@ class _Check:
                     f"{self._blocks.node(number)} on {self._on(self._stack.beneath(number))} "
                     f"is used without a filesystem that could be frozen, by {who}."
                 )
+        return complete
 
     def _tree(self) -> List[int]:
         """The disks and everything on them: partitions, volumes, loops over files on them."""

@@ -59,14 +59,19 @@ def _namespace(process: Path) -> str:
         return ""
 
 
-def openers(proc: str, devices: Sequence[int], limit_s: float = LIMIT_S) -> Dict[int, int]:
-    """For each of these block devices that some process has open: the id of one such process."""
+def openers(
+    proc: str, devices: Sequence[int], limit_s: float = LIMIT_S
+) -> Tuple[Dict[int, int], bool]:
+    """For each of these block devices that some process has open: the id of one such process.
+
+    The second value says whether all processes were looked at within C(limit_s) seconds.
+    """
     end = time.monotonic() + limit_s
     wanted = set(devices)
     found: Dict[int, int] = {}
     for pid in _processes(proc):
         if time.monotonic() >= end:
-            break
+            return found, False
         try:
             descriptors = list((Path(proc) / str(pid) / "fd").iterdir())
         except OSError:
@@ -75,7 +80,7 @@ def openers(proc: str, devices: Sequence[int], limit_s: float = LIMIT_S) -> Dict
             number = _block_device(descriptor)
             if number in wanted:
                 found.setdefault(number, pid)
-    return found
+    return found, True
 
 
 def _block_device(link: Path) -> int:

@@ -20,6 +20,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mounts
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._processes import (
     foreign_mounts,
+    openers,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk, Target
 from tests.unit.plugins.module_utils.guest.loops import Loops
@@ -224,6 +225,8 @@ def test_a_target_that_is_another_mount_by_now(machine: Machine) -> None:
 def test_no_time_to_look_at_all_processes() -> None:
     assert foreign_mounts(limit_s=0.0)[1] is False
     assert foreign_mounts(limit_s=600.0)[1] is True
+    assert openers("/proc", [1], limit_s=0.0) == ({}, False)
+    assert openers("/proc", [1], limit_s=600.0)[1] is True
 
 
 # --- Real devices ----------------------------------------------------------------------------
@@ -232,6 +235,15 @@ def test_no_time_to_look_at_all_processes() -> None:
 def found_on(device: str, points: List[Path], name: str = "d") -> Coverage:
     plan = plan_targets([str(point) for point in points] or "none", [])
     return disks_covered(plan.targets, [Disk(name, "https://a.example/b", device=device)])
+
+
+def test_what_was_not_looked_at_is_not_known(loops: Loops, folder: Path) -> None:
+    """A disk that some process may write to is not said to be covered."""
+    device = loops.device(folder / "image", "")
+    disks = [Disk("d", "https://a.example/b", device=device)]
+    found = disks_covered([], disks, limit_s=0.0)
+    assert found.covered is None
+    assert "no time" in found.warnings[0]
 
 
 def test_real_image_on_the_disk(loops: Loops, folder: Path) -> None:
