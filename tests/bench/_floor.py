@@ -4,18 +4,21 @@
 
 """The floor of a window: FIFREEZE of all at once, one warm request for a snapshot, FITHAW of all.
 
-A program of its own that does this and nothing else, with its threads parked and its connection
-warm. Its arguments are the address of the blob (by the environment, it holds a secret) and the
-mount points; it prints the milliseconds from the first FIFREEZE to the end of the last FITHAW.
+A program of its own that does this and nothing else, with its threads parked and its connections
+warm. Its arguments are the mount points; the addresses of the blobs are in the environment, for
+they hold secrets. With more than one address all are asked at once: that is not the floor, but
+tells what the store itself needs for so many. It prints the milliseconds from the first FIFREEZE
+to the end of the last FITHAW.
 """
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import fcntl
+import functools
 import gc
 import http.client
+import json
 import os
 import sys
 import threading
@@ -28,27 +31,29 @@ FITHAW = 0xC0045878
 
 
 class Hands:
-    """A parked thread for each filesystem; all do the same ioctl at once."""
+    """A parked thread for each piece of work; all do theirs at once."""
 
-    def __init__(self, descriptors: Sequence[int]) -> None:
-        self._request = 0
-        self._descriptors = descriptors
-        self._begin = threading.Barrier(len(descriptors) + 1)
-        self._end = threading.Barrier(len(descriptors) + 1)
-        for descriptor in descriptors:
-            threading.Thread(target=self._serve, args=(descriptor,), daemon=True).start()
+    def __init__(self, works: Sequence[Callable[[], object]]) -> None:
+        self._begin = threading.Barrier(len(works) + 1)
+        self._end = threading.Barrier(len(works) + 1)
+        self._failed = False
+        for work in works:
+            threading.Thread(target=self._serve, args=(work,), daemon=True).start()
 
-    def all(self, request: int) -> None:
-        """Do it on every filesystem and wait until all are done."""
-        self._request = request
+    def all(self) -> None:
+        """Have all of it done and wait; raises when some of it failed."""
         self._begin.wait()
         self._end.wait()
+        if self._failed:
+            raise RuntimeError("A piece of the work failed.")
 
-    def _serve(self, descriptor: int) -> None:
+    def _serve(self, work: Callable[[], object]) -> None:
         while True:
             self._begin.wait()
-            with contextlib.suppress(OSError):
-                fcntl.ioctl(descriptor, self._request, 0)
+            try:
+                work()
+            except (OSError, RuntimeError, http.client.HTTPException):
+                self._failed = True
             self._end.wait()
 
 
@@ -72,19 +77,25 @@ def warm_request(url: str) -> Callable[[], None]:
 
 def main(mounts: List[str]) -> None:
     """Measure once."""
-    ask = warm_request(os.environ["QUIESCE_FLOOR_URL"])
+    asks = [warm_request(url) for url in json.loads(os.environ["QUIESCE_FLOOR_URLS"])]
     descriptors = [os.open(mount, os.O_RDONLY | os.O_DIRECTORY) for mount in mounts]
-    hands = Hands(descriptors)
+    freeze, thaw = (
+        Hands(
+            [functools.partial(fcntl.ioctl, descriptor, request, 0) for descriptor in descriptors]
+        )
+        for request in (FIFREEZE, FITHAW)
+    )
+    ask = asks[0] if len(asks) == 1 else Hands(asks).all
     libc = ctypes.CDLL(None)
     for descriptor in descriptors:
         libc.syncfs(descriptor)
     gc.disable()
     began = time.monotonic_ns()
     try:
-        hands.all(FIFREEZE)
+        freeze.all()
         ask()
     finally:
-        hands.all(FITHAW)
+        thaw.all()
     print((time.monotonic_ns() - began) / 1e6)
 
 
