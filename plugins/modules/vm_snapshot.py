@@ -239,7 +239,7 @@ evidence:
     disks_covered:
       description:
         - Whether freezing the filesystems stopped every write to the disks. V(null) when a
-          device is not known.
+          device is not known, or there was no time to look at all processes.
       type: dict
     window_held: {type: dict, description: Whether filesystems and snapshots both were in time.}
 snapshot_set:

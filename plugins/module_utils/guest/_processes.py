@@ -9,6 +9,7 @@ PRIVATE: for this collection only. Processes come and go meanwhile: what is gone
 
 from __future__ import annotations
 
+import os
 import stat
 import time
 from pathlib import Path
@@ -73,7 +74,8 @@ def openers(
         if time.monotonic() >= end:
             return found, False
         try:
-            descriptors = list((Path(proc) / str(pid) / "fd").iterdir())
+            with os.scandir(f"{proc}/{pid}/fd") as entries:
+                descriptors = [entry.path for entry in entries]
         except OSError:
             continue
         for descriptor in descriptors:
@@ -83,12 +85,12 @@ def openers(
     return found, True
 
 
-def _block_device(link: Path) -> int:
+def _block_device(link: str) -> int:
     try:
         # The name first: to look at a file on a network filesystem may hang.
-        if not str(link.readlink()).startswith("/dev/"):
+        if not os.readlink(link).startswith("/dev/"):  # noqa: PTH115 - may be asked a million times
             return -1
-        found = link.stat()
+        found = Path(link).stat()
     except OSError:
         return -1
     return found.st_rdev if stat.S_ISBLK(found.st_mode) else -1
