@@ -117,7 +117,7 @@ class PageBlobStore:
         if any(address.scheme == "https" for address in addresses):
             context = tls_context()
         self.close()
-        self._blobs = []
+        self._blobs, self.warnings = [], []
         for disk, address in zip(self._disks, addresses):
             tls = context if address.scheme == "https" else None
             transport = Transport(Connection(address.host, address.port, tls))

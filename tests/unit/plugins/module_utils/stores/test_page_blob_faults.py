@@ -261,14 +261,33 @@ def test_an_error_inside_the_service_may_have_made_one(bench: Bench) -> None:
     assert settled[1].snapshot == bench.snapshots(1)[0].snapshot
 
 
-def test_other_snapshots_of_the_blob_are_not_taken_for_ours(bench: Bench) -> None:
-    bench.azurite.client(bench.urls[1]).create_snapshot(metadata={"quiesce_set": "another"})
-    bench.azurite.client(bench.urls[1]).create_snapshot()
+def test_other_snapshots_are_not_taken_for_ours(bench: Bench) -> None:
+    with bench.azurite.client(bench.urls[1]) as blob:
+        blob.create_snapshot(metadata={"quiesce_set": "another"})
+        blob.create_snapshot()
+        blob.set_blob_metadata({"quiesce_set": bench.set_id})
+    _, _, path = bench.urls[1].partition("/disks/")
+    with bench.azurite.client(bench.azurite.page_blob(f"{path}-2", 512)) as other:
+        other.create_snapshot(metadata={"quiesce_set": bench.set_id})
     bench.fault(reset_before())
     bench.ready()
     settled = bench.store.settle(bench.take(), LONG_S)
     assert settled[1].snapshot is None
     assert not settled[1].unknown
+
+
+def test_looks_twice_before_it_says_that_there_is_none(bench: Bench) -> None:
+    def act(exchange: Exchange) -> None:
+        listed = exchange.forward()
+        with bench.azurite.client(bench.urls[1]) as blob:
+            blob.create_snapshot(metadata={"quiesce_set": bench.set_id})
+        exchange.answer(listed)
+
+    bench.fault(reset_before())
+    bench.proxy.rules.append(Rule(act, operation="get:list", times=1))
+    bench.ready()
+    settled = bench.store.settle(bench.take(), LONG_S)
+    assert settled[1].snapshot == bench.snapshots(1)[0].snapshot
 
 
 # --- deleting ---------------------------------------------------------------------------------
