@@ -8,9 +8,10 @@ PRIVATE: for this collection only.
 
 The lock is a C(flock) of a file. It belongs to the open file, which forked processes share: the
 keepers of a run hold it as long as they live, so that after a run that died the next one is
-refused until they have thawed everything and ended. Therefore nothing here unlocks explicitly,
+refused until they have thawed everything and ended. Therefore no run unlocks explicitly,
 keepers must leave the descriptor open, and it closes on exec, so that scripts never hold it. When
-all are gone, the kernel drops the lock: a run that died leaves nothing to clean up.
+all are gone, the kernel drops the lock: a run that died leaves nothing to clean up. Only check
+mode, which has no keepers, lets go of it at once.
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ class RunLock:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._refuse_held(self._lock)
-        if not self._check_mode:
+        if self._check_mode:
+            # It was free: nobody is to be kept from a run by somebody who only looks.
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+        else:
             os.ftruncate(self._lock, 0)
             os.pwrite(self._lock, f"{os.getpid()}\n".encode("ascii"), 0)
 
