@@ -78,21 +78,24 @@ def freeze_error(
         )
     late = [record for record in records if record.outcome == FREEZE_LATE]
     if late and not in_time:
-        names = _names(record.target for record in late)
-        return FreezeError(
-            Failure(
-                "FreezeTimeout",
-                f"The freeze of {names} had not returned after {timeout_s:g} s. It is thawed the "
-                "moment it returns; everything else is thawed.",
-                "Look whether the storage answers and who writes so much; run again when it is "
-                "quiet, or raise the option 'freeze_timeout'.",
-            )
-        )
+        return _late_error(_names(record.target for record in late), timeout_s)
     return FreezeError(
         Failure(
             "FreezeTimeout" if not in_time else "FreezeAbandoned",
             f"Not all filesystems were frozen within {timeout_s:g} s; everything is thawed.",
             "Run again when the machine has less to do.",
+        )
+    )
+
+
+def _late_error(names: str, timeout_s: float) -> FreezeError:
+    return FreezeError(
+        Failure(
+            "FreezeTimeout",
+            f"The freeze of {names} had not returned after {timeout_s:g} s. It is thawed the "
+            "moment it returns; everything else is thawed.",
+            "Look whether the storage answers and who writes so much; run again when it is "
+            "quiet, or raise the option 'freeze_timeout'.",
         )
     )
 
