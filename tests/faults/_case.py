@@ -24,6 +24,10 @@ PHASES = (QUIESCE, FLUSH, FREEZING, WINDOW, THAWING, RESUME)
 PRE, POST = "pre", "post"
 
 
+class Unavailable(Exception):
+    """This machine lacks what the case needs: the case says nothing."""
+
+
 class Missed(Exception):
     """The fault did not meet the phase it was meant for: the case says nothing."""
 
@@ -56,7 +60,8 @@ class Setting:
     options: Mapping[str, Any] = field(default_factory=dict)
     #: More environment of the module's process.
     env: Mapping[str, str] = field(default_factory=dict)
-    freeze_timeout: int = 4
+    #: Long where the case is not about the deadline: a machine may pause at any time.
+    freeze_timeout: int = 30
     script_timeout: int = 20
 
 
@@ -97,10 +102,12 @@ class Outcome:
     stall_ms: float = 0.0
     problems: "list[str]" = field(default_factory=list)
     missed: bool = False
+    #: Why it cannot run on this machine.
+    unavailable: str = ""
     seconds: float = 0.0
     detail: str = ""
 
     @property
     def passed(self) -> bool:
         """Whether the fault met its phase and everything held."""
-        return not self.problems and not self.missed
+        return not self.problems and not self.missed and not self.unavailable

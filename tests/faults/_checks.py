@@ -15,7 +15,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Any, Dict, List, Optional
 
 from tests.faults import _processes as processes
 from tests.faults._case import DIED, FAILED, PRE, Case
@@ -113,14 +113,26 @@ def _said(case: Case, rig: Rig) -> List[str]:
     result = rig.result()
     if result is None or rig.unjudged_output:
         return problems
-    text = json.dumps(result)
     if outcome == FAILED and not (result.get("failure") or {}).get("name"):
         problems.append(f"(e) no named failure: {result.get('msg')}")
-    if case.cause and not re.search(case.cause, text, re.IGNORECASE):
+    if case.cause and not re.search(case.cause, _words(result), re.IGNORECASE):
         problems.append(f"(e) nothing says {case.cause!r}: {result.get('msg')}")
     if "Traceback" in rig.output():
         problems.append("(e) a traceback")
     return problems
+
+
+def _words(result: Dict[str, Any]) -> str:
+    """What the result says to people; not its keys and numbers."""
+    parts = [result.get(key) for key in ("msg", "failure", "warnings", "evidence", "scripts")]
+    parts += [disk.get("failure") for disk in result.get("disks") or []]
+    return json.dumps([_values(part) for part in parts])
+
+
+def _values(part: Any) -> Any:
+    if isinstance(part, dict):
+        return [_values(value) for value in part.values()]
+    return [_values(value) for value in part] if isinstance(part, list) else part
 
 
 def _secrets(rig: Rig) -> List[str]:

@@ -18,7 +18,7 @@ from typing import Iterator, List, Optional, Sequence
 
 from tests.faults import _checks as checks
 from tests.faults import _places as places
-from tests.faults._case import Case, Missed, Outcome
+from tests.faults._case import Case, Missed, Outcome, Unavailable
 from tests.faults._rig import CHECKOUT, Rig
 from tests.lab.azurite import Azurite
 
@@ -64,6 +64,8 @@ def _attempt(case: Case, azurite: Azurite, tree: Path) -> Outcome:
                 outcome.detail = rig.output()[-3000:]
         if rig.guarded.had_to_thaw:
             outcome.problems.append("(a) only the safety process of the test thawed something")
+    except Unavailable as why:
+        outcome.unavailable = str(why)
     except Missed as why:
         outcome.missed = True
         outcome.problems.append(f"missed its phase: {why}")
@@ -74,7 +76,8 @@ def _attempt(case: Case, azurite: Azurite, tree: Path) -> Outcome:
 
 def row(outcome: Outcome, phase: Optional[str] = None) -> str:
     """The case as a row of the table."""
-    mark = "ok" if outcome.passed else "MISSED" if outcome.missed else "FAILED"
+    mark = "ok" if outcome.passed else "FAILED"
+    mark = "MISSED" if outcome.missed else "cannot" if outcome.unavailable else mark
     return (
         f"{mark:6} {outcome.case.fault[:58]:58} {phase or outcome.case.phase:9} "
         f"{outcome.outcome:12} {outcome.stall_ms:7.0f} ms {outcome.seconds:6.1f} s"
@@ -88,7 +91,9 @@ def show(outcome: Outcome, phase: Optional[str] = None) -> None:
     """Print the row, and under it what did not hold."""
     with _printing:
         print(row(outcome, phase))
-        if not outcome.passed:
+        if outcome.unavailable:
+            print(f"       {outcome.case.name} cannot run here: {outcome.unavailable}")
+        elif not outcome.passed:
             print(f"       {outcome.case.name}")
             for problem in outcome.problems:
                 print("       " + problem.replace("\n", "\n       "))
@@ -114,4 +119,6 @@ def run_all(cases: Sequence[Case], jobs: int) -> List[Outcome]:
 def summary(outcomes: Sequence[Outcome]) -> str:
     """The last line."""
     passed = sum(outcome.passed for outcome in outcomes)
-    return f"{passed} passed, {len(outcomes) - passed} failed"
+    unavailable = sum(bool(outcome.unavailable) for outcome in outcomes)
+    skipped = f", {unavailable} that cannot run here" if unavailable else ""
+    return f"{passed} passed, {len(outcomes) - passed - unavailable} failed{skipped}"

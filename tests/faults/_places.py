@@ -94,12 +94,12 @@ REACH: Dict[str, Callable[[Rig], None]] = {
     RESUME: resume,
 }
 SETTINGS: Dict[str, Setting] = {
-    QUIESCE: Setting(hold_pre=True, script_timeout=4),
-    FLUSH: Setting(hold_pre=True, blockable=(0,), script_timeout=4),
-    FREEZING: Setting(hold_pre=True, blockable=(0,), script_timeout=4),
-    WINDOW: Setting(script_timeout=4),
-    THAWING: Setting(blockable=(0,), script_timeout=4),
-    RESUME: Setting(hold_post=True, script_timeout=4),
+    QUIESCE: Setting(hold_pre=True, freeze_timeout=4),
+    FLUSH: Setting(hold_pre=True, blockable=(0,), freeze_timeout=4),
+    FREEZING: Setting(hold_pre=True, blockable=(0,), freeze_timeout=4),
+    WINDOW: Setting(freeze_timeout=4),
+    THAWING: Setting(blockable=(0,), freeze_timeout=4),
+    RESUME: Setting(hold_post=True, freeze_timeout=4),
 }
 
 

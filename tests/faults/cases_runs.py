@@ -120,7 +120,6 @@ def cases() -> List[Case]:
             phase=WINDOW,
             inject=_second_run,
             expect=(APPLICATION,),
-            setting=Setting(freeze_timeout=15),
             fast=True,
         ),
         Case(

@@ -26,7 +26,7 @@ from tests.faults._case import (
 from tests.faults._processes import process
 from tests.faults._rig import Rig
 
-_BUDGET_S = 2
+_BUDGET_S = 5
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,16 @@ import getpass
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import Callable, Iterator, List
+from typing import Callable, Iterator, List, Set
 
 from tests.faults import _processes as processes
-from tests.faults._case import APPLICATION, DIED, WINDOW, Case, Missed, Setting
+from tests.faults._case import APPLICATION, DIED, WINDOW, Case, Missed, Unavailable
 from tests.faults._rig import LIMIT_S, Rig
 
 _SSHD = "/usr/sbin/sshd"
@@ -33,6 +34,8 @@ def _free_port() -> int:
 @contextlib.contextmanager
 def _ssh(rig: Rig, *options: str) -> Iterator["tuple[subprocess.Popen[bytes], list[str]]"]:
     """A server of its own on loopback, and the words that begin a command by way of it."""
+    if shutil.which("ssh") is None or not Path(_SSHD).exists():
+        raise Unavailable("no SSH server or client is installed (Debian: openssh-server)")
     folder = rig.folder / "ssh"
     folder.mkdir(mode=0o700)
     for name in ("host", "user"):
@@ -162,18 +165,35 @@ def _asynchronously(kill: bool) -> Callable[[Rig], None]:
     return inject
 
 
-_INTO_GROUP = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
+_INTO_GROUPS = 'for group in $0; do echo $$ > "$group/cgroup.procs" || exit 1; done; exec "$@"'
+
+
+def _hierarchies(*wanted: str) -> List[Path]:
+    """Where these hierarchies of control groups are mounted; C(unified) is that of version 2."""
+    found = []
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _source, folder, fstype, options = line.split(" ")[:4]
+        names = set(options.split(",")) if fstype == "cgroup" else set()
+        if fstype == "cgroup2":
+            names = {"unified"}
+        if names & set(wanted):
+            found.append(Path(folder))
+    return found
 
 
 @contextlib.contextmanager
-def _group(rig: Rig, hierarchy: str) -> Iterator[Path]:
-    group = Path("/sys/fs/cgroup") / hierarchy / f"quiesce-{rig.token[:12]}"
-    try:
-        group.mkdir()
-    except OSError as error:
-        raise Missed(f"no control group can be made here: {error}") from None
-    rig.on_exit(_remove_group, group)
-    yield group
+def _groups(rig: Rig, *wanted: str) -> Iterator[List[Path]]:
+    """A new control group in each of these hierarchies that is there."""
+    groups = [folder / f"quiesce-{rig.token[:12]}" for folder in _hierarchies(*wanted)]
+    if not groups:
+        raise Unavailable(f"no hierarchy of control groups is mounted for {' or '.join(wanted)}")
+    for group in groups:
+        try:
+            group.mkdir()
+        except OSError as error:
+            raise Unavailable(f"no control group can be made: {error}") from None
+        rig.on_exit(_remove_group, group)
+    yield groups
 
 
 def _remove_group(group: Path) -> None:
@@ -182,13 +202,20 @@ def _remove_group(group: Path) -> None:
         group.rmdir()
 
 
+def _limit_memory(group: Path, limit: int) -> None:
+    for name in ("memory.limit_in_bytes", "memory.max"):
+        if (group / name).exists():
+            (group / name).write_text(str(limit))
+            return
+    raise Unavailable("the memory of a control group cannot be limited here")
+
+
 def _out_of_memory(rig: Rig) -> None:
     """The group's limit is met by pages that belong to no process, so the run is what is killed."""
     rig.hold_snapshots()
-    with _group(rig, "memory") as group:
-        limit = 192 << 20
-        (group / "memory.limit_in_bytes").write_text(str(limit))
-        rig.start(("sh", "-c", _INTO_GROUP, str(group)))
+    with _groups(rig, "memory" if _hierarchies("memory") else "unified") as (group, *_):
+        _limit_memory(group, 192 << 20)
+        rig.start(("sh", "-c", _INTO_GROUPS, str(group)))
         rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
         assert rig.run is not None
         # The keepers cannot be spared where lowering the score is not allowed; the run is first.
@@ -211,18 +238,22 @@ def _out_of_memory(rig: Rig) -> None:
 def _group_killed(rig: Rig) -> None:
     """As a session manager ends a session: every process of its group, until there is none."""
     rig.hold_snapshots()
-    with _group(rig, "systemd") as group:
-        rig.start(("sh", "-c", _INTO_GROUP, str(group)))
+    with _groups(rig, "name=systemd", "unified") as groups:
+        rig.start(("sh", "-c", _INTO_GROUPS, " ".join(str(group) for group in groups)))
         rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
-        members = (group / "cgroup.procs").read_text().split()
+        members = _members(groups)
         if str(rig.run_pid) not in members:
             raise Missed(f"the run is not in its group: {members}")
         while members:
             for member in members:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(member), signal.SIGKILL)
-            members = (group / "cgroup.procs").read_text().split()
+            members = _members(groups)
         rig.gate.open()
+
+
+def _members(groups: List[Path]) -> Set[str]:
+    return {pid for group in groups for pid in (group / "cgroup.procs").read_text().split()}
 
 
 def cases() -> List[Case]:
@@ -262,7 +293,6 @@ def cases() -> List[Case]:
             phase=WINDOW,
             inject=_out_of_memory,
             expect=(DIED,),
-            setting=Setting(freeze_timeout=8),
         ),
         Case(
             name="session/control-group",

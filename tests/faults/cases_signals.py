@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from typing import List, Tuple
 
 from tests.faults._case import (
@@ -16,9 +17,11 @@ from tests.faults._case import (
     FLUSH,
     FREEZING,
     PHASES,
+    QUIESCE,
     THAWING,
     WINDOW,
     Case,
+    Setting,
 )
 from tests.faults._places import SETTINGS, signal_to
 from tests.faults._processes import GUARD, RUN, WATCHDOG
@@ -51,6 +54,13 @@ def _fast(roles: Tuple[str, ...], signum: signal.Signals, phase: str) -> bool:
     return signum == signal.SIGSTOP and phase == WINDOW and roles in ((RUN,), (GUARD,))
 
 
+def _setting(signum: signal.Signals, phase: str) -> Setting:
+    """A run that is stopped with its script is taken over when the script's time is over."""
+    if signum == signal.SIGSTOP and phase == QUIESCE:
+        return replace(SETTINGS[phase], script_timeout=4)
+    return SETTINGS[phase]
+
+
 def cases() -> List[Case]:
     """All 144."""
     return [
@@ -60,7 +70,7 @@ def cases() -> List[Case]:
             phase=phase,
             inject=signal_to(roles, signum, phase),
             expect=_expected(roles, signum),
-            setting=SETTINGS[phase],
+            setting=_setting(signum, phase),
             # The flush may last longer than a test can wait; whoever is stopped there goes on.
             patience_s=3.0 if phase == FLUSH else 30.0,
             unjudged=(0,) if phase in (FLUSH, FREEZING, THAWING) else (),

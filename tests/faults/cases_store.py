@@ -96,6 +96,11 @@ def _faulty(action: Callable[[], Action], path: str) -> Callable[[Rig], None]:
     return inject
 
 
+def _timeout(short: str) -> int:
+    """Short only where the deadline is what the case is about."""
+    return _TIMEOUT if short in ("hang", "late-request", "late-answer") else 30
+
+
 def _no_retry(rig: Rig) -> None:
     """One request a disk: a retry in the window would be one more."""
     seen = [one.path for one in rig.proxy.requests("snapshot")]
@@ -130,12 +135,11 @@ def cases() -> List[Case]:
                     inject=_faulty(action, path),
                     expect=(FAILED,),
                     cause=cause,
-                    setting=Setting(filesystems=four, freeze_timeout=_TIMEOUT),
+                    setting=Setting(filesystems=four, freeze_timeout=_timeout(short)),
                     also=_discarded,
                     fast=(short, scope) in (("late-answer", "one"), ("reset-after", "all")),
                 )
             )
-    keep = Setting(filesystems=four, freeze_timeout=_TIMEOUT, options={"on_partial": "keep"})
     for short, words, action, cause in (FAULTS[2], FAULTS[4], FAULTS[7]):
         found.append(
             Case(
@@ -145,7 +149,11 @@ def cases() -> List[Case]:
                 inject=_faulty(action, "disk2"),
                 expect=(FAILED, CRASH),
                 cause=cause,
-                setting=keep,
+                setting=Setting(
+                    filesystems=four,
+                    freeze_timeout=_timeout(short),
+                    options={"on_partial": "keep"},
+                ),
                 also=_kept,
             )
         )
@@ -156,7 +164,7 @@ def cases() -> List[Case]:
             phase=WINDOW,
             inject=_faulty(lambda: delay_answer(0.5), ""),
             expect=(APPLICATION,),
-            setting=Setting(filesystems=("ext4", "xfs", "btrfs"), freeze_timeout=_TIMEOUT + 3),
+            setting=Setting(filesystems=("ext4", "xfs", "btrfs")),
             also=_held,
             fast=True,
         )

@@ -122,7 +122,7 @@ def cases() -> List[Case]:
                     expect=(FILE_SYSTEM, FAILED),
                     cause=f"{kind}-script.*(chang|another|not the|swap|is not)",
                     post_runs=0 if kind == "post" else 1,
-                    setting=Setting(scripts_apart=True, freeze_timeout=8),
+                    setting=Setting(scripts_apart=True),
                     also=_nothing_evil,
                     fast=short in ("rename", "parent"),
                 )
