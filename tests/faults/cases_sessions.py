@@ -213,7 +213,7 @@ def _limit_memory(group: Path, limit: int) -> None:
 def _out_of_memory(rig: Rig) -> None:
     """The group's limit is met by pages that belong to no process, so the run is what is killed."""
     rig.hold_snapshots()
-    with _groups(rig, "memory" if _hierarchies("memory") else "unified") as (group, *_):
+    with _groups(rig, "memory" if _hierarchies("memory") else "unified") as (group, *_others):
         _limit_memory(group, 192 << 20)
         rig.start(("sh", "-c", _INTO_GROUPS, str(group)))
         rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))

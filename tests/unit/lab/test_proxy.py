@@ -109,7 +109,7 @@ def test_a_rule_is_for_its_operation_path_and_number(
     """It skips, counts, and leaves the rest alone."""
     busy = reply(503, "Busy", "ServerBusy")
     proxy.rules = [Rule(busy, path="/two"), Rule(busy, path="/one", skip=1, times=1)]
-    assert [_ask(client)[0] for _ in range(3)] == [201, 503, 201]
+    assert [_ask(client)[0] for _time in range(3)] == [201, 503, 201]
 
 
 def test_an_error_is_told_as_the_store_tells_it(

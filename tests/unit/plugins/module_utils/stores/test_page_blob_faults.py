@@ -266,7 +266,7 @@ def test_other_snapshots_are_not_taken_for_ours(bench: Bench) -> None:
         blob.create_snapshot(metadata={"quiesce_set": "another"})
         blob.create_snapshot()
         blob.set_blob_metadata({"quiesce_set": bench.set_id})
-    _, _, path = bench.urls[1].partition("/disks/")
+    _account, _slash, path = bench.urls[1].partition("/disks/")
     with bench.azurite.client(bench.azurite.page_blob(f"{path}-2", 512)) as other:
         other.create_snapshot(metadata={"quiesce_set": bench.set_id})
     bench.fault(reset_before())
