@@ -203,16 +203,20 @@ class Keeper:
         return bool(self.board.quit) or self._settled
 
     def _end_other(self) -> None:
-        """Kill the other keeper if it is stopped: there is nothing left for it to do."""
+        """Kill the other keeper if it is stopped: there is nothing left for it to do.
+
+        The run does so too, but it may be killed at any time. Of two that both have ended, the
+        guard leaves first, and the watchdog sees that it does.
+        """
         self.note.ended = 1
         other = WATCHDOG if self.ACTOR == GUARD else GUARD
         note = self.board.keepers[other]
         until = time.monotonic_ns() + 2 * _STOPPED_NS
-        while not (self.board.quit or note.ended or self.wires.gone(other)):
+        while not self.wires.gone(other) and not (self.ACTOR == GUARD and note.ended):
             now = time.monotonic_ns()
+            self.note.beat_ns = now
             if now - note.beat_ns > _STOPPED_NS:
                 kill_keeper(note, self.wires.gone(other))
-                return
             if now > until:
                 return
             time.sleep(_BUSY_TURN_NS / 1e9)

@@ -386,7 +386,8 @@ class Keepers:
 
     def _end(self) -> None:
         """See the keepers end, kill those that are stopped, and close what is open."""
-        self._wires.ring(GUARD)
+        for actor in self._children:
+            self._wires.ring(actor)
         done = self._children.wait(_END_LIMIT_S)
         if not done and self._board.resolved and not self._board.debt:
             self._children.kill()

@@ -6,8 +6,8 @@
 
 PRIVATE: for this collection only. One pipe for each process tells the others that it is gone: only
 that process holds the writing end, and the kernel closes it when the last of its threads has ended,
-also one that was blocked in a system call when the process was killed. Two pipes wake the run and
-the guard; what is to be done then stands on the board.
+also one that was blocked in a system call when the process was killed. Another pipe for each wakes
+it; what is to be done then stands on the board.
 """
 
 from __future__ import annotations
@@ -17,11 +17,7 @@ import os
 import select
 from typing import Set
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board import (
-    ACTORS,
-    GUARD,
-    RUN,
-)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board import ACTORS
 
 
 class Wires:
@@ -29,7 +25,7 @@ class Wires:
 
     def __init__(self) -> None:
         self._alive = {actor: os.pipe() for actor in ACTORS}
-        self._wake = {actor: os.pipe() for actor in (RUN, GUARD)}
+        self._wake = {actor: os.pipe() for actor in ACTORS}
         for ends in self._wake.values():
             for end in ends:
                 os.set_blocking(end, False)
@@ -62,7 +58,7 @@ class Wires:
         return bool(poll.poll(0))
 
     def ring(self, actor: int) -> None:
-        """Wake the run or the guard; never blocks."""
+        """Wake a process; never blocks."""
         end = self._wake[actor][1]
         # A thread that was late may ring when all is over, and the number be another file's.
         if end in self._open:
@@ -77,11 +73,10 @@ class Wires:
         poll = select.poll()
         for other in watched:
             poll.register(self._alive[other][0], 0)
-        own = self._wake.get(actor)
-        if own is not None:
-            poll.register(own[0], select.POLLIN)
+        own = self._wake[actor][0]
+        poll.register(own, select.POLLIN)
         for descriptor, _event in poll.poll(max(timeout_ms, 0)):
-            if own is not None and descriptor == own[0]:
+            if descriptor == own:
                 with contextlib.suppress(BlockingIOError):
                     os.read(descriptor, 4096)
 

@@ -190,11 +190,15 @@ class Rig:
         self.run.stdin.write(line + "\n")
         self.run.stdin.flush()
 
+    def answers_within(self, seconds: float) -> bool:
+        """Whether there is an answer to read."""
+        assert self.run.stdout is not None
+        return bool(select.select([self.run.stdout], [], [], seconds)[0])
+
     def answer(self) -> Dict[str, Any]:
         """Read an answer of the run."""
+        assert self.answers_within(2 * PATIENCE_S), "the run does not answer"
         assert self.run.stdout is not None
-        ready = select.select([self.run.stdout], [], [], 2 * PATIENCE_S)[0]
-        assert ready, "the run does not answer"
         line = self.run.stdout.readline()
         assert line, "the run ended"
         found = json.loads(line)

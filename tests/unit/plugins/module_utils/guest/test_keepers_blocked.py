@@ -160,6 +160,25 @@ def test_released_before_the_deadline(tmp_path: Path) -> None:
         rig.do("stop")
 
 
+def test_run_that_is_the_last(tmp_path: Path) -> None:
+    """Without keepers the run does not end before all is thawed; its threads do it."""
+    with _blocked(tmp_path) as blocked:
+        rig = blocked.rig
+        blocked.start(freeze_timeout_s=3)
+        blocked.block()
+        rig.tell_only("freeze")
+        until(lambda: hangs(rig.pids["guard"]), "the FIFREEZE that blocks")
+        rig.send("watchdog", signal.SIGKILL)
+        rig.send("guard", signal.SIGSTOP)
+        assert "error" in rig.answer()
+        rig.tell_only("stop")
+        assert not rig.answers_within(10)
+        blocked.release()
+        assert "error" not in rig.answer()
+        rig.run.kill()
+        rig.wait_ended()
+
+
 def test_flush_that_blocks(tmp_path: Path) -> None:
     """It is given up, nothing is frozen, and the run goes on without it."""
     with _blocked(tmp_path) as blocked:
