@@ -137,6 +137,8 @@ class PageBlobStore:
         """Show on the blob's own connection that it is there, is a page blob and may be read."""
         blob.transport.within(REQUEST_LIMIT_S)
         properties = blob.client.get_blob_properties()
+        # Open it anew for a store that closes each connection after its answer.
+        blob.connection.open(blob.transport.deadline_ns)
         kind = getattr(properties.blob_type, "value", properties.blob_type)
         if kind != "PageBlob":
             refuse(

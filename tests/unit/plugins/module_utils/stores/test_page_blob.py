@@ -28,7 +28,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._page_
     PageBlobStore,
 )
 from tests.lab.azurite import Azurite
-from tests.lab.proxy import Exchange, FaultProxy, Rule, raw, reset_before
+from tests.lab.proxy import Exchange, FaultProxy, Gone, Rule, raw, reset_before
 from tests.unit.plugins.module_utils.stores.bench import Bench, answer_and_close
 
 
@@ -222,6 +222,18 @@ def test_metadata_is_refused_before_any_request(bench: Bench) -> None:
 
 def test_refresh_opens_what_the_store_closed(bench: Bench) -> None:
     bench.proxy.rules.append(Rule(answer_and_close, operation="head", times=3))
+    bench.ready()
+    assert all(take.snapshot for take in bench.take())
+
+
+def test_a_store_that_keeps_no_connection(bench: Bench) -> None:
+    def act(exchange: Exchange) -> None:
+        answer = exchange.forward()
+        assert b"keep-alive" in answer
+        exchange.answer(answer.replace(b"keep-alive", b"close"))
+        raise Gone
+
+    bench.proxy.rules.append(Rule(act, operation="head"))
     bench.ready()
     assert all(take.snapshot for take in bench.take())
 
