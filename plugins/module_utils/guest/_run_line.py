@@ -85,6 +85,6 @@ class RunLine:
             return 0
         if self._wires.gone(GUARD) and self._wires.gone(WATCHDOG):
             return 1
-        if board.over_ns:
-            return board.over_ns + _AFTER_END_NS
-        return board.deadline_ns + _AFTER_DEADLINE_NS
+        due = board.deadline_ns + _AFTER_DEADLINE_NS
+        # That the run itself ended the window at the deadline gives nobody more time.
+        return min(due, board.over_ns + _AFTER_END_NS) if board.over_ns else due

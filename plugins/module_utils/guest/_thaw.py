@@ -41,7 +41,7 @@ _LATER_S = 10.0
 #: A filesystem whose device is lost may never thaw; nobody can do more after this long.
 _GIVE_UP_S = 3600.0
 #: A guard that has not turned at so many looks is not relied on; at so many it is killed.
-_SILENT_LOOKS = 15
+_SILENT_LOOKS = 10
 _STOPPED_LOOKS = 60
 _STACK_BYTES = 256 * 1024
 
