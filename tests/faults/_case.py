@@ -58,6 +58,8 @@ class Setting:
     config: Mapping[str, Any] = field(default_factory=dict)
     #: Over the options of the module.
     options: Mapping[str, Any] = field(default_factory=dict)
+    #: What the signatures of the disks permit; without C(d) a run cannot discard snapshots.
+    permission: str = "rwd"
     #: More environment of the module's process.
     env: Mapping[str, str] = field(default_factory=dict)
     #: Long where the case is not about the deadline: a machine may pause at any time.

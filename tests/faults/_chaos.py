@@ -14,7 +14,6 @@ import random
 import signal
 import subprocess
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
@@ -138,7 +137,7 @@ def run(runs: int, seed: int, jobs: int) -> List[Outcome]:
     print(f"chaos: {runs} runs, --seed {seed}")
     print(engine.HEADING)
     began = time.monotonic()
-    with engine.ground() as (azurite, tree), ThreadPoolExecutor(jobs) as pool:
+    with engine.ground() as (azurite, tree), engine.workers(jobs) as pool:
 
         def one(numbered: Tuple[int, Plan]) -> Outcome:
             case = case_of(*numbered)

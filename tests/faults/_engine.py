@@ -28,6 +28,16 @@ _printing = threading.Lock()
 
 
 @contextlib.contextmanager
+def workers(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """So many cases at a time; when this is left early, those that have not begun never do."""
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
 def ground() -> Iterator["tuple[Azurite, Path]"]:
     """What all cases share: a blob store, and a folder from which the collection is imported."""
     with tempfile.TemporaryDirectory(prefix="quiesce-tree-") as folder:
@@ -104,7 +114,7 @@ def show(outcome: Outcome, phase: Optional[str] = None) -> None:
 def run_all(cases: Sequence[Case], jobs: int) -> List[Outcome]:
     """Run the cases, C(jobs) at a time, and print the table as it grows."""
     print(HEADING)
-    with ground() as (azurite, tree), ThreadPoolExecutor(jobs) as pool:
+    with ground() as (azurite, tree), workers(jobs) as pool:
 
         def one(case: Case) -> Outcome:
             outcome = run_case(case, azurite, tree)

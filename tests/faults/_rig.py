@@ -132,11 +132,15 @@ class Rig:
         self.container = f"case-{self.token[:12]}"
         for index in range(len(self.disks)):
             self.blobs.append(self.azurite.page_blob(f"disk{index}", _BLOB_SIZE, self.container))
-            self.urls.append(self.signed(self.blobs[-1]))
+            self.urls.append(self.signed(self.blobs[-1], self.setting.permission))
 
-    def signed(self, url: str, **more: Any) -> str:
-        """The address with a SAS, by way of the proxy; its signature is a secret of the case."""
-        signed = self.azurite.sas(url, **more)
+    def signed(self, url: str, permission: str = "rw") -> str:
+        """The address with a SAS, by way of the proxy; its signature is a secret of the case.
+
+        Azurite wants the SAS of an account for the deletion of a snapshot.
+        """
+        sign = self.azurite.account_sas if "d" in permission else self.azurite.sas
+        signed = sign(url, permission)
         self.secrets += signatures(signed)
         return self.proxy.url(signed)
 

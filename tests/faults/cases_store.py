@@ -108,12 +108,18 @@ def _no_retry(rig: Rig) -> None:
 
 
 def _discarded(rig: Rig) -> None:
-    """What exists is either gone or named, for C(on_partial) is discard."""
+    """Nothing is left, for C(on_partial) is discard; a request without an answer is said."""
     _no_retry(rig)
-    text = rig.output()
-    unnamed = [uri for uri in checks.snapshots(rig) if uri.rpartition("=")[2] not in text]
-    said = "may exist" in text
-    assert not unnamed or said, f"(d) left behind and not said: {unnamed}"
+    left = list(checks.snapshots(rig))
+    assert not left or "may exist" in rig.output(), f"(d) left behind: {left}"
+
+
+def _left_and_named(rig: Rig) -> None:
+    """What could not be discarded is named."""
+    left = list(checks.snapshots(rig))
+    assert left, "nothing was left, so nothing could be named"
+    behind = ((rig.result() or {}).get("snapshot_set") or {}).get("left_behind")
+    assert behind == ["disk0", "disk1", "disk3"], f"left behind and not said: {left} {behind}"
 
 
 def _kept(rig: Rig) -> None:
@@ -157,6 +163,18 @@ def cases() -> List[Case]:
                 also=_kept,
             )
         )
+    found.append(
+        Case(
+            name="store/409-count/one/no-delete",
+            fault="409 SnapshotCountExceeded, the SAS does not permit to delete",
+            phase=WINDOW,
+            inject=_faulty(lambda: reply(409, "Conflict", "SnapshotCountExceeded"), "disk2"),
+            expect=(FAILED,),
+            cause="SnapshotCountExceeded",
+            setting=Setting(filesystems=four, permission="rw"),
+            also=_left_and_named,
+        )
+    )
     found.append(
         Case(
             name="store/slow",

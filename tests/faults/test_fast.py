@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Dict, Iterator
 
 import pytest
@@ -26,15 +26,13 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can freeze 
 def outcomes(request: pytest.FixtureRequest) -> Iterator[Dict[str, "Future[Outcome]"]]:
     """The cases that were chosen, under way."""
     names = {getattr(getattr(item, "callspec", None), "id", "") for item in request.session.items}
-    with engine.ground() as (azurite, tree), ThreadPoolExecutor(_JOBS) as pool:
+    with engine.ground() as (azurite, tree), engine.workers(_JOBS) as pool:
         under_way = {
             case.name: pool.submit(engine.run_case, case, azurite, tree)
             for case in _CASES
             if case.name in names
         }
         yield under_way
-        for future in under_way.values():
-            future.cancel()
 
 
 @pytest.mark.parametrize("case", _CASES, ids=[case.name for case in _CASES])
