@@ -43,9 +43,10 @@ def run(folder: Path, mounts: Sequence[str], urls: Sequence[str]) -> None:
     playbook, values = folder / "plain.yml", folder / "plain.json"
     playbook.write_text(_PLAYBOOK)
     values.touch(mode=0o600)
-    values.write_text(json.dumps({"mounts": list(mounts), "urls": list(urls)}))
+    chosen = {"mounts": list(mounts), "urls": list(urls)}
+    values.write_text(json.dumps({**chosen, "ansible_python_interpreter": sys.executable}))
     command = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", str(playbook)]
-    command += ["-e", f"@{values}", "-e", f"ansible_python_interpreter={sys.executable}"]
+    command += ["-e", f"@{values}"]
     home = {"ANSIBLE_LOCAL_TEMP": str(folder), "ANSIBLE_REMOTE_TEMP": str(folder)}
     done = subprocess.run(
         command,

@@ -136,7 +136,8 @@ def _asynchronously(kill: bool) -> Callable[[Rig], None]:
             _PLAYBOOK.replace("vm_snapshot:", f"vm_snapshot: {json.dumps(rig.options())}")
         )
         playbook.chmod(0o600)
-        values.write_text(json.dumps({"kept": str(rig.folder / "run.kept")}))
+        kept = str(rig.folder / "run.kept")
+        values.write_text(json.dumps({"kept": kept, "ansible_python_interpreter": sys.executable}))
         rig.more_env.update(
             ANSIBLE_COLLECTIONS_PATH=str(rig.tree),
             ANSIBLE_ASYNC_DIR=str(rig.scratch / "async"),
@@ -145,7 +146,6 @@ def _asynchronously(kill: bool) -> Callable[[Rig], None]:
         )
         ansible = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local"]
         ansible += [str(playbook), "-e", f"@{values}"]
-        ansible += ["-e", f"ansible_python_interpreter={sys.executable}"]
         rig.run = rig.spawn("run", rig.isolated(ansible))
         rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
         if kill:
