@@ -136,8 +136,11 @@ def _asynchronously(kill: bool) -> Callable[[Rig], None]:
             _PLAYBOOK.replace("vm_snapshot:", f"vm_snapshot: {json.dumps(rig.options())}")
         )
         playbook.chmod(0o600)
-        kept = str(rig.folder / "run.kept")
-        values.write_text(json.dumps({"kept": kept, "ansible_python_interpreter": sys.executable}))
+        # Under async Ansible does not quote the interpreter, whose path may hold a space.
+        python, kept = rig.folder / "python", str(rig.folder / "run.kept")
+        python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
+        python.chmod(0o700)
+        values.write_text(json.dumps({"kept": kept, "ansible_python_interpreter": str(python)}))
         rig.more_env.update(
             ANSIBLE_COLLECTIONS_PATH=str(rig.tree),
             ANSIBLE_ASYNC_DIR=str(rig.scratch / "async"),
