@@ -119,7 +119,7 @@ _PLAYBOOK = """\
       async: 120
       poll: 1
       register: taken
-      ignore_errors: true
+      ignore_errors: true  # a run that fails is judged by its kept result
     - name: Keep the result
       ansible.builtin.copy:
         content: "{{ taken | to_json }}"

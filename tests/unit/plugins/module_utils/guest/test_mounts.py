@@ -40,7 +40,7 @@ def plan(machine: Machine, freeze: Union[str, Sequence[str]], *disks: Disk) -> F
 
 
 def disk(name: str, **more: object) -> Disk:
-    return Disk(name, f"https://a.example/b/{name}?sig=x", **more)  # type: ignore[arg-type]
+    return Disk(name, f"https://a.example/b/{name}?sig=x", **more)  # type: ignore[arg-type] - of several types
 
 
 def points(found: FreezePlan) -> List[str]:
