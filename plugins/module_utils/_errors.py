@@ -92,14 +92,24 @@ class Failure:
     message: str
     recommended_action: str = ""
     code: Optional[int] = None
+    #: What only Azure's answers have; shown where it is known.
+    correlation_id: str = ""
+    http_status: Optional[int] = None
+    vm: str = ""
 
     def to_result(self) -> Dict[str, Any]:
         """The failure as the C(failure) value of a result."""
+        extra = {
+            "correlation_id": self.correlation_id,
+            "http_status": self.http_status,
+            "vm": self.vm,
+        }
         return {
             "name": self.name,
             "code": self.code,
             "message": self.message,
             "recommended_action": self.recommended_action,
+            **{name: value for name, value in extra.items() if value},
         }
 
 

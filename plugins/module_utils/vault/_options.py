@@ -1,0 +1,121 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options that the modules on the controller share, and what they mean.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Tuple
+
+from ansible.module_utils.common.parameters import env_fallback
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import refuse
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import (
+    VaultId,
+    VmId,
+)
+
+# The environment variables of each option: first ours and azure.azcollection's, then the SDK's.
+ENVIRONMENT: Dict[str, Tuple[str, ...]] = {
+    "auth_source": ("ANSIBLE_AZURE_AUTH_SOURCE", "AZURE_AUTH_SOURCE"),
+    "subscription_id": ("AZURE_SUBSCRIPTION_ID",),
+    "tenant": ("AZURE_TENANT", "AZURE_TENANT_ID"),
+    "client_id": ("AZURE_CLIENT_ID",),
+    "secret": ("AZURE_SECRET", "AZURE_CLIENT_SECRET"),
+    "cloud": ("AZURE_CLOUD", "AZURE_CLOUD_ENVIRONMENT"),
+    "resource_manager_endpoint": ("AZURE_RESOURCE_MANAGER_ENDPOINT",),
+    "authority": ("AZURE_AUTHORITY_HOST",),
+    "ca_certificates": ("AZURE_CA_CERTIFICATES",),
+}
+AUTH_SOURCES = ("auto", "cli", "env", "msi", "service_principal")
+
+
+def auth_arguments() -> Dict[str, Any]:
+    """The options of the fragment C(_auth), and the private one for progress."""
+    return {
+        "auth_source": {
+            "type": "str",
+            "choices": list(AUTH_SOURCES),
+            "default": "auto",
+            "fallback": (env_fallback, list(ENVIRONMENT["auth_source"])),
+        },
+        "subscription_id": _text("subscription_id"),
+        "tenant": _text("tenant"),
+        "client_id": _text("client_id"),
+        "secret": {**_text("secret"), "no_log": True},
+        "cloud": {**_text("cloud"), "default": "AzureCloud"},
+        "resource_manager_endpoint": _text("resource_manager_endpoint"),
+        "authority": _text("authority"),
+        "ca_certificates": {**_text("ca_certificates"), "type": "path"},
+        "_progress_file": {"type": "path"},
+    }
+
+
+def vault_arguments() -> Dict[str, Any]:
+    """The options of the fragments C(_auth) and C(_vault)."""
+    return {
+        **auth_arguments(),
+        "vault": {"type": "str", "required": True},
+        "resource_group": {"type": "str"},
+    }
+
+
+def vms_arguments() -> Dict[str, Any]:
+    """The options that choose VMs; M(vms_rules) says how they go together."""
+    return {
+        "vms": {"type": "list", "elements": "str"},
+        "vm": {"type": "str"},
+        "vm_resource_group": {"type": "str"},
+    }
+
+
+def vms_rules(required: bool = True) -> Dict[str, Any]:
+    """What C(AnsibleModule) is told of the options that choose VMs."""
+    rules: Dict[str, Any] = {"mutually_exclusive": [["vms", "vm"]]}
+    if required:
+        rules["required_one_of"] = [["vms", "vm"]]
+    return rules
+
+
+def wait_arguments(timeout_s: int) -> Dict[str, Any]:
+    """The options of waiting."""
+    return {
+        "wait": {"type": "bool", "default": True},
+        "timeout": {"type": "int", "default": timeout_s},
+        "poll_interval": {"type": "float", "default": 5.0},
+    }
+
+
+def chosen_vault(params: Mapping[str, Any], subscription_id: str) -> VaultId:
+    """The vault of the options."""
+    return VaultId.of_option(params["vault"], subscription_id, params.get("resource_group") or "")
+
+
+def chosen_vms(params: Mapping[str, Any], connection: Any) -> Tuple[VmId, ...]:
+    """The VMs of the options, each once, in the order in which they were given."""
+    given: List[str] = list(params.get("vms") or ())
+    if params.get("vm"):
+        given.append(params["vm"])
+    vault: VaultId = connection.vault
+    group = params.get("vm_resource_group") or vault.resource_group
+    found: Dict[str, VmId] = {}
+    for text in given:
+        vm = VmId.of_option(text, vault.subscription_id, group)
+        found.setdefault(vm.key, vm)
+    return tuple(found.values())
+
+
+def check_wait(params: Mapping[str, Any]) -> None:
+    """Refuse times to wait that make no sense."""
+    if params.get("timeout") is not None and params["timeout"] < 1:
+        refuse("InvalidTimeout", "timeout must be at least 1 second.")
+    if params.get("poll_interval") is not None and params["poll_interval"] < 0.1:
+        refuse("InvalidPollInterval", "poll_interval must be at least 0.1 seconds.")
+
+
+def _text(name: str) -> Dict[str, Any]:
+    return {"type": "str", "fallback": (env_fallback, list(ENVIRONMENT[name]))}

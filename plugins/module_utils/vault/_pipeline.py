@@ -1,0 +1,191 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The way of a request through the SDK: tokens, pauses, other attempts, and what was answered.
+
+Imported only by who has found the SDK, as its classes are the base of ours.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, List, Optional
+
+from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
+from azure.core.pipeline import PipelineRequest, PipelineResponse
+from azure.core.pipeline.policies import (
+    ContentDecodePolicy,
+    CustomHookPolicy,
+    HeadersPolicy,
+    HTTPPolicy,
+    ProxyPolicy,
+    RequestIdPolicy,
+    UserAgentPolicy,
+)
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
+    MalformedAnswer,
+    SignInFailed,
+    read_body,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._clock import (
+    Clock,
+    Deadline,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._credentials import Tokens
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._retries import (
+    Answers,
+    Gate,
+    action_of,
+    broken_pause,
+    busy_pause,
+    is_replayable,
+    seconds_in_words,
+    seconds_of,
+    trouble_pause,
+)
+
+_READ_TIMEOUT_S = 120.0
+_SHORTEST_READ_TIMEOUT_S = 10.0
+
+
+class BearerPolicy(HTTPPolicy[Any, Any]):
+    """Adds the token; when it is refused, asks for another, once."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        super().__init__()
+        self._tokens = tokens
+
+    def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        """Send with a token that is good."""
+        token = self._token()
+        response = self._send(request, token)
+        if response.http_response.status_code == 401:
+            other = self._token(refused=token)
+            if other != token:
+                response = self._send(request, other)
+        return response
+
+    def _send(self, request: PipelineRequest[Any], token: str) -> PipelineResponse[Any, Any]:
+        request.http_request.headers["Authorization"] = f"Bearer {token}"
+        return self.next.send(request)
+
+    def _token(self, refused: Optional[str] = None) -> str:
+        try:
+            return self._tokens.current(refused)
+        except Exception as error:
+            raise SignInFailed(error, self._tokens.authority) from error
+
+
+class PatientPolicy(HTTPPolicy[Any, Any]):
+    """Sends again what may be sent again, when it may be sent again."""
+
+    def __init__(self, gate: Gate, clock: Clock, deadline: Deadline, answers: Answers) -> None:
+        super().__init__()
+        self._gate = gate
+        self._clock = clock
+        self._deadline = deadline
+        self._answers = answers
+
+    def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+        """Send until there is an answer to give, or no time."""
+        sent = request.http_request
+        action = action_of(sent.method, sent.url)
+        safe = is_replayable(sent.method, sent.url)
+        attempt = 0
+        while True:
+            attempt += 1
+            self._gate.wait(action)
+            left = max(self._deadline.left(), _SHORTEST_READ_TIMEOUT_S)
+            request.context.options["read_timeout"] = min(left, _READ_TIMEOUT_S)
+            try:
+                response = self.next.send(request)
+            except (ServiceRequestError, ServiceResponseError) as error:
+                pause = None if _is_tls(error) else broken_pause(attempt, _arrived(error), safe)
+                if not self._may_sleep(pause):
+                    raise
+                continue
+            self._answers.note(response.http_response)
+            if not self._goes_on(response, action, attempt, safe):
+                return response
+
+    def _goes_on(self, response: Any, action: str, attempt: int, safe: bool) -> bool:
+        """Whether there is to be another attempt; by then, the pause is over or is the gate's."""
+        answer = response.http_response
+        status = answer.status_code
+        if status in (429, 503):
+            pause = busy_pause(status, attempt, _asked(answer), safe)
+            if pause is not None:
+                self._gate.close(action, pause, status, answer)
+            return pause is not None
+        if _is_malformed(answer):
+            if safe and self._may_sleep(
+                trouble_pause(500, attempt, answer.request.method == "GET")
+            ):
+                return True
+            raise MalformedAnswer(answer)
+        return self._may_sleep(trouble_pause(status, attempt, safe))
+
+    def _may_sleep(self, pause: Optional[float]) -> bool:
+        """Sleep and say so, unless there is to be no pause or no time for it."""
+        if pause is None or pause > self._deadline.left():
+            return False
+        self._clock.sleep(pause)
+        return True
+
+
+def policies(
+    tokens: Tokens, gate: Gate, clock: Clock, deadline: Deadline, answers: Answers, agent: str
+) -> List[Any]:
+    """The way of a client's requests.
+
+    Not on it: what would register the subscription with a provider behind our back (a write, also
+    in check mode), follow redirections with our token, or log headers.
+    """
+    return [
+        RequestIdPolicy(),
+        HeadersPolicy(),
+        UserAgentPolicy(base_user_agent=agent),
+        ProxyPolicy(),
+        ContentDecodePolicy(),
+        PatientPolicy(gate, clock, deadline, answers),
+        BearerPolicy(tokens),
+        CustomHookPolicy(),
+    ]
+
+
+def _asked(answer: Any) -> Optional[float]:
+    """The pause that an answer asks for."""
+    headers = answer.headers
+    asked = seconds_of(headers.get("Retry-After"), headers.get("Date"))
+    if asked is None and answer.status_code == 429:
+        asked = seconds_in_words(read_body(answer.text()).message)
+    return asked
+
+
+def _arrived(error: AzureError) -> bool:
+    """Whether the request may have come to the service."""
+    return isinstance(error, ServiceResponseError)
+
+
+def _is_tls(error: AzureError) -> bool:
+    inner = getattr(error, "inner_exception", None)
+    return type(inner).__name__ == "SSLError"
+
+
+def _is_malformed(answer: Any) -> bool:
+    """Whether an answer that says yes is not the JSON that it should be."""
+    if answer.status_code not in (200, 201):
+        return False
+    text = answer.text()
+    if not text.strip():
+        path = answer.request.url.partition("?")[0].lower()
+        return answer.request.method == "GET" and "operationresults" not in path
+    try:
+        json.loads(text)
+    except ValueError:
+        return True
+    return False
