@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Lines of progress, for the action plugin that shows them while the module runs.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Callable, Mapping
+
+#: The private argument by which the action plugin names the file.
+ARGUMENT = "_progress_file"
+
+
+def progress_of(params: Mapping[str, object]) -> Callable[[str], None]:
+    """What a module says its lines with: they are added to the file of C(_progress_file).
+
+    Without that argument, or on another machine than the controller's, they go nowhere.
+    """
+    path = params.get(ARGUMENT)
+    if not isinstance(path, str) or not path:
+        return lambda _line: None
+    return lambda line: append_line(path, line)
+
+
+def append_line(path: str, line: str) -> None:
+    """Add a line to a file that exists, in one write; whatever is in the way, nobody is told."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        return
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.write(descriptor, (" ".join(line.split()) + "\n").encode(errors="replace"))
+    except OSError:
+        return
+    finally:
+        os.close(descriptor)
