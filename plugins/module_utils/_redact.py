@@ -10,6 +10,8 @@ PRIVATE: for this collection only.
 from __future__ import annotations
 
 import re
+import threading
+from typing import Set
 from urllib.parse import urlsplit, urlunsplit
 
 # A signature's value in a query, also where it was percent-encoded or escaped as JSON once more:
@@ -20,7 +22,33 @@ _SIGNATURE = re.compile(r"(?i)((?<![a-z_])sig(?:=|%3d|%253d))[^&\s\"'<>\\]+")
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/=_-]|\\[nr]|[\r\n]){40,}")
 _LINE_END = re.compile(r"\\[nr]|[\r\n]")
 _SIGNATURE_IN_BASE64 = re.compile(r"c2ln[PJ]|NpZz[0-3]|NpZy[U-X]|zaWc[9l]")
+# The signature of an address at which Azure Resource Manager tells the state of an operation: its
+# parameters t, c, s and h, also where the address was encoded or escaped once more.
+_OPERATION = re.compile(
+    r"(?i)((?:[?&;]|%3f|%26|%253f|%2526|\\u0026)[tcsh](?:=|%3d|%253d))"
+    r"(?:(?!%26|%2526)[^&\s\"'<>\\])+"
+)
+# What signs a request in: a bearer token, a token by itself (three parts of base64, of which the
+# first begins with {"), and a client's secret or token by its name in a form or in JSON.
+_BEARER = re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}")
+_TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+_NAMED = re.compile(
+    r"(?i)((?:client_secret|client_assertion|access_token|refresh_token|id_token)"
+    r"(?:=|%3d|\\?[\"']\s*:\s*\\?[\"']))[^&\s\"'<>\\]+"
+)
 HIDDEN = "REDACTED"
+# Shorter values are no secrets, and might be a part of any word.
+_SHORTEST_SECRET = 6
+
+_kept_back: Set[str] = set()
+_lock = threading.Lock()
+
+
+def keep_back(secret: str) -> None:
+    """Let this value be in nothing that is redacted from now on."""
+    if len(secret) >= _SHORTEST_SECRET:
+        with _lock:
+            _kept_back.add(secret)
 
 
 def without_query(uri: str) -> str:
@@ -33,8 +61,19 @@ def without_query(uri: str) -> str:
 
 
 def redact(text: str) -> str:
-    """The text with the value of every SAS signature in it replaced, and any base64 of one."""
-    return _SIGNATURE.sub(rf"\g<1>{HIDDEN}", _BASE64.sub(_without_signature, text))
+    """The text with every secret in it replaced.
+
+    These are the signatures of a SAS and any base64 of one, those of an operation's address,
+    tokens, and values that were kept back.
+    """
+    with _lock:
+        secrets = sorted(_kept_back, key=len, reverse=True)
+    for secret in secrets:
+        text = text.replace(secret, HIDDEN)
+    text = _BASE64.sub(_without_signature, _TOKEN.sub(HIDDEN, text))
+    for pattern in (_SIGNATURE, _OPERATION, _BEARER, _NAMED):
+        text = pattern.sub(rf"\g<1>{HIDDEN}", text)
+    return text
 
 
 def _without_signature(found: "re.Match[str]") -> str:

@@ -9,7 +9,6 @@ PRIVATE: for this collection only.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any, Mapping, NamedTuple, Optional
 
@@ -18,23 +17,44 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     QuiesceError,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import redact
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault import _no_answer
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._catalogue import (
     recommended,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import (
     VaultId,
     VmId,
+    same,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._retries import (
+    PauseTooLong,
+    read_body,
 )
 
 # Kinds of errors that concern every request, so that to send more of them is of no use.
 WIDE = frozenset({"authentication", "connection", "subscription", "resource_group", "vault"})
+_BY_STATUS = {
+    401: "authentication",
+    403: "authorization",
+    404: "not_found",
+    409: "conflict",
+    412: "conflict",
+    429: "throttled",
+}
+_SUBSCRIPTION_CODES = frozenset({"subscriptionnotfound", "invalidsubscriptionid"})
+# Codes of a 404 that say that the request was wrong, not that the thing is not there.
+_WRONG_REQUEST = frozenset(
+    {"invalidresourcetype", "noregisteredproviderfound", "invalidapiversionparameter"}
+)
+_A_RESOURCE = re.compile(r"'(?P<type>[A-Za-z0-9.]+/[A-Za-z]+)/(?P<name>[^'/]+)'")
+_UNKNOWN_OUTCOME = "Look at what is there and run the task again: it may have been done."
 
 
 class VaultError(QuiesceError):
     """Azure refused, failed or did not answer.
 
     C(kind): authentication, connection, subscription, resource_group, vault (there is no such),
-    not_found (the thing itself), authorization, conflict, throttled, request, service, answer.
+    not_found (the thing itself), authorization, conflict, throttled, request, service.
     """
 
     def __init__(self, failure: Failure, kind: str = "service") -> None:
@@ -79,48 +99,13 @@ class MalformedAnswer(Exception):
         self.response = response
 
 
-class Said(NamedTuple):
-    """What the body of an error answer says."""
+class Asked(NamedTuple):
+    """What was to be done, for the words of the error, and of what."""
 
-    code: str
-    message: str
-
-
-def read_body(text: str) -> Said:
-    """The code and message of a body, in either of Azure's shapes; of no other, empty ones."""
-    try:
-        body = json.loads(text)
-    except ValueError:
-        return Said("", "")
-    if not isinstance(body, dict):
-        return Said("", "")
-    error = body.get("error")
-    if isinstance(error, dict):
-        return Said(_text(error.get("code")), _first_message(error))
-    if isinstance(error, str):
-        # Microsoft Entra's own shape.
-        return Said(error, _text(body.get("error_description")))
-    message = body.get("Message", body.get("message"))
-    if isinstance(message, dict):
-        message = message.get("Value")
-    return Said(
-        _text(body.get("ErrorCode") or body.get("code") or body.get("Code")), _text(message)
-    )
-
-
-def _first_message(error: Mapping[str, Any]) -> str:
-    """The message of an error, or that of the first of its details that has one."""
-    message = _text(error.get("message"))
-    for detail in error.get("details") or ():
-        if message:
-            break
-        if isinstance(detail, dict):
-            message = _text(detail.get("message"))
-    return message
-
-
-def _text(value: Any) -> str:
-    return " ".join(value.split()) if isinstance(value, str) else ""
+    what: str
+    vm: Optional[VmId] = None
+    vault: Optional[VaultId] = None
+    endpoint: str = ""
 
 
 def of_sdk(
@@ -131,23 +116,26 @@ def of_sdk(
     endpoint: str = "",
 ) -> VaultError:
     """Anything that a request to Azure raised, as C(VaultError); C(what) was to be done."""
+    asked = Asked(what, vm, vault, endpoint)
     if isinstance(error, VaultError):
         return error
+    if isinstance(error, PauseTooLong):
+        return _throttled(error, asked)
+    if isinstance(error, MalformedAnswer):
+        return _malformed(error, asked)
+    if isinstance(error, SignInFailed):
+        why = _no_answer.of_sign_in(error.error, error.authority)
+        kind = "connection" if why.is_of_network else "authentication"
+        return _error(why.name, why.message, asked, kind, why.action, 0, why.correlation_id)
     response = getattr(error, "response", None)
     if response is None:
-        return _error("RequestFailed", what, str(error), vm, kind="connection")
-    said = read_body(_body(response))
-    status = int(getattr(response, "status_code", 0) or 0)
-    code = said.code or f"HTTP{status}"
-    return _error(
-        code,
-        what,
-        said.message,
-        vm,
-        kind=_kind(status, said, vault),
-        status=status,
-        correlation_id=correlation_id(response.headers),
-    )
+        if not _no_answer.is_of_network(error):
+            # Not Azure's doing: a mistake of ours, which shall be seen as such.
+            raise error
+        why = _no_answer.of_network(error, endpoint)
+        action = why.action if why.never_arrived else f"{_UNKNOWN_OUTCOME} {why.action}"
+        return _error(why.name, why.message, asked, "connection", action)
+    return _of_answer(response, asked)
 
 
 def correlation_id(headers: Mapping[str, str]) -> str:
@@ -155,54 +143,127 @@ def correlation_id(headers: Mapping[str, str]) -> str:
     return headers.get("x-ms-correlation-request-id") or headers.get("x-ms-request-id") or ""
 
 
+def _of_answer(response: Any, asked: Asked) -> VaultError:
+    status = int(response.status_code or 0)
+    text = _body(response)
+    said = read_body(text)
+    code = said.code or f"HTTP{status}"
+    kind = _kind(status, said.code, said.message)
+    message = _scope_in_words(kind, asked.vault) or said.message
+    if not said.code:
+        message = _not_azure(status, text, response.headers)
+    return _error(
+        code,
+        message,
+        asked,
+        kind,
+        recommended(code, said.message),
+        status,
+        correlation_id(response.headers),
+    )
+
+
+def _kind(status: int, code: str, message: str) -> str:
+    if code.lower() in _SUBSCRIPTION_CODES:
+        return "subscription"
+    if same(code, "ResourceGroupNotFound"):
+        return "resource_group"
+    found = _A_RESOURCE.search(message)
+    if same(code, "ResourceNotFound") and found:
+        return "vault" if same(found["type"], "Microsoft.RecoveryServices/vaults") else "not_found"
+    if status == 404 and (not code or code.lower() in _WRONG_REQUEST):
+        return "request"
+    return _BY_STATUS.get(status, "request" if 400 <= status < 500 else "service")
+
+
+def _scope_in_words(kind: str, vault: Optional[VaultId]) -> str:
+    """What of the vault's id there is not, for people."""
+    if vault is None:
+        return ""
+    return {
+        "subscription": f"There is no subscription {vault.subscription_id} for these credentials",
+        "resource_group": f"There is no resource group {vault.resource_group} "
+        f"in subscription {vault.subscription_id}",
+        "vault": f"There is no vault {vault.name} in resource group {vault.resource_group} "
+        f"of subscription {vault.subscription_id}",
+    }.get(kind, "")
+
+
+def _not_azure(status: int, text: str, headers: Mapping[str, str]) -> str:
+    """Words for an answer in none of Azure's shapes, which is often a proxy's."""
+    title = re.search(r"<title[^>]*>([^<]{1,200})", text, re.IGNORECASE)
+    if title:
+        words = " ".join(title[1].split())
+        return f"the answer {status} is a web page ({words}), not Azure's: is there a proxy?"
+    if not text.strip():
+        return f"the answer {status} says no reason"
+    kind = (headers.get("Content-Type") or "no type").split(";")[0]
+    return f"the answer {status} ({kind}) is not in a form of Azure's"
+
+
 def _body(response: Any) -> str:
     try:
         text: str = response.text()
     except Exception:
+        # A body that broke off, or that is in no encoding.
         return ""
     return text
 
 
-def _kind(status: int, said: Said, vault: Optional[VaultId]) -> str:
-    if said.code in ("SubscriptionNotFound", "InvalidSubscriptionId"):
-        return "subscription"
-    if said.code == "ResourceGroupNotFound":
-        return "resource_group"
-    if said.code == "ResourceNotFound" and _is_of_vault(said.message):
-        return "vault"
-    return {
-        401: "authentication",
-        403: "authorization",
-        404: "not_found",
-        409: "conflict",
-        412: "conflict",
-        429: "throttled",
-    }.get(status, "request" if 400 <= status < 500 else "service")
+def _throttled(error: PauseTooLong, asked: Asked) -> VaultError:
+    said = read_body(_body(error.response))
+    message = (
+        f"Azure takes no more requests of {error.action} before {error.until:%H:%M:%S} UTC "
+        f"(in {error.seconds:.0f} s), which is after this task's timeout"
+    )
+    return _error(
+        said.code or "TooManyRequests",
+        message,
+        asked,
+        "throttled",
+        f"Run the task again after {error.until:%Y-%m-%d %H:%M:%S} UTC, or raise timeout.",
+        int(getattr(error.response, "status_code", 0)),
+        correlation_id(getattr(error.response, "headers", {})),
+    )
 
 
-def _is_of_vault(message: str) -> bool:
-    return bool(re.search(r"Microsoft\.RecoveryServices/vaults/[^/']+'", message, re.IGNORECASE))
+def _malformed(error: MalformedAnswer, asked: Asked) -> VaultError:
+    answer = error.response
+    reads = answer.request.method in ("GET", "HEAD")
+    again = "Try again later; if it stays so, look for a proxy that changes answers."
+    return _error(
+        "MalformedAnswer",
+        f"the answer {answer.status_code} is not the JSON that it should be",
+        asked,
+        "service",
+        again if reads else f"{_UNKNOWN_OUTCOME} {again}",
+        int(answer.status_code),
+        correlation_id(answer.headers),
+    )
 
 
 def _error(
     code: str,
-    what: str,
     message: str,
-    vm: Optional[VmId],
-    *,
+    asked: Asked,
     kind: str,
+    action: str,
     status: int = 0,
-    correlation_id: str = "",
+    correlation: str = "",
 ) -> VaultError:
-    words = redact(message) or "Azure gave no reason"
-    text = f"Could not {what}: {code}: {words}"
+    words = redact(message).strip() or "Azure gave no reason"
+    text = f"Could not {asked.what}: {code}: {words}"
     if not text.endswith((".", "!", "?")):
         text += "."
+    vm = asked.vm
+    if vm and vm.name.lower() not in asked.what.lower():
+        text = f"VM {vm.resource_group}/{vm.name}: {text}"
     failure = Failure(
         code,
         text,
-        recommended(code, message),
-        correlation_id=correlation_id,
+        action,
+        code=int(code) if code.isdecimal() else None,
+        correlation_id=correlation,
         http_status=status or None,
         vm=vm.id if vm else "",
     )

@@ -41,6 +41,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._clock 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._credentials import (
     Cloud,
     Tokens,
+    check_certificates,
     cloud_of,
     make_credential,
     require_sdk,
@@ -232,6 +233,7 @@ def connect(
     """The connection of the options. Sends nothing yet."""
     check_wait(params)
     require_sdk("azure.identity")
+    check_certificates(params.get("ca_certificates"))
     clock = clock or Clock()
     cloud = cloud_of(params)
     subscription_id = subscription_of(params)

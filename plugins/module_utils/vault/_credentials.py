@@ -10,10 +10,17 @@ PRIVATE: for this collection only.
 from __future__ import annotations
 
 import importlib.util
+import json
+import logging
+import os
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import missing_required_lib
 
@@ -22,21 +29,26 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     QuiesceError,
     refuse,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import keep_back
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import VaultId
 
 _RENEW_BEFORE_S = 300
+_CLI_TIMEOUT_S = 60
+_SERVICE_PRINCIPAL = ("tenant", "client_id", "secret")
 _GIVE_SUBSCRIPTION = (
     "Give subscription_id or the vault's resource id, or set AZURE_SUBSCRIPTION_ID."
 )
+_LOG_IN = "Log in with 'az login' as the user of the task, or choose another auth_source."
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """The addresses of one cloud."""
+    """The addresses of one cloud, without a slash at their end."""
 
     resource_manager: str
     authority: str
     scope: str
+    #: Whether the authority is one that Microsoft's own list of them does not have.
     custom: bool = False
 
 
@@ -69,34 +81,36 @@ _ALIASES = {
 
 def cloud_of(params: Mapping[str, Any]) -> Cloud:
     """The addresses of the options."""
+    endpoint = _address(params, "resource_manager_endpoint")
+    authority = _address(params, "authority")
     name = (params.get("cloud") or "").strip().lower()
     known = _CLOUDS.get(_ALIASES.get(name, name))
-    endpoint = (params.get("resource_manager_endpoint") or "").strip().rstrip("/")
-    authority = (params.get("authority") or "").strip().rstrip("/")
     if known is None:
         refuse(
             "InvalidCloud",
             f"There is no cloud {params.get('cloud')!r}.",
-            "Say AzureCloud, AzureChinaCloud or AzureUSGovernment, "
-            "or give resource_manager_endpoint and authority.",
+            "Say AzureCloud, AzureChinaCloud or AzureUSGovernment; for another, leave cloud out "
+            "and give resource_manager_endpoint and authority.",
         )
     return Cloud(
         endpoint or known.resource_manager,
         authority or known.authority,
         f"{endpoint}/.default" if endpoint else known.scope,
-        custom=bool(authority),
+        custom=authority not in ("", *(cloud.authority for cloud in _CLOUDS.values())),
     )
 
 
 def subscription_of(params: Mapping[str, Any]) -> str:
-    """The subscription of the options: as given, or that of the vault's id."""
+    """The subscription: as given, or that of the vault's id, or the Azure CLI's own."""
     given = (params.get("subscription_id") or "").strip()
     vault = (params.get("vault") or "").strip()
-    if not given and "/subscriptions/" in vault.lower():
+    if given:
+        return str(given)
+    if "/subscriptions/" in vault.lower():
         return VaultId.of_id(vault).subscription_id
-    if not given:
-        refuse("MissingSubscription", "There is no subscription_id.", _GIVE_SUBSCRIPTION)
-    return str(given)
+    if params.get("auth_source") == "cli":
+        return _subscription_of_cli()
+    return refuse("MissingSubscription", "There is no subscription_id.", _GIVE_SUBSCRIPTION)
 
 
 def require_sdk(package: str) -> None:
@@ -112,15 +126,35 @@ def require_sdk(package: str) -> None:
 
 def make_credential(params: Mapping[str, Any], cloud: Cloud) -> Any:
     """The credential of the options; asks nothing yet."""
-    from azure.identity import ClientSecretCredential
+    import azure.identity as identity
 
-    options: Dict[str, Any] = {"authority": cloud.authority}
-    if cloud.custom:
-        options["disable_instance_discovery"] = True
-    if params.get("ca_certificates"):
-        options["connection_verify"] = params["ca_certificates"]
-    return ClientSecretCredential(
-        params["tenant"], params["client_id"], params["secret"], **options
+    # A library that logs where nobody listens would write to the module's standard error.
+    for name in ("azure", "msal"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+    options = _transport_options(params, cloud)
+    source = params.get("auth_source") or "auto"
+    client_id = params.get("client_id") or None
+    if source == "service_principal" or (source == "auto" and params.get("secret")):
+        return _service_principal(_given(params, _SERVICE_PRINCIPAL), options)
+    if source == "env":
+        found = _of_environment()
+        if all(found):
+            return _service_principal(found, options)
+        return identity.EnvironmentCredential(**options)
+    if source == "msi":
+        return identity.ManagedIdentityCredential(client_id=client_id)
+    if source == "cli":
+        return identity.AzureCliCredential(
+            tenant_id=params.get("tenant") or "", process_timeout=_CLI_TIMEOUT_S
+        )
+    if client_id:
+        options["managed_identity_client_id"] = client_id
+    return identity.DefaultAzureCredential(
+        exclude_interactive_browser_credential=True,
+        exclude_shared_token_cache_credential=True,
+        exclude_visual_studio_code_credential=True,
+        process_timeout=_CLI_TIMEOUT_S,
+        **options,
     )
 
 
@@ -151,5 +185,108 @@ class Tokens:
                 self._credential, self._token = self._make(), ""
             if not self._token or self._expires_on - self._now() < _RENEW_BEFORE_S:
                 got = self._credential.get_token(self._scope)
+                keep_back(got.token)
                 self._token, self._expires_on = got.token, got.expires_on
             return self._token
+
+
+def _service_principal(found: Tuple[str, ...], options: Mapping[str, Any]) -> Any:
+    from azure.identity import ClientSecretCredential
+
+    tenant, client_id, secret = found
+    keep_back(secret)
+    return ClientSecretCredential(tenant, client_id, secret, **options)
+
+
+def _given(params: Mapping[str, Any], names: Tuple[str, ...]) -> Tuple[str, ...]:
+    """The values of the options; refused when one is missing."""
+    missing = [name for name in names if not params.get(name)]
+    if missing:
+        refuse(
+            "MissingCredentials",
+            f"For a service principal, {' and '.join(missing)} must be given.",
+            "Give tenant, client_id and secret, or choose another auth_source.",
+        )
+    return tuple(params[name] for name in names)
+
+
+def _of_environment() -> Tuple[str, ...]:
+    """A service principal of the environment, by the SDK's names or by those of our options."""
+    get = os.environ.get
+    return (
+        get("AZURE_TENANT_ID") or get("AZURE_TENANT") or "",
+        get("AZURE_CLIENT_ID") or "",
+        get("AZURE_CLIENT_SECRET") or get("AZURE_SECRET") or "",
+    )
+
+
+def _transport_options(params: Mapping[str, Any], cloud: Cloud) -> Dict[str, Any]:
+    """How azure-identity goes to the authority."""
+    options: Dict[str, Any] = {"authority": cloud.authority, "connection_timeout": 20}
+    if cloud.custom:
+        # Otherwise Microsoft's own authority is asked whether it knows this one.
+        options["disable_instance_discovery"] = True
+    if params.get("ca_certificates"):
+        options["connection_verify"] = params["ca_certificates"]
+    return options
+
+
+def check_certificates(path: Optional[str]) -> None:
+    """Refuse a file of certificates that cannot be used."""
+    if not path:
+        return
+    try:
+        ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
+        refuse(
+            "InvalidCaCertificates",
+            f"ca_certificates cannot be used: {path}: {error}.",
+            "Give a file of certificates in PEM format that the user of the task may read.",
+        )
+
+
+def _address(params: Mapping[str, Any], name: str) -> str:
+    """The address of an option, without the slash at its end; refused when it is none."""
+    given = (params.get(name) or "").strip().rstrip("/")
+    if given and "://" not in given:
+        given = f"https://{given}"
+    try:
+        parts = urlsplit(given)
+        good = parts.scheme == "https" and bool(parts.hostname) and not parts.query
+        good = good and "@" not in parts.netloc and parts.port != 0
+    except ValueError:
+        good = False
+    if given and not good:
+        refuse(
+            "InvalidEndpoint",
+            f"{name} is not an address that begins with https://.",
+            "Tokens are sent to nothing else. Give an address such as https://HOST.",
+        )
+    return str(given)
+
+
+def _subscription_of_cli() -> str:
+    """The subscription that the Azure CLI has as its default."""
+    program = shutil.which("az")
+    if program is None:
+        raise QuiesceError(
+            Failure("AzureCliNotFound", "The Azure CLI (az) is not on the path.", _LOG_IN)
+        )
+    try:
+        done = subprocess.run(
+            [program, "account", "show", "--output", "json"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_CLI_TIMEOUT_S,
+            check=False,
+        )
+        found = json.loads(done.stdout).get("id") if done.returncode == 0 else None
+    except (OSError, ValueError, AttributeError, subprocess.TimeoutExpired):
+        found = None
+    if not found:
+        raise QuiesceError(
+            Failure("AzureCliNotLoggedIn", "The Azure CLI has no default subscription.", _LOG_IN)
+        )
+    return str(found)

@@ -29,7 +29,6 @@ from azure.core.pipeline.policies import (
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
     MalformedAnswer,
     SignInFailed,
-    read_body,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._clock import (
     Clock,
@@ -43,6 +42,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._retrie
     broken_pause,
     busy_pause,
     is_replayable,
+    read_body,
     seconds_in_words,
     seconds_of,
     trouble_pause,

@@ -11,12 +11,13 @@ PRIVATE: for this collection only.
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Callable, Dict, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 from urllib.parse import urlsplit
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._clock import (
@@ -75,6 +76,51 @@ def seconds_in_words(message: str) -> Optional[float]:
     """The pause that Azure names in the message of a 429, for want of a header."""
     found = _AFTER.search(message)
     return float(found[1]) if found else None
+
+
+class Said(NamedTuple):
+    """What the body of an error answer says."""
+
+    code: str
+    message: str
+
+
+def read_body(text: str) -> Said:
+    """The code and message of a body, in any of Azure's shapes; of another, empty ones."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        return Said("", "")
+    if not isinstance(body, dict):
+        return Said("", "")
+    error = body.get("error")
+    if isinstance(error, dict):
+        return Said(_text(error.get("code")), _first_message(error))
+    if isinstance(error, str):
+        # Microsoft Entra's own shape.
+        return Said(error, _text(body.get("error_description")))
+    message = body.get("Message", body.get("message"))
+    if isinstance(message, dict):
+        message = message.get("Value")
+    return Said(
+        _text(body.get("ErrorCode") or body.get("Code") or body.get("code")), _text(message)
+    )
+
+
+def _first_message(error: Mapping[str, Any]) -> str:
+    """The message of an error, or that of the first of its details that has one."""
+    message = _text(error.get("message"))
+    details = error.get("details")
+    for detail in details if isinstance(details, list) else ():
+        if message:
+            break
+        if isinstance(detail, dict):
+            message = _text(detail.get("message"))
+    return message
+
+
+def _text(value: Any) -> str:
+    return " ".join(value.split()) if isinstance(value, str) else ""
 
 
 @dataclass(frozen=True)
