@@ -18,7 +18,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._module impor
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import (
     Connection,
     connect,
-    silent,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._progress import (
+    progress_of,
 )
 
 VaultAct = Callable[[Connection, Mapping[str, Any], bool], Dict[str, Any]]
@@ -28,6 +30,6 @@ def run_vault_module(module: Module, act: VaultAct) -> NoReturn:
     """As C(run_module), but C(act) is first given the connection of the options."""
 
     def with_connection(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
-        return act(connect(params, silent), params, check_mode)
+        return act(connect(params, progress_of(params)), params, check_mode)
 
     run_module(module, with_connection)

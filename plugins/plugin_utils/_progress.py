@@ -1,0 +1,115 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Run a module as Ansible does by itself, and show its lines of progress while it runs.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from contextlib import suppress
+from typing import Any, Callable, Dict, Mapping, Optional
+
+from ansible import constants
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._progress import ARGUMENT
+
+_EVERY_S = 0.2
+
+display = Display()
+
+
+class Tail:
+    """A file to which lines are added, and which says each as it comes. Gone when left."""
+
+    def __init__(self, say: Callable[[str], None], folder: Optional[str] = None) -> None:
+        self._say = say
+        descriptor, self.path = tempfile.mkstemp(prefix="progress-", dir=folder)
+        self._file = os.fdopen(descriptor, "rb", buffering=0)
+        self._rest = b""
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Tail:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._ends.set()
+        self._thread.join()
+        self._file.close()
+        with suppress(OSError):
+            os.unlink(self.path)  # noqa: PTH108
+
+    def _run(self) -> None:
+        while not self._ends.wait(_EVERY_S):
+            self._say_new()
+        self._say_new()
+
+    def _say_new(self) -> None:
+        *lines, self._rest = (self._rest + (self._file.read() or b"")).split(b"\n")
+        for line in lines:
+            self._say(line.decode(errors="replace"))
+
+
+class ProgressAction(ActionBase):
+    """What every action plugin of the collection is: the module, and at C(-v) its progress.
+
+    The lines are live where the module runs on this machine and is waited for; elsewhere and under
+    C(async), where nobody waits, there are none. In all else it is as without an action plugin.
+    """
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = True
+
+    def run(
+        self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None
+    ) -> Dict[str, Any]:
+        """Run the module with the task's arguments."""
+        result: Dict[str, Any] = super().run(tmp, task_vars)
+        del tmp  # Of no use any more, as in Ansible's own.
+        variables = task_vars or {}
+        wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
+        if wrap_async or not self._is_wanted():
+            result.update(self._run_module(variables, wrap_async, {}))
+        else:
+            folder: str = constants.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]
+            with Tail(self._sayer(variables), folder) as tail:
+                result.update(self._run_module(variables, False, {ARGUMENT: tail.path}))
+        if not wrap_async:
+            self._remove_tmp_path(  # type: ignore[no-untyped-call]
+                self._connection._shell.tmpdir
+            )
+        return result
+
+    def _is_wanted(self) -> bool:
+        """Whether anybody would see the lines, and the module can write them."""
+        verbosity = max(display.verbosity, getattr(display, "log_verbosity", 0))
+        return (
+            verbosity > 0 and not self._task.no_log and self._connection.transport.endswith("local")
+        )
+
+    @staticmethod
+    def _sayer(variables: Mapping[str, Any]) -> Callable[[str], None]:
+        host = variables.get("inventory_hostname")
+        return lambda line: display.v(line, host=host)
+
+    def _run_module(
+        self, variables: Dict[str, Any], wrap_async: bool, more: Mapping[str, str]
+    ) -> Dict[str, Any]:
+        own = {key: value for key, value in self._task.args.items() if key != ARGUMENT}
+        result: Dict[str, Any] = self._execute_module(
+            module_args={**own, **more}, task_vars=variables, wrap_async=wrap_async
+        )
+        invocation = result.get("invocation")
+        if isinstance(invocation, dict) and isinstance(invocation.get("module_args"), dict):
+            invocation["module_args"].pop(ARGUMENT, None)
+        return result
