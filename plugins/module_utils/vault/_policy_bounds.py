@@ -224,10 +224,11 @@ def _check_instant_restore(policy: Policy) -> None:
         INSTANT_DAYS[policy.policy_type],
         f"with policy_type {policy.policy_type}",
     )
-    if weekly and policy.policy_type == STANDARD and days != INSTANT_DAYS_WEEKLY:
+    if weekly and days is not None and days < INSTANT_DAYS_WEEKLY:
         _conflict(
-            f"instant_restore_days {days} cannot be with a weekly schedule of a standard policy: "
-            f"Azure has it fixed to {INSTANT_DAYS_WEEKLY}.",
+            f"instant_restore_days {days} cannot be with schedule.frequency weekly, for which "
+            f"Azure keeps snapshots for {INSTANT_DAYS_WEEKLY} days"
+            f"{' or more' if policy.policy_type == ENHANCED else ''}.",
             f"Give {INSTANT_DAYS_WEEKLY}, or leave it out.",
         )
     if policy.resource_group_suffix and not policy.resource_group_prefix:

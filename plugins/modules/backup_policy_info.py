@@ -1,0 +1,138 @@
+#!/usr/bin/python
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The module backup_policy_info."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup_policy_info
+short_description: Show the policies for backups of Azure VMs
+version_added: 0.2.0
+author:
+  - The quiesce.azure_backup maintainers (@quiesce)
+description:
+  - Runs on the controller. Shows the backup policies of a Recovery Services vault that are for
+    Azure VMs, in the words of the options of M(quiesce.azure_backup.backup_policy), with the
+    number of VMs that are under each.
+options:
+  name:
+    description:
+      - The one policy to show. When there is none of this name for Azure VMs, RV(policies) is
+        empty.
+    type: str
+attributes:
+  platform:
+    details: The controller, or whatever host the task is delegated to.
+extends_documentation_fragment:
+  - quiesce.azure_backup._attributes
+  - quiesce.azure_backup._attributes.info_module
+  - quiesce.azure_backup._auth
+  - quiesce.azure_backup._vault
+seealso:
+  - module: quiesce.azure_backup.backup_policy
+  - module: quiesce.azure_backup.protected_vm_info
+"""
+
+EXAMPLES = r"""
+- name: Look at the policies
+  quiesce.azure_backup.backup_policy_info:
+    resource_group: backup-rg
+    vault: vault1
+  register: found
+
+- name: Say how many VMs are under each
+  ansible.builtin.debug:
+    msg: "{{ item.name }}: {{ item.protected_items_count }}"
+  loop: "{{ found.policies }}"
+  loop_control:
+    label: "{{ item.name }}"
+
+- name: Look at one
+  quiesce.azure_backup.backup_policy_info:
+    resource_group: backup-rg
+    vault: vault1
+    name: DefaultPolicy
+  register: found
+
+- name: Make one like it in another vault
+  quiesce.azure_backup.backup_policy:
+    resource_group: backup-rg
+    vault: vault2
+    name: like-default
+    policy_type: "{{ found.policies[0].policy.policy_type }}"
+    schedule: "{{ found.policies[0].policy.schedule }}"
+    retention: "{{ found.policies[0].policy.retention }}"
+    time_zone: "{{ found.policies[0].policy.time_zone }}"
+    instant_restore_days: "{{ found.policies[0].policy.instant_restore_days }}"
+"""
+
+RETURN = r"""
+policies:
+  description: The policies for Azure VMs, by name.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    id: {type: str, description: The resource id.}
+    name: {type: str, description: The name.}
+    protected_items_count: {type: int, description: How many VMs are under the policy.}
+    policy:
+      description:
+        - The policy, as options of M(quiesce.azure_backup.backup_policy). V(null) is what the
+          policy does not have.
+      type: dict
+  sample:
+    - id: "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/backup-rg/\
+        providers/Microsoft.RecoveryServices/vaults/vault1/backupPolicies/DefaultPolicy"
+      name: DefaultPolicy
+      protected_items_count: 3
+      policy:
+        archive_tiering: {duration: null, mode: do_not_tier, unit: null}
+        instant_restore_days: 2
+        instant_restore_resource_group: {prefix: "", suffix: ""}
+        name: DefaultPolicy
+        policy_type: standard
+        retention: {daily: {days: 30}, monthly: null, weekly: null, yearly: null}
+        schedule:
+          days_of_week: null
+          frequency: daily
+          interval_hours: null
+          time: "18:30"
+          window_hours: null
+          window_start: null
+        snapshot_consistency_type: application_or_file_system
+        time_zone: UTC
+failure:
+  description: What failed.
+  returned: failure
+  type: dict
+  contains:
+    name: {type: str, description: "Azure's code, or the name of what is wrong with the options."}
+    code: {type: int, description: "Azure's number, where it has one."}
+    message: {type: str, description: What went wrong.}
+    recommended_action: {type: str, description: What to do about it.}
+    correlation_id: {type: str, description: "What Microsoft's support finds the request by."}
+    http_status: {type: int, description: "The status of Azure's answer."}
+"""
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import Module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_task import (
+    policies_info,
+    policy_info_arguments,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._task import (
+    run_vault_module,
+)
+
+
+def main() -> None:
+    """Run the module."""
+    module = Module(argument_spec=policy_info_arguments(), supports_check_mode=True)
+    run_vault_module(module, policies_info)
+
+
+if __name__ == "__main__":
+    main()
