@@ -1,0 +1,284 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Protected items: what a vault says of each VM that it protects or keeps data of.
+
+They are read as plain mappings: the SDK's models do not know the type of a VM's item.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import (
+    Connection,
+    Started,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import (
+    FABRIC,
+    VmId,
+    last_segment,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._times import (
+    read_time,
+    written,
+)
+
+#: The states of a result.
+PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED = (
+    "protected",
+    "stopped",
+    "soft_deleted",
+    "not_protected",
+)
+ITEM_TYPE = "Microsoft.Compute/virtualMachines"
+_FILTER = "backupManagementType eq 'AzureIaasVM' and itemType eq 'VM'"
+# Backups that are not made any more: the data is kept for ever, or as long as the policy says.
+_STOPPED = ("protectionstopped", "backupssuspended")
+_REMAINING = re.compile(r"^(?:(?P<d>\d+)\.)?(?P<h>\d{1,2}):(?P<m>\d{2}):(?P<s>\d{2})(?:\.\d+)?$")
+
+
+@dataclass(frozen=True)
+class Disks:
+    """Which data disks are backed up: those of C(luns), or, when not C(inclusive), all others."""
+
+    luns: Tuple[int, ...]
+    inclusive: bool
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether no disk is left out."""
+        return not self.inclusive and not self.luns
+
+    def to_wire(self) -> Dict[str, Any]:
+        """The C(extendedProperties) of an item: no disk left out is said by leaving it out."""
+        if self.is_everything:
+            return {}
+        chosen = {"diskLunList": list(self.luns), "isInclusionList": self.inclusive}
+        return {"diskExclusionProperties": chosen}
+
+
+ALL_DISKS = Disks((), False)
+
+
+@dataclass(frozen=True)
+class ProtectedItem:
+    """One VM in the vault's list."""
+
+    vm: VmId
+    #: The names under which the vault has it.
+    container: str
+    item: str
+    protection_state: str = ""
+    policy_id: str = ""
+    policy_name: str = ""
+    policy_type: str = ""
+    disks: Disks = ALL_DISKS
+    soft_deleted: bool = False
+    soft_deleted_until: Optional[datetime] = None
+    properties: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def state(self) -> str:
+        """The state in the words of a result."""
+        if self.soft_deleted:
+            return SOFT_DELETED
+        return STOPPED if self.protection_state.lower() in _STOPPED else PROTECTED
+
+    def to_result(self) -> Dict[str, Any]:
+        """What a module returns of it."""
+        of = self.properties
+        health = [_health(one) for one in of.get("healthDetails") or ()]
+        return {
+            **not_protected(self.vm),
+            "state": self.state,
+            "protection_state": self.protection_state or None,
+            "policy": self.policy_name or None,
+            "policy_id": self.policy_id or None,
+            "policy_type": self.policy_type or None,
+            "soft_deleted": self.soft_deleted,
+            "soft_deleted_until": written(self.soft_deleted_until),
+            "include_disk_luns": list(self.disks.luns) if self.disks.inclusive else None,
+            "exclude_disk_luns": None if self.disks.inclusive else list(self.disks.luns),
+            "health_status": of.get("healthStatus") or None,
+            "health_details": health,
+            "last_backup_status": of.get("lastBackupStatus") or None,
+            "last_backup_time": _happened(of.get("lastBackupTime")),
+            "last_recovery_point": _happened(of.get("lastRecoveryPoint")),
+        }
+
+
+def not_protected(vm: VmId) -> Dict[str, Any]:
+    """What a module returns of a VM that the vault does not have."""
+    return {
+        "name": vm.name,
+        "id": vm.id,
+        "resource_group": vm.resource_group,
+        "state": NOT_PROTECTED,
+        "protection_state": None,
+        "policy": None,
+        "policy_id": None,
+        "policy_type": None,
+        "soft_deleted": False,
+        "soft_deleted_until": None,
+        "include_disk_luns": None,
+        "exclude_disk_luns": None,
+        "health_status": None,
+        "health_details": [],
+        "last_backup_status": None,
+        "last_backup_time": None,
+        "last_recovery_point": None,
+    }
+
+
+def list_items(connection: Connection) -> Dict[str, ProtectedItem]:
+    """All VMs of the vault, by C(VmId.key), from one list."""
+    listed = connection.items(
+        f"list the protected items of vault {connection.vault.name}",
+        lambda: connection.backup.backup_protected_items.list(**connection.at, filter=_FILTER),
+    )
+    now = connection.server_now()
+    return {item.vm.key: item for item in (read_item(one, now) for one in listed) if item}
+
+
+def read_item(resource: Mapping[str, Any], now: datetime) -> Optional[ProtectedItem]:
+    """One element of the list; nothing when it is no VM that Resource Manager knows."""
+    of = resource.get("properties") or {}
+    vm = _vm(of)
+    if vm is None:
+        return None
+    container, item = _names(str(resource.get("id") or ""))
+    deleted = bool(of.get("isScheduledForDeferredDelete"))
+    policy_id = str(of.get("policyId") or "")
+    return ProtectedItem(
+        vm=vm,
+        container=container or vm.container,
+        item=item or vm.item,
+        protection_state=str(of.get("protectionState") or ""),
+        policy_id=policy_id,
+        policy_name=str(of.get("policyName") or "") or last_segment(policy_id),
+        policy_type=str(of.get("policyType") or ""),
+        disks=_disks(of),
+        soft_deleted=deleted,
+        soft_deleted_until=_deleted_until(of, now) if deleted else None,
+        properties=of,
+    )
+
+
+def put_item(
+    connection: Connection,
+    what: str,
+    vm: VmId,
+    item: Optional[ProtectedItem],
+    properties: Mapping[str, Any],
+) -> Started:
+    """Send the new properties of a VM's item. The service starts a job, even for the old ones."""
+    body = {
+        "properties": {
+            "protectedItemType": ITEM_TYPE,
+            "sourceResourceId": item.vm.id if item else vm.id,
+            **properties,
+        }
+    }
+    items = connection.backup.protected_items
+    return connection.start(
+        what,
+        lambda **options: items.begin_create_or_update(
+            **connection.at, **_address(vm, item), parameters=body, polling=False, **options
+        ),
+        vm,
+    )
+
+
+def delete_item(
+    connection: Connection, what: str, vm: VmId, item: Optional[ProtectedItem]
+) -> Started:
+    """Delete a VM's item and its data."""
+    items = connection.backup.protected_items
+    return connection.start(
+        what, lambda **options: items.delete(**connection.at, **_address(vm, item), **options), vm
+    )
+
+
+def _address(vm: VmId, item: Optional[ProtectedItem]) -> Dict[str, str]:
+    return {
+        "fabric_name": FABRIC,
+        "container_name": item.container if item else vm.container,
+        "protected_item_name": item.item if item else vm.item,
+    }
+
+
+def _vm(of: Mapping[str, Any]) -> Optional[VmId]:
+    try:
+        return VmId.of_id(str(of.get("virtualMachineId") or of.get("sourceResourceId") or ""))
+    except QuiesceError:
+        return None
+
+
+def _names(item_id: str) -> Tuple[str, str]:
+    """The names of container and item in the item's id; empty when it has none."""
+    parts = item_id.split("/")
+    lower = [part.lower() for part in parts]
+    found: List[str] = []
+    for kind in ("protectioncontainers", "protecteditems"):
+        where = lower.index(kind) + 1 if kind in lower else len(parts)
+        found.append(parts[where] if where < len(parts) else "")
+    return found[0], found[1]
+
+
+def _disks(of: Mapping[str, Any]) -> Disks:
+    extended = of.get("extendedProperties") or {}
+    chosen = extended.get("diskExclusionProperties")
+    if not isinstance(chosen, Mapping):
+        return ALL_DISKS
+    return chosen_disks(chosen.get("diskLunList") or (), bool(chosen.get("isInclusionList")))
+
+
+def chosen_disks(luns: Sequence[Any], inclusive: bool) -> Disks:
+    """Disks by their LUNs, in the order in which they can be compared."""
+    return Disks(tuple(sorted({int(lun) for lun in luns})), inclusive)
+
+
+def _deleted_until(of: Mapping[str, Any], now: datetime) -> Optional[datetime]:
+    """When the data of a soft-deleted item will be gone.
+
+    The service says when it was deleted, and for how many days it keeps it; or how long is left.
+    """
+    at = read_time(of.get("deferredDeleteTimeInUTC"))
+    days = of.get("softDeleteRetentionPeriod") or of.get("softDeleteRetentionPeriodInDays")
+    if at and at > now:
+        return at
+    if at and days:
+        return at + timedelta(days=int(days))
+    left = _REMAINING.match(str(of.get("deferredDeleteTimeRemaining") or ""))
+    if not left:
+        return None
+    return now + timedelta(
+        days=int(left["d"] or 0),
+        hours=int(left["h"]),
+        minutes=int(left["m"]),
+        seconds=int(left["s"]),
+    )
+
+
+def _happened(text: Any) -> Optional[str]:
+    """The time of something, or nothing: the service says 2001 for what has never happened."""
+    time = read_time(text)
+    return written(time) if time and time.year > 2001 else None
+
+
+def _health(detail: Any) -> Dict[str, Any]:
+    of: Mapping[str, Any] = detail if isinstance(detail, Mapping) else {}
+    return {
+        "code": of.get("code"),
+        "title": of.get("title") or None,
+        "message": of.get("message") or None,
+        "recommendations": list(of.get("recommendations") or ()),
+    }

@@ -1,0 +1,311 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The modules that protect VMs and say how they are protected, from options to result.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure, refuse
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
+    VaultError,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import Connection
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._discovery import (
+    Discovery,
+    list_protectable,
+    refresh,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._follow import Follower
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items import (
+    PROTECTED,
+    SOFT_DELETED,
+    Disks,
+    ProtectedItem,
+    chosen_disks,
+    list_items,
+    not_protected,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import (
+    VmId,
+    same,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._options import (
+    chosen_vms,
+    vault_arguments,
+    vms_arguments,
+    vms_rules,
+    wait_arguments,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._protection import (
+    STATES,
+    Plan,
+    Wanted,
+    compared,
+    plan,
+    predicted,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._protection_policy import (
+    ChosenPolicy,
+    choose_policy,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._protection_run import (
+    Course,
+    Runner,
+    lacks_policy,
+)
+
+_TIMEOUT_S = 3600
+_DISCOVERY_TIMEOUT_S = 900
+_HIGHEST_LUN = 63
+_SHOWN = 3
+
+PROTECTED_VM: Dict[str, Any] = {
+    "argument_spec": {
+        **vault_arguments(),
+        **vms_arguments(),
+        "state": {"type": "str", "choices": list(STATES), "default": PROTECTED},
+        "policy": {"type": "str"},
+        "include_disk_luns": {"type": "list", "elements": "int"},
+        "exclude_disk_luns": {"type": "list", "elements": "int"},
+        **wait_arguments(_TIMEOUT_S),
+    },
+    **vms_rules(),
+}
+PROTECTED_VM["mutually_exclusive"] = [
+    *PROTECTED_VM["mutually_exclusive"],
+    ["include_disk_luns", "exclude_disk_luns"],
+]
+PROTECTED_VM_INFO: Dict[str, Any] = {
+    "argument_spec": {**vault_arguments(), **vms_arguments(), "policy": {"type": "str"}},
+    **vms_rules(required=False),
+}
+PROTECTABLE_VM_INFO: Dict[str, Any] = {
+    "argument_spec": {
+        **vault_arguments(),
+        "refresh": {"type": "bool", "default": True},
+        **{
+            name: argument
+            for name, argument in wait_arguments(_DISCOVERY_TIMEOUT_S).items()
+            if name != "wait"
+        },
+    },
+}
+
+
+class SomeVmsFailed(VaultError):
+    """What was wanted of one or more VMs was not reached; C(result) has every VM."""
+
+    def __init__(self, failure: Failure, result: Dict[str, Any]) -> None:
+        super().__init__(failure)
+        self.result = result
+
+
+def protect_vms(
+    connection: Connection, params: Mapping[str, Any], check_mode: bool, with_diff: bool = False
+) -> Dict[str, Any]:
+    """Bring the VMs to the wanted state, or say what would be done; then the result.
+
+    Raises C(SomeVmsFailed) at the end, when all that could be done is done.
+    """
+    disks = _disks(params)
+    vms = chosen_vms(params, connection)
+    policy = ChosenPolicy.of_option(params.get("policy"), connection.vault)
+    wanted = Wanted(params["state"], policy.id if policy else None, disks)
+    items = list_items(connection)
+    courses = [_course(wanted, vm, items.get(vm.key)) for vm in vms]
+    policy_type = _check_policy(connection, policy, courses)
+    _discover(connection, params, wanted, courses, may_write=not check_mode)
+    if not check_mode:
+        Runner(
+            connection,
+            wanted,
+            Follower(connection, connection.deadline, params["poll_interval"]),
+            connection.deadline,
+            poll_interval_s=params["poll_interval"],
+            wait=params["wait"],
+            policy_type=policy_type,
+        ).run(courses)
+    result = _result(courses, check_mode, with_diff)
+    failed = [course for course in courses if course.failure is not None]
+    if failed:
+        raise SomeVmsFailed(_summary(failed, len(courses)), result)
+    return result
+
+
+def tell_of_protected(
+    connection: Connection, params: Mapping[str, Any], check_mode: bool
+) -> Dict[str, Any]:
+    """The VMs that the vault protects, or keeps data of, and how."""
+    del check_mode
+    wanted = chosen_vms(params, connection)
+    policy = ChosenPolicy.of_option(params.get("policy"), connection.vault)
+    items = list_items(connection)
+    if params.get("vms") is None and params.get("vm") is None:
+        found = [item.to_result() for item in items.values()]
+    else:
+        listed = ((vm, items.get(vm.key)) for vm in wanted)
+        found = [item.to_result() if item else not_protected(vm) for vm, item in listed]
+    if policy is not None:
+        found = [one for one in found if same(str(one["policy"] or ""), policy.name)]
+    return {"changed": False, "vms": found}
+
+
+def tell_of_protectable(
+    connection: Connection, params: Mapping[str, Any], check_mode: bool
+) -> Dict[str, Any]:
+    """The VMs that the vault offers to protect, after it has looked for new ones."""
+    refreshed = bool(params["refresh"]) and not check_mode
+    if refreshed:
+        refresh(connection, connection.deadline, params["poll_interval"])
+    found = sorted(list_protectable(connection).items())
+    return {
+        "changed": False,
+        "refreshed": refreshed,
+        "vms": [one.to_result() for _key, one in found],
+    }
+
+
+def _course(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> Course:
+    course = Course(item.vm if item else vm, item, plan(wanted, vm, item))
+    if course.plan.failure is not None:
+        course.fail(course.plan.failure)
+    return course
+
+
+def _check_policy(
+    connection: Connection, policy: Optional[ChosenPolicy], courses: Sequence[Course]
+) -> str:
+    """Refuse a policy that is needed and not good, before anything is sent; its type."""
+    lacking = [course for course in courses if course.plan.lacks_policy]
+    if lacking:
+        failure = lacks_policy(lacking[0].vm)
+        more = f" This concerns {len(lacking)} VMs." if len(lacking) > 1 else ""
+        refuse(failure.name, failure.message + more, failure.recommended_action)
+    needed = any(step.needs_policy for course in courses for step in course.plan.steps)
+    return choose_policy(connection, policy) if policy and needed else ""
+
+
+def _discover(
+    connection: Connection,
+    params: Mapping[str, Any],
+    wanted: Wanted,
+    courses: Sequence[Course],
+    may_write: bool,
+) -> None:
+    """Find the VMs that the vault is to protect for the first time."""
+    fresh = {course.vm.key: course for course in courses if course.is_ready and not course.before}
+    if not fresh:
+        return
+    found = Discovery(
+        connection, connection.deadline, params["poll_interval"], wanted.disks, may_write
+    ).find([course.vm for course in fresh.values()])
+    for key, course in fresh.items():
+        course.is_discovered_first = key in found.after_refresh
+        course.vm = found.protectable.get(key, course.vm)
+        if key in found.failures:
+            course.fail(found.failures[key])
+        elif key in found.busy and may_write:
+            _keep_waiting(course, params["wait"])
+
+
+def _keep_waiting(course: Course, wait: bool) -> None:
+    """A VM for which a job runs: when that has ended, its plan is made anew."""
+    failure = Failure(
+        "OperationInProgress",
+        f"Another operation that protects VM {course.vm.name} is running.",
+        "Run the task again when it has ended, or with wait=true.",
+    )
+    if wait:
+        course.obstacle, course.plan = failure, Plan()
+    else:
+        course.fail(failure)
+
+
+def _disks(params: Mapping[str, Any]) -> Optional[Disks]:
+    for name, inclusive in (("include_disk_luns", True), ("exclude_disk_luns", False)):
+        luns: Optional[List[int]] = params.get(name)
+        if luns is None:
+            continue
+        wrong = [lun for lun in luns if not 0 <= lun <= _HIGHEST_LUN]
+        if wrong:
+            refuse(
+                "InvalidLun",
+                f"{name}: there is no LUN {wrong[0]}.",
+                f"The LUN of a data disk is between 0 and {_HIGHEST_LUN}.",
+            )
+        return chosen_disks(luns, inclusive)
+    return None
+
+
+# --- the result ---------------------------------------------------------------------------------
+
+
+def _result(courses: Sequence[Course], check_mode: bool, with_diff: bool) -> Dict[str, Any]:
+    told = [_told(course, check_mode) for course in courses]
+    result: Dict[str, Any] = {"changed": any(one["changed"] for one in told), "vms": told}
+    warnings = [warning for course in courses for warning in course.warnings]
+    if warnings:
+        result["warnings"] = warnings
+    if with_diff:
+        result["diff"] = _diff(courses, check_mode)
+    return result
+
+
+def _told(course: Course, check_mode: bool) -> Dict[str, Any]:
+    item = course.item
+    shown = item.to_result() if item else not_protected(course.vm)
+    if check_mode and course.is_ready:
+        shown = {**shown, **_foreseen(course)}
+    would_change = check_mode and course.is_ready
+    return {
+        **shown,
+        "changed": would_change or course.changed,
+        "actions": list(course.actions),
+        "job_id": course.job_ids[-1] if course.job_ids else None,
+        "job_ids": list(course.job_ids),
+        "failure": course.failure.to_result() if course.failure else None,
+    }
+
+
+def _foreseen(course: Course) -> Dict[str, Any]:
+    after = predicted(compared(course.before), course.plan.steps)
+    policy_id = (course.plan.steps[-1].properties or {}).get("policyId") or None
+    return {**after, "policy_id": policy_id, "soft_deleted": after["state"] == SOFT_DELETED}
+
+
+def _diff(courses: Sequence[Course], check_mode: bool) -> Dict[str, Any]:
+    """What changed of which VM: before and after, by group and name."""
+    before: Dict[str, Any] = {}
+    after: Dict[str, Any] = {}
+    for course in courses:
+        name = f"{course.vm.resource_group}/{course.vm.name}"
+        then, now = compared(course.before), compared(course.item)
+        if (check_mode and course.is_ready) or course.is_open:
+            now = predicted(then, tuple(course.done) + course.plan.steps)
+        if then != now:
+            before[name], after[name] = then, now
+    return {"before": before, "after": after}
+
+
+def _summary(failed: Sequence[Course], count: int) -> Failure:
+    """One failure for the task; of several VMs the first are named."""
+    failures = [course.failure for course in failed if course.failure]
+    if count == 1:
+        return failures[0]
+    shown = " ".join(f"{one.message}" for one in failures[:_SHOWN])
+    more = f" And {len(failures) - _SHOWN} more." if len(failures) > _SHOWN else ""
+    names = {one.name for one in failures}
+    actions = list(dict.fromkeys(one.recommended_action for one in failures if one))
+    return Failure(
+        names.pop() if len(names) == 1 else "SomeVmsFailed",
+        f"{len(failures)} of {count} VMs failed: {shown}{more}",
+        actions[0]
+        if len(actions) == 1
+        else "What to do for each is in the failure of each of the result's vms.",
+    )
