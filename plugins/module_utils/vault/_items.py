@@ -40,6 +40,8 @@ PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED = (
 )
 ITEM_TYPE = "Microsoft.Compute/virtualMachines"
 _FILTER = "backupManagementType eq 'AzureIaasVM' and itemType eq 'VM'"
+# As the modules for policies call them.
+_POLICY_TYPES = {"V1": "standard", "V2": "enhanced"}
 # Backups that are not made any more: the data is kept for ever, or as long as the policy says.
 _STOPPED = ("protectionstopped", "backupssuspended")
 _REMAINING = re.compile(r"^(?:(?P<d>\d+)\.)?(?P<h>\d{1,2}):(?P<m>\d{2}):(?P<s>\d{2})(?:\.\d+)?$")
@@ -102,7 +104,7 @@ class ProtectedItem:
             "protection_state": self.protection_state or None,
             "policy": self.policy_name or None,
             "policy_id": self.policy_id or None,
-            "policy_type": self.policy_type or None,
+            "policy_type": _POLICY_TYPES.get(self.policy_type.upper()),
             "soft_deleted": self.soft_deleted,
             "soft_deleted_until": written(self.soft_deleted_until),
             "include_disk_luns": list(self.disks.luns) if self.disks.inclusive else None,

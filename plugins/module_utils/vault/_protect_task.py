@@ -23,8 +23,10 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._discov
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._follow import Follower
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items import (
+    NOT_PROTECTED,
     PROTECTED,
     SOFT_DELETED,
+    STOPPED,
     Disks,
     ProtectedItem,
     chosen_disks,
@@ -82,7 +84,16 @@ PROTECTED_VM["mutually_exclusive"] = [
     ["include_disk_luns", "exclude_disk_luns"],
 ]
 PROTECTED_VM_INFO: Dict[str, Any] = {
-    "argument_spec": {**vault_arguments(), **vms_arguments(), "policy": {"type": "str"}},
+    "argument_spec": {
+        **vault_arguments(),
+        **vms_arguments(),
+        "policy": {"type": "str"},
+        "state": {
+            "type": "list",
+            "elements": "str",
+            "choices": [PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED],
+        },
+    },
     **vms_rules(required=False),
 }
 PROTECTABLE_VM_INFO: Dict[str, Any] = {
@@ -153,6 +164,9 @@ def tell_of_protected(
         found = [item.to_result() if item else not_protected(vm) for vm, item in listed]
     if policy is not None:
         found = [one for one in found if same(str(one["policy"] or ""), policy.name)]
+    states = params.get("state")
+    if states:
+        found = [one for one in found if one["state"] in states]
     return {"changed": False, "vms": found}
 
 

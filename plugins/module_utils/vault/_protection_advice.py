@@ -34,7 +34,7 @@ _BY_WORDS = (
     ),
     (
         ("trustedlaunch",),
-        "Use an Enhanced policy (policy_type V2) for a VM with trusted launch.",
+        "Use an Enhanced policy (policy_type enhanced) for a VM with trusted launch.",
     ),
     (
         ("deferreddelete",),
@@ -55,8 +55,7 @@ _BY_WORDS = (
     ),
     (
         ("datadisks",),
-        "Detach some disks, or back up a part of them with include_disk_luns or "
-        "exclude_disk_luns under an Enhanced policy (policy_type V2).",
+        "Detach some disks, or back up a part of them with include_disk_luns or exclude_disk_luns.",
     ),
     (
         ("datasourceobjectnotfound",),
@@ -70,8 +69,8 @@ _BY_WORDS = (
     ),
 )
 _NO_WAY_BACK = (
-    "A VM under an Enhanced policy (V2) cannot go back to a Standard one (V1): choose a policy of "
-    "type V2, or stop protection, delete the data, and protect the VM anew when it is gone."
+    "A VM under an Enhanced policy cannot go back to a Standard one: choose an Enhanced policy, "
+    "or stop protection, delete the data, and protect the VM anew when it is gone."
 )
 
 
