@@ -13,6 +13,7 @@ from typing import Iterator
 import pytest
 
 from tests.lab.azurite import Azurite
+from tests.lab.recovery_services.lab import RecoveryServices
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -32,3 +33,17 @@ def azurite() -> Iterator[Azurite]:
     """One blob store for the session; each test makes blobs of names of its own."""
     with Azurite() as store:
         yield store
+
+
+@pytest.fixture(scope="session")
+def recovery_services_process() -> Iterator[RecoveryServices]:
+    """One control plane for the session, its clock 200 times as fast."""
+    with RecoveryServices(speed=200.0) as azure:
+        yield azure
+
+
+@pytest.fixture
+def recovery_services(recovery_services_process: RecoveryServices) -> RecoveryServices:
+    """The control plane as it is in the beginning: state, requests, faults and speed."""
+    recovery_services_process.reset()
+    return recovery_services_process

@@ -1,0 +1,170 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Backups on demand, the recovery points they make, and restores of disks."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Mapping, Optional
+
+from tests.lab.recovery_services import jobs
+from tests.lab.recovery_services.errors import busy, gateway, invalid_input, soft_deleted
+from tests.lab.recovery_services.estate import Estate
+from tests.lab.recovery_services.model import Item, Job, Operation, RecoveryPoint, Task, Vault
+from tests.lab.recovery_services.plans import Plan
+from tests.lab.recovery_services.protection import CHANGES
+from tests.lab.recovery_services.times import american, parse_time
+
+_CRASH = (
+    "UserErrorBackupTookCrashConsistentSnapshot",
+    "Backup has succeeded with Crash consistent snapshot as Application consistent snapshot "
+    "could not be taken.",
+    "For Application/File consistent snapshot please select a supported distribution from the list",
+)
+_EXTENSION = {
+    "publisher": "Microsoft.Azure.RecoveryServices",
+    "type": "VMSnapshotLinux",
+    "version": "1.0",
+    "handler_version": "1.0.9233.0",
+}
+#: The shares of a backup that the snapshot takes, and after which its time is set.
+_SNAPSHOT = 0.44
+_TAKEN = 0.25
+
+
+def back_up(estate: Estate, vault: Vault, item: Item, properties: Mapping[str, Any]) -> Operation:
+    """Back up now."""
+    now = estate.now()
+    if properties.get("objectType") != "IaasVMBackupRequest":
+        raise invalid_input("The request is not one for the backup of a virtual machine.")
+    expires = _expiry(properties, now)
+    if item.deleted is not None:
+        raise soft_deleted()
+    running = jobs.running(vault, item.key, *CHANGES, "Backup", "Restore")
+    if running:
+        raise busy(running.operation)
+    if item.state in ("ProtectionStopped", "BackupsSuspended"):
+        raise invalid_input(f"The protection of '{item.vm.name}' is stopped.")
+    plan = estate.plans.take(item.vm.id, "Backup") or Plan(item.vm.backup_result)
+    bag = {"Recovery Point Expiry Time in UTC": american(expires)}
+    job = jobs.begin(estate, vault, "Backup", item.vm, bag, plan=plan)
+    job.cancellable = True
+    job.percent = True
+    job.internal_bag = {"IsInstantRpJob": "True"}
+    snapshot, rest = job.takes * _SNAPSHOT, job.takes
+    job.tasks = [
+        Task("Take Snapshot", min(1.2, snapshot / 2), snapshot),
+        Task("Transfer data to vault", snapshot, rest - min(30.0, rest / 50)),
+    ]
+    if not (estate.hang or plan.never_ends):
+        _let_run(estate, job, item, plan, expires)
+    return jobs.follow(estate, vault, job, at_once=True)
+
+
+def _expiry(properties: Mapping[str, Any], now: datetime) -> datetime:
+    text = properties.get("recoveryPointExpiryTimeInUTC")
+    if not text:
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight + timedelta(days=30)
+    try:
+        expires = parse_time(str(text))
+    except ValueError:
+        raise invalid_input(f"'{text}' is not a time.") from None
+    if expires <= now:
+        raise invalid_input("The recovery point's expiry time is in the past.")
+    return expires
+
+
+def _let_run(estate: Estate, job: Job, item: Item, plan: Plan, expires: datetime) -> None:
+    """The stations of a backup: the snapshot, which makes the recovery point, and the end."""
+    made: list[RecoveryPoint] = []
+    vm = item.vm
+
+    def gone() -> bool:
+        return vm.id.lower() not in estate.vms
+
+    def failed(moment: datetime) -> None:
+        error = Plan().error(*jobs.VM_GONE) if gone() else plan.error(
+            "UserErrorGuestAgentStatusUnavailable",
+            "VM agent unable to communicate with the backup service.",
+            "Make sure that the VM agent runs and can reach the network, then try again.",
+        )  # fmt: skip
+        jobs.fail(job, moment, error)
+        item.last_backup, item.last_backup_status = job.start, "Failed"
+        item.health = error
+
+    def snapshot_taken(moment: datetime) -> None:
+        if job.over:
+            return
+        if plan.failed or gone():
+            failed(moment)
+            return
+        time = job.start + timedelta(seconds=job.takes * _TAKEN)
+        point = RecoveryPoint(
+            str(estate.number("point", vm.id, job.start)),
+            time,
+            plan.consistency,
+            expires,
+            {"InstantRP": "Valid"},
+            vm.size,
+            vm.os_type,
+        )
+        made.append(point)
+        item.points.insert(0, point)
+        vm.extensions.setdefault("VMSnapshotLinux", dict(_EXTENSION))
+
+    def ended(moment: datetime) -> None:
+        if job.over:
+            return
+        for point in made:
+            point.tiers["HardenedRP"] = "Valid"
+        status = "CompletedWithWarnings" if plan.result == "warning" else "Completed"
+        if plan.result == "warning":
+            job.errors.append(plan.error(*_CRASH))
+        job.bag["Backup Size"] = f"{2048 + estate.number(job.start, vm.id) % 12000} MB"
+        jobs.close(job, moment, status)
+        item.backed_up, item.health = True, None
+        item.last_backup, item.last_backup_status = job.start, status
+        if item.state == "IRPending":
+            item.state = "Protected"
+
+    estate.after(job.takes * _SNAPSHOT, snapshot_taken, job.start)
+    estate.after(job.takes, ended, job.start)
+
+
+def point_of(item: Item, name: str) -> RecoveryPoint:
+    """A recovery point by its name."""
+    for point in item.points:
+        if point.name == name:
+            return point
+    raise gateway(404, "RecoveryPointNotFound", f"The recovery point '{name}' was not found.")
+
+
+def restore(
+    estate: Estate, vault: Vault, item: Item, point: RecoveryPoint, properties: Mapping[str, Any]
+) -> Operation:
+    """Restore the disks of a recovery point; nothing but the job comes of it."""
+    if properties.get("objectType") not in (
+        "IaasVMRestoreRequest",
+        "IaasVMRestoreWithRehydrationRequest",
+    ):
+        raise invalid_input("The request is not one for the restore of a virtual machine.")
+    running: Optional[Job] = jobs.running(vault, item.key, "Restore", *CHANGES)
+    if running:
+        raise busy(running.operation)
+    plan = estate.plans.take(item.vm.id, "Restore") or Plan()
+    account = str(properties.get("storageAccountId") or "").rsplit("/", 1)[-1]
+    job = jobs.begin(estate, vault, "Restore", item.vm, {}, plan=plan)
+    job.bag = {
+        "Job Type": "Recover disks",
+        "Target Storage Account Name": account,
+        "Recovery point time ": american(point.time),
+    }
+    job.internal_bag = {"restoreLocationType": str(properties.get("recoveryType") or "")}
+    job.cancellable = True
+    job.percent = True
+    job.tasks = [Task("Transfer data from vault", 0.0, job.takes)]
+    jobs.end_after(estate, job, plan, lambda _when: None)
+    return jobs.follow(estate, vault, job, at_once=True)

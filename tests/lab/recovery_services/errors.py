@@ -1,0 +1,113 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The service's refusals, as it words them."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional
+
+
+class AzureError(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        headers: Optional[Dict[str, str]] = None,
+        more: Optional[Dict[str, Any]] = None,
+    ) -> None:
+        super().__init__(f"{status} {code}: {message}")
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers or {}
+        self.more = more or {}
+
+    @property
+    def body(self) -> Dict[str, Any]:
+        """The answer's body."""
+        return {"error": {"code": self.code, "message": self.message, **self.more}}
+
+
+#: What the backup service adds to its errors, unlike the gateway before it.
+_NULLS = {"target": None, "details": None, "innerError": None}
+
+
+def gateway(status: int, code: str, message: str, **headers: str) -> AzureError:
+    """An error of Azure Resource Manager itself; underscores in header names stand for hyphens."""
+    more = {name.replace("_", "-"): value for name, value in headers.items()}
+    return AzureError(status, code, message, {"x-ms-failure-cause": "gateway", **more})
+
+
+def service(status: int, code: str, message: str) -> AzureError:
+    """An error of the backup service."""
+    return AzureError(status, code, message, more=dict(_NULLS))
+
+
+def not_found(kind: str, name: str, resource_group: str) -> AzureError:
+    """A resource that is not there."""
+    return gateway(
+        404,
+        "ResourceNotFound",
+        f"The Resource '{kind}/{name}' under resource group '{resource_group}' was not found. "
+        "For more details please go to https://aka.ms/ARMResourceNotFoundFix",
+    )
+
+
+def no_resource_group(name: str) -> AzureError:
+    """A resource group that is not there."""
+    return gateway(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
+
+
+def invalid_input(what: str) -> AzureError:
+    """A request that the backup service does not understand or permit."""
+    return service(
+        400, "BMSUserErrorInvalidInput", f"Input provided for the call is invalid. {what}"
+    )
+
+
+def invalid_policy(what: str) -> AzureError:
+    """A policy outside its bounds."""
+    return service(
+        400,
+        "BMSUserErrorInvalidPolicyInput",
+        f"Input for create or update policy is not in proper format. {what}",
+    )
+
+
+def invalid_protection(what: str) -> AzureError:
+    """A request to protect that the service refuses."""
+    return service(400, "BMSUserErrorInvalidConfigureProtectionRequest", what)
+
+
+def not_protected(name: str) -> AzureError:
+    """A protected item that is not there."""
+    return service(
+        404,
+        "BMSUserErrorDataSourceObjectNotFound",
+        f"The specified data source '{name}' is not protected in this vault.",
+    )
+
+
+def soft_deleted() -> AzureError:
+    """Something that is not done to a soft-deleted item."""
+    return service(
+        400,
+        "BMSUserErrorDataSourceInDeferredDeleteState",
+        "This operation on a soft deleted backup item is not allowed\r\n"
+        "Undelete the soft deleted backup item and try again.",
+    )
+
+
+def busy(operation: str) -> AzureError:
+    """Another operation runs on the item. The code is documented for file shares only."""
+    return service(
+        409,
+        "BMSUserErrorConflictingProtectionOperation",
+        f"Another operation ({operation}) is running on this item. "
+        "Wait until it has completed, then try again.",
+    )

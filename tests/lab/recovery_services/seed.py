@@ -1,0 +1,134 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What an Azure of the lab begins with, as a document that can be written to a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+TENANT = "aaaaaaaa-1111-4aaa-8aaa-aaaaaaaaaaaa"
+SUBSCRIPTION = "bbbbbbbb-2222-4bbb-8bbb-bbbbbbbbbbbb"
+CLIENT_ID = "cccccccc-3333-4ccc-8ccc-cccccccccccc"
+#: The credential of the lab's own client: of no use anywhere else.
+SECRET = "lab-secret-not-for-any-cloud"
+REGION = "westeurope"
+
+Seed = Dict[str, Any]
+
+
+def empty() -> Seed:
+    """A tenant, a client and a subscription with nothing in it."""
+    return {
+        "tenant": TENANT,
+        "client_id": CLIENT_ID,
+        "secret": SECRET,
+        "chance": "lab",
+        "subscriptions": [{"id": SUBSCRIPTION, "name": "Lab"}],
+        "resource_groups": [],
+        "vms": [],
+        "vaults": [],
+    }
+
+
+def default() -> Seed:
+    """A vault with VMs around it that are not yet discovered, and an empty vault."""
+    seed = empty()
+    add_vault(seed, "vault1")
+    add_vault(seed, "vault2")
+    add_vm(seed, "db01", luns=(0, 1))
+    add_vm(seed, "db02", luns=(0, 1))
+    add_vm(seed, "web01")
+    add_vm(seed, "far01", location="northeurope")
+    return seed
+
+
+def fleet(count: int) -> Seed:
+    """A vault and so many VMs, C(vm0001) and so on."""
+    seed = empty()
+    add_vault(seed, "vault1")
+    add_vault(seed, "vault2")
+    for number in range(1, count + 1):
+        add_vm(seed, f"vm{number:04d}", luns=(0,))
+    return seed
+
+
+def add_vm(
+    seed: Seed,
+    name: str,
+    group: str = "app-rg",
+    location: str = REGION,
+    luns: Sequence[int] = (),
+    subscription: str = SUBSCRIPTION,
+    **more: Any,
+) -> Dict[str, Any]:
+    """Add a VM; C(more) is any other field of C(model.Vm)."""
+    vm = {
+        "subscription": subscription,
+        "resource_group": group,
+        "name": name,
+        "location": location,
+        "luns": list(luns),
+        **more,
+    }
+    seed["vms"].append(vm)
+    return vm
+
+
+def add_vault(
+    seed: Seed,
+    name: str,
+    group: str = "backup-rg",
+    location: str = REGION,
+    subscription: str = SUBSCRIPTION,
+    **more: Any,
+) -> Dict[str, Any]:
+    """Add a vault with the policies of every new one; C(more) as in C(model.Vault)."""
+    vault = {
+        "subscription": subscription,
+        "resource_group": group,
+        "name": name,
+        "location": location,
+        "policies": {},
+        "items": [],
+        **more,
+    }
+    seed["vaults"].append(vault)
+    return vault
+
+
+def add_policy(vault: Dict[str, Any], name: str, properties: Mapping[str, Any]) -> None:
+    """Add a policy to a vault, as the service would give it back."""
+    vault["policies"][name] = dict(properties)
+
+
+def add_item(
+    vault: Dict[str, Any],
+    vm: str,
+    policy: str = "DefaultPolicy",
+    state: str = "Protected",
+    points: Optional[List[Dict[str, Any]]] = None,
+    **more: Any,
+) -> None:
+    """Protect a VM, C(group/name) or a name that is the only one, from the beginning.
+
+    C(points) are recovery points: C(age_s), how long ago, and C(consistency) as in
+    C(model.RecoveryPoint); C(more) is C(deleted_s), how long ago it was soft-deleted, C(disks).
+    """
+    vault["items"].append(
+        {"vm": vm, "policy": policy, "state": state, "points": points or [], **more}
+    )
+
+
+def write(seed: Seed, path: Path) -> None:
+    """Write it to a file."""
+    path.write_text(json.dumps(seed, indent=1))
+
+
+def read(path: Path) -> Seed:
+    """Read it from a file."""
+    found: Seed = json.loads(path.read_text())
+    return found
