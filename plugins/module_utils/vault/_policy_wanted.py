@@ -63,7 +63,7 @@ def check_options(options: Options) -> None:
     if not schedule.get("frequency"):
         schedule["frequency"] = _frequency_of(schedule)
     retention = options.get("retention") or {}
-    if schedule["frequency"] == WEEKLY and not schedule.get("days_of_week"):
+    if schedule["frequency"] == WEEKLY and schedule.get("days_of_week") is None:
         # These the policy that is there may have.
         schedule["days_of_week"] = list(WEEKDAYS)
     lenient["schedule"] = schedule
