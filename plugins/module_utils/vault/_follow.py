@@ -165,15 +165,17 @@ class Follower:
         """What became of each, by C(VmId.key). Raises nothing for what befalls the looks."""
         return self._run(expected, self._deadline, lambda case: bool(case.job and case.job.is_over))
 
-    def follow_job(self, job: Job) -> Outcome:
-        """The same for one job that is known already, whatever VM it is of."""
-        group, _semicolon, name = job.container_key.rpartition(";")
-        vm = VmId(self._connection.vault.subscription_id, group, job.vm_name or name)
-        since = job.start_time or self._connection.server_now()
-        case = _Case(Expected(vm, job.operation, since))
-        case.job = job
-        self._until([case], self._deadline, lambda case: bool(case.job and case.job.is_over))
-        return case.outcome
+    def follow_jobs(self, jobs: Sequence[Job]) -> List[Outcome]:
+        """The same for jobs that are known already, of whatever VMs, in their order."""
+        cases = []
+        for job in jobs:
+            group, _semicolon, name = job.container_key.rpartition(";")
+            vm = VmId(self._connection.vault.subscription_id, group, job.vm_name or name)
+            since = job.start_time or self._connection.server_now()
+            cases.append(_Case(Expected(vm, job.operation, since)))
+            cases[-1].job = job
+        self._until(cases, self._deadline, lambda case: bool(case.job and case.job.is_over))
+        return [case.outcome for case in cases]
 
     def _run(
         self, expected: Sequence[Expected], limit: Deadline, enough: Callable[[_Case], bool]
@@ -257,10 +259,10 @@ class Follower:
     def _ask(self, case: _Case, operation_id: str) -> None:
         vm = case.expected.vm
         operation = self._jobs.operation(operation_id, vm)
-        if operation.status.lower() in ("failed", "canceled", "cancelled"):
-            case.settle(_failure_of_operation(case.expected, operation))
-        elif operation.job_id:
+        if operation.job_id:
             case.job = self._jobs.get(operation.job_id)
+        elif operation.status.lower() in ("failed", "canceled", "cancelled"):
+            case.settle(_failure_of_operation(case.expected, operation))
         elif operation.status.lower() == "succeeded":
             case.settle()
 

@@ -114,6 +114,11 @@ class Job:
         return self.is_over and self.status.lower() != COMPLETED.lower() and not self.error_code
 
     @property
+    def is_detailed(self) -> bool:
+        """Whether it was read by itself."""
+        return "extendedInfo" in (self.raw.get("properties") or {})
+
+    @property
     def task(self) -> str:
         """The step that it is at."""
         return next((one.name for one in self.tasks if one.status.lower() == "inprogress"), "")
@@ -264,13 +269,18 @@ def _windows(
     """The C(startTime) and C(endTime) of each list; one without when there are no bounds."""
     if after is None and before is None:
         return [{}]
-    # A day ahead, as nothing is known of the service's clock before its first answer.
-    end = before or connection.server_now() + timedelta(days=1)
-    start = after or end - _WINDOW
+    start = after or (before or connection.server_now()) - _WINDOW
+    # Without an end, beyond now, as nothing is known of the service's clock before it answers.
+    end = before or max(connection.server_now(), start) + timedelta(days=1)
     windows = []
     while start < end:
-        until = min(end, start + _WINDOW)
-        windows.append({"startTime": for_filter(start), "endTime": for_filter(until)})
+        until = start + _WINDOW
+        windows.append(
+            {
+                "startTime": for_filter(start),
+                "endTime": for_filter(min(before, until) if before else until),
+            }
+        )
         start = until
     return windows
 

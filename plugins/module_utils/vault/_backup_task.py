@@ -1,0 +1,385 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Back up now: trigger, follow the jobs, find their recovery points, compare the consistency.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
+    Failure,
+    refuse,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
+    VaultError,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import (
+    Connection,
+    Started,
+    each,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._follow import (
+    Expected,
+    Follower,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items import (
+    PROTECTED,
+    SOFT_DELETED,
+    ProtectedItem,
+    list_items,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._jobs import (
+    IN_PROGRESS,
+    Job,
+    list_jobs,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import (
+    FABRIC,
+    VmId,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._options import (
+    chosen_vms,
+    vault_arguments,
+    vms_arguments,
+    wait_arguments,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._recovery_points import (
+    APPLICATION,
+    CONSISTENCIES,
+    FILE_SYSTEM,
+    RecoveryPoint,
+    least,
+    list_points,
+    point_of_job,
+    reaches,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._times import (
+    given_time,
+    written,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._vms_failed import (
+    VmsFailed,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._waiting import Waiting
+
+VM_BACKUP_ARGUMENTS: Dict[str, Any] = {
+    **vault_arguments(),
+    **vms_arguments(),
+    **wait_arguments(28800),
+    "retain_until": {"type": "str"},
+    "require_consistency": {"type": "str", "choices": list(reversed(CONSISTENCIES))},
+}
+_LONGEST_RETENTION_YEARS = 99
+# A recovery point may be listed some time after the job is over.
+_LOOKS_FOR_POINTS = 8
+# Of a request that ended like this, it is not known whether Azure has carried it out.
+_FATE_UNKNOWN = frozenset({"service", "connection", "answer"})
+_LONGEST_BACKUP = timedelta(days=7)
+_UNKNOWN = (
+    "Whether Azure has begun the backup all the same is not known: see backup_job_info before "
+    "asking for another."
+)
+_MEND_SCRIPTS = (
+    "Look at the pre-script and the post-script on the VM with "
+    "quiesce.azure_backup.snapshot_scripts_info, mend what it reports, and back up again."
+)
+_MEND_AGENT = (
+    "Look at the VM agent and the VMSnapshotLinux extension with "
+    "quiesce.azure_backup.vm_extension_info. A policy for crash-consistent snapshots only gives "
+    "nothing better."
+)
+
+
+class Wanted(NamedTuple):
+    """The options of a backup."""
+
+    retain_until: Optional[datetime]
+    require_consistency: Optional[str]
+    wait: bool
+    poll_interval_s: float
+
+
+class _Backup:
+    """One VM's backup, as far as it has come."""
+
+    def __init__(self, vm: VmId, item: Optional[ProtectedItem], vault: str) -> None:
+        self.vm = vm
+        self.item = item
+        self.failure = unfit(vm, item, vault)
+        self.changed = False
+        self.expected: Optional[Expected] = None
+        self.job: Optional[Job] = None
+        self.point: Optional[RecoveryPoint] = None
+        self.warnings: List[str] = []
+
+    def to_result(self) -> Dict[str, Any]:
+        return {
+            "name": self.vm.name,
+            "id": self.vm.id,
+            "changed": self.changed,
+            "job_id": self.job.id if self.job else None,
+            "status": self.job.status if self.job else None,
+            "consistency": self.point.consistency if self.point else None,
+            "recovery_point": self.point.to_result() if self.point else None,
+            "warnings": self.warnings,
+            "failure": self.failure.to_result() if self.failure else None,
+        }
+
+
+def back_up(connection: Connection, params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+    """Back up the VMs that can be, and fail in the end if any was not, or not as required."""
+    wanted = read_wanted(params, connection.clock.now())
+    vms = chosen_vms(params, connection)
+    items = list_items(connection) if vms else {}
+    backups = [_Backup(vm, items.get(vm.key), connection.vault.name) for vm in vms]
+    fit = [backup for backup in backups if backup.failure is None]
+    if check_mode:
+        for backup in fit:
+            backup.changed = True
+    else:
+        _trigger(connection, fit, wanted)
+        _follow(connection, [backup for backup in fit if backup.expected], wanted)
+        if wanted.wait:
+            done = [one for one in fit if one.failure is None and one.job and one.job.succeeded]
+            _find_points(connection, done, wanted)
+            _compare(done, wanted)
+    return _ending(backups)
+
+
+def read_wanted(params: Mapping[str, Any], now: datetime) -> Wanted:
+    """The options; raises C(SettingsError) for those that make no sense."""
+    until = given_time("retain_until", params["retain_until"], end_of_day=True)
+    if until is not None and until <= now:
+        refuse(
+            "InvalidRetainUntil",
+            f"retain_until: {params['retain_until']!r} is not in the future.",
+            "Give a time at which the recovery point is to expire, after the backup.",
+        )
+    if until is not None and until > now + timedelta(days=365.25 * _LONGEST_RETENTION_YEARS):
+        refuse(
+            "InvalidRetainUntil",
+            f"retain_until: {params['retain_until']!r} is more than 99 years from now, which is "
+            "the longest that Azure keeps a recovery point.",
+        )
+    required = params["require_consistency"]
+    if required and not params["wait"]:
+        refuse(
+            "ContradictoryOptions",
+            "require_consistency cannot be checked with wait=false: how consistent a backup is "
+            "shows when its job is over.",
+            "Leave one of them out, or look later with quiesce.azure_backup.recovery_point_info.",
+        )
+    return Wanted(until, required, params["wait"], params["poll_interval"])
+
+
+def unfit(vm: VmId, item: Optional[ProtectedItem], vault: str) -> Optional[Failure]:
+    """Why a VM cannot be backed up now, by what the vault says of it."""
+    if item is None:
+        name, what, advice = (
+            "VmNotProtected",
+            "is not protected by it",
+            "Protect it with quiesce.azure_backup.protected_vm, then back up again.",
+        )
+    elif item.state == SOFT_DELETED:
+        until = f", and is kept until {written(item.soft_deleted_until)}"
+        name, what, advice = (
+            "VmSoftDeleted",
+            f"was deleted from it{until if item.soft_deleted_until else ''}",
+            "Undelete and protect it with quiesce.azure_backup.protected_vm (state protected does "
+            "both), then back up again.",
+        )
+    elif item.state != PROTECTED:
+        name, what, advice = (
+            "VmProtectionStopped",
+            f"is not backed up any more ({item.protection_state})",
+            "Resume its protection with quiesce.azure_backup.protected_vm and a policy, then back "
+            "up again.",
+        )
+    else:
+        return None
+    return Failure(name, f"Vault {vault}: VM {vm.name} {what}.", advice, vm=vm.id)
+
+
+def _trigger(connection: Connection, backups: Sequence[_Backup], wanted: Wanted) -> None:
+    """Ask for the backups, each once: what is not known to have failed is not asked for again."""
+    properties = {"objectType": "IaasVMBackupRequest"}
+    if wanted.retain_until:
+        until = str(written(wanted.retain_until))
+        properties["recoveryPointExpiryTimeInUTC"] = until.replace("Z", ".000Z")
+    before = connection.server_now()
+
+    def ask(backup: _Backup) -> Started:
+        assert backup.item is not None
+        item = backup.item
+        return connection.start(
+            f"back up VM {backup.vm.name}",
+            lambda **options: connection.backup.backups.trigger(
+                **connection.at,
+                fabric_name=FABRIC,
+                container_name=item.container,
+                protected_item_name=item.item,
+                parameters={"properties": properties},
+                **options,
+            ),
+            backup.vm,
+        )
+
+    refused = []
+    for backup, answer in each(ask, backups):
+        if isinstance(answer, VaultError):
+            backup.failure = answer.failure
+            refused.append((backup, answer))
+        else:
+            backup.changed = True
+            backup.expected = Expected(backup.vm, "Backup", answer.at, answer.operation_id)
+    doubtful = [
+        (backup, error)
+        for backup, error in refused
+        if error.is_conflict or error.kind in _FATE_UNKNOWN or _is_busy(error)
+    ]
+    if doubtful:
+        _look_at_running(connection, doubtful, before)
+
+
+def _is_busy(error: VaultError) -> bool:
+    said = f"{error.failure.name} {error.failure.message}".lower()
+    return any(words in said for words in ("conflict", "in progress", "inprogress", "is running"))
+
+
+def _look_at_running(
+    connection: Connection, refused: "Sequence[tuple[_Backup, VaultError]]", before: datetime
+) -> None:
+    """See what runs on the VMs whose backup was refused, or whose answer was lost."""
+    since = connection.server_now() - _LONGEST_BACKUP
+    try:
+        running = list_jobs(connection, status=IN_PROGRESS, started_after=since)
+    except VaultError:
+        running = []
+    for backup, error in refused:
+        if error.kind in _FATE_UNKNOWN:
+            backup.failure = replace(error.failure, message=f"{error.failure.message} {_UNKNOWN}")
+        job = next((job for job in running if job.container_key == backup.vm.container_key), None)
+        if job is None or job.start_time is None:
+            continue
+        if error.kind in _FATE_UNKNOWN and job.operation == "Backup" and job.start_time >= before:
+            backup.failure, backup.changed = None, True
+            backup.expected = Expected(backup.vm, "Backup", job.start_time)
+            backup.warnings.append(
+                f"{error.failure.message} Job {job.id} of VM {backup.vm.name}, which began just "
+                "then, is taken for the one that was asked for."
+            )
+        elif error.kind not in _FATE_UNKNOWN:
+            backup.failure = _busy(backup.vm, job, error.failure)
+
+
+def _busy(vm: VmId, job: Job, failure: Failure) -> Failure:
+    return replace(
+        failure,
+        message=(
+            f"VM {vm.name} was not backed up, as job {job.id} ({job.operation}) has been running "
+            f"on it since {written(job.start_time)}. {failure.message}"
+        ),
+        recommended_action=(
+            f"Wait for it with quiesce.azure_backup.backup_job, job_id {job.id} and state "
+            "finished. If that is not the backup that you want, back up again then."
+        ),
+    )
+
+
+def _follow(connection: Connection, backups: Sequence[_Backup], wanted: Wanted) -> None:
+    follower = Follower(connection, connection.deadline, wanted.poll_interval_s)
+    expected = [backup.expected for backup in backups if backup.expected]
+    outcomes = follower.follow(expected) if wanted.wait else follower.find(expected)
+    for backup in backups:
+        outcome = outcomes[backup.vm.key]
+        backup.job, backup.failure = outcome.job, outcome.failure
+        if outcome.job and outcome.job.warning:
+            backup.warnings.append(f"Backup of VM {backup.vm.name}: {outcome.job.warning}")
+
+
+def _find_points(connection: Connection, backups: Sequence[_Backup], wanted: Wanted) -> None:
+    """Find each job's recovery point; a list that lags is read again, a few times."""
+    waiting = Waiting(connection.clock, connection.deadline, wanted.poll_interval_s)
+    errors: Dict[str, VaultError] = {}
+
+    def look(backup: _Backup) -> Optional[RecoveryPoint]:
+        assert backup.item is not None and backup.job is not None
+        after = (backup.job.start_time or connection.server_now()) - timedelta(minutes=1)
+        points = list_points(connection, backup.item, after)
+        return point_of_job(points, backup.job, wanted.retain_until)
+
+    lacking = list(backups)
+    for number in range(_LOOKS_FOR_POINTS):
+        if not lacking or (number and not waiting.pause()):
+            break
+        errors.clear()
+        for backup, found in each(look, lacking):
+            if isinstance(found, VaultError):
+                errors[backup.vm.key] = found
+            else:
+                backup.point = found
+        lacking = [backup for backup in lacking if backup.point is None]
+    for backup in lacking:
+        backup.failure = _no_point(backup, errors.get(backup.vm.key))
+
+
+def _no_point(backup: _Backup, error: Optional[VaultError]) -> Failure:
+    job_id = backup.job.id if backup.job else ""
+    why = error.failure.message if error else "The vault does not list it."
+    return Failure(
+        error.failure.name if error else "RecoveryPointNotFound",
+        f"Job {job_id} has backed up VM {backup.vm.name}, but its recovery point was not found. "
+        f"{why}",
+        "Look for it later with quiesce.azure_backup.recovery_point_info.",
+        vm=backup.vm.id,
+    )
+
+
+def _compare(backups: Sequence[_Backup], wanted: Wanted) -> None:
+    """Fail what is less consistent than it has to be."""
+    for backup in backups:
+        required = wanted.require_consistency
+        if required and backup.point and backup.job:
+            backup.failure = shortfall(backup.vm, backup.job, backup.point, required)
+
+
+def shortfall(vm: VmId, job: Job, point: RecoveryPoint, required: str) -> Optional[Failure]:
+    """What is to be said when a recovery point is less consistent than required."""
+    if reaches(point.consistency, required):
+        return None
+    reached = f"{point.consistency}-consistent" if point.consistency else f"{point.type!r}"
+    said = f" Azure says: {job.explained}" if job.error_message or job.error_name else ""
+    advice = []
+    if required == APPLICATION:
+        advice.append(_MEND_SCRIPTS)
+    if point.consistency not in (FILE_SYSTEM, APPLICATION):
+        advice.append(_MEND_AGENT)
+    return Failure(
+        "ConsistencyNotReached",
+        f"VM {vm.name} was backed up, job {job.id}, but recovery point {point.id} is {reached}, "
+        f"and {required} was required.{said}",
+        " ".join(advice),
+        job.error_code,
+        vm=vm.id,
+    )
+
+
+def _ending(backups: Sequence[_Backup]) -> Dict[str, Any]:
+    """The result, or the error that carries it."""
+    result: Dict[str, Any] = {
+        "changed": any(backup.changed for backup in backups),
+        "vms": [backup.to_result() for backup in backups],
+        "consistency": least([one.point.consistency if one.point else None for one in backups]),
+        "warnings": [warning for backup in backups for warning in backup.warnings],
+    }
+    failed = [(backup.vm.name, backup.failure) for backup in backups if backup.failure]
+    if failed:
+        raise VmsFailed(failed, len(backups), result)
+    return result
