@@ -67,7 +67,7 @@ def of_a_new_vault(now: datetime) -> Dict[str, Tuple[str, Dict[str, Any]]]:
         "schedulePolicy": dict(daily),
         "retentionPolicy": _kept(30, evening),
     }
-    found = {
+    found: Dict[str, Dict[str, Any]] = {
         "HourlyLogBackup": {
             "backupManagementType": "AzureWorkload",
             "workLoadType": "SQLDataBase",
@@ -141,7 +141,7 @@ def put(estate: Estate, vault: Vault, name: str, body: Mapping[str, Any]) -> Opt
 
 def _as_stored(given: Mapping[str, Any]) -> Dict[str, Any]:
     """As the service gives it back: its own order of the fields, times without milliseconds."""
-    plain = _without_milliseconds(copy.deepcopy(dict(given)))
+    plain: Dict[str, Any] = _without_milliseconds(copy.deepcopy(dict(given)))
     plain.pop("protectedItemsCount", None)
     plain.pop("resourceGuardOperationRequests", None)
     if plain.get("backupManagementType") != "AzureIaasVM":

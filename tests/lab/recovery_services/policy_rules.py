@@ -99,7 +99,7 @@ def _hourly(schedule: Mapping[str, Any]) -> str:
     window = schedule.get("scheduleWindowDuration")
     if interval not in (4, 6, 8, 12):
         raise invalid_policy(f"The interval of {interval} hours is not one of 4, 6, 8 and 12.")
-    if not _whole(window) or not 4 <= window <= 24 or window % interval:
+    if not 4 <= _number(window) <= 24 or _number(window) % interval:
         raise invalid_policy(
             f"The window of {window} hours is not a multiple of the interval from 4 to 24."
         )
@@ -138,7 +138,7 @@ def _retention(
             continue
         kept = schedule.get("retentionDuration") or {}
         count = kept.get("count")
-        if kept.get("durationType") != unit or not _whole(count) or not least <= count <= most:
+        if kept.get("durationType") != unit or not least <= _number(count) <= most:
             raise invalid_policy(f"{name} must keep from {least} to {most} {unit}, not {count}.")
         if _times("retentionTimes", schedule.get("retentionTimes")) != times:
             raise invalid_policy(f"The retention times of {name} are not those of the schedule.")
@@ -162,8 +162,8 @@ def _format(name: str, schedule: Mapping[str, Any], days: Optional[Sequence[str]
         if not isinstance(daily, list) or not daily:
             raise invalid_policy(f"daysOfTheMonth of {name} is empty.")
         for day in daily:
-            date = day.get("date") or 0
-            if not day.get("isLast") and not (_whole(date) and 1 <= date <= 28):
+            date = _number(day.get("date"))
+            if not day.get("isLast") and not 1 <= date <= 28:
                 raise invalid_policy(f"daysOfTheMonth of {name} must be from 1 to 28, or the last.")
     else:
         raise invalid_policy(f"The format '{kind}' of {name} is not supported.")
@@ -175,7 +175,7 @@ def _instant(properties: Mapping[str, Any], kind: str, frequency: str) -> None:
         return
     most = 5 if kind == "V1" else 30
     least = 5 if frequency == "Weekly" else 1
-    if not _whole(days) or not least <= days <= most:
+    if not least <= _number(days) <= most:
         raise invalid_policy(
             f"Snapshots of a {frequency} {kind} policy are kept from {least} to {most} days, "
             f"not {days}."
@@ -194,7 +194,7 @@ def _tiering(tiering: Any) -> None:
         if mode != "TierAfter":
             continue
         least = {"Months": 3, "Years": 1}.get(str(unit))
-        if least is None or not _whole(count) or count < least:
+        if least is None or _number(count) < least:
             raise invalid_policy("Recovery points move to the archive after 3 months or more.")
 
 
@@ -206,5 +206,6 @@ def _among(name: str, values: Any, permitted: Sequence[str]) -> None:
             raise invalid_policy(f"{name} holds '{value}', which the schedule does not have.")
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _number(value: Any) -> int:
+    """A whole number; one that is below all bounds when it is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else -1
