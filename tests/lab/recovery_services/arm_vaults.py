@@ -162,7 +162,7 @@ def list_policies(call: Call) -> Reply:
     names = ("backupManagementType", "workloadType", "fabricName", "policyType")
     wanted = parse_filter(call.query.get("$filter"), names)
     found = [
-        bodies.policy_body(vault, name, body)
+        bodies.policy_body(vault, name, body, listed=True)
         for name, body in vault.policies.values()
         if wanted.permits(
             {

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any, Mapping, Optional
+from typing import Any, List, Mapping, Optional
 
 from tests.lab.recovery_services import jobs
 from tests.lab.recovery_services.errors import busy, gateway, invalid_input, soft_deleted
@@ -29,9 +29,11 @@ _EXTENSION = {
     "version": "1.0",
     "handler_version": "1.0.9233.0",
 }
-#: The shares of a backup that the snapshot takes, and after which its time is set.
-_SNAPSHOT = 0.44
-_TAKEN = 0.25
+#: The shares of a backup after which the snapshot's time is set, the snapshot is there, and all
+#: data is in the vault.
+_TAKEN, _SNAPSHOT, _TRANSFERRED, _VALIDATED = 0.25, 0.49, 0.76, 0.99
+#: So long after the snapshot the transfer still shows as not started.
+_PAUSE_S = 180.0
 
 
 def back_up(estate: Estate, vault: Vault, item: Item, properties: Mapping[str, Any]) -> Operation:
@@ -51,16 +53,28 @@ def back_up(estate: Estate, vault: Vault, item: Item, properties: Mapping[str, A
     bag = {"Recovery Point Expiry Time in UTC": american(expires)}
     job = jobs.begin(estate, vault, "Backup", item.vm, bag, plan=plan)
     job.cancellable = True
-    job.percent = True
     job.internal_bag = {"IsInstantRpJob": "True"}
-    snapshot, rest = job.takes * _SNAPSHOT, job.takes
-    job.tasks = [
-        Task("Take Snapshot", min(1.2, snapshot / 2), snapshot),
-        Task("Transfer data to vault", snapshot, rest - min(30.0, rest / 50)),
-    ]
+    job.tasks = _tasks(vault, job.takes)
+    # Only vaults of the second kind say how far the transfer is.
+    job.percent = vault.storage_version == "V2"
     if not (estate.hang or plan.never_ends):
         _let_run(estate, job, item, plan, expires)
     return jobs.follow(estate, vault, job, at_once=True)
+
+
+def _tasks(vault: Vault, takes: float) -> List[Task]:
+    """The tasks of a backup: vaults of the second kind also validate it."""
+    snapshot, pause = takes * _SNAPSHOT, min(_PAUSE_S, takes / 20)
+    take = Task("Take Snapshot", min(1.2, snapshot / 2), snapshot)
+    if vault.storage_version == "V1":
+        end = takes * _VALIDATED
+        return [take, Task("Transfer data to vault", snapshot + pause, end)]
+    transferred = takes * _TRANSFERRED
+    return [
+        take,
+        Task("Transfer data to vault", snapshot + pause, transferred),
+        Task("Validate Backup", transferred, takes * _VALIDATED),
+    ]
 
 
 def _expiry(properties: Mapping[str, Any], now: datetime) -> datetime:

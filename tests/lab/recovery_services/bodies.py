@@ -39,7 +39,7 @@ def vault_body(vault: Vault) -> Dict[str, Any]:
     security: Dict[str, Any] = {}
     if made:
         security["softDeleteSettings"] = {
-            "softDeleteRetentionPeriodInDays": vault.soft_delete_days,
+            "softDeleteRetentionPeriodInDays": _soft_delete_days(vault),
             "softDeleteState": vault.soft_delete,
             "enhancedSecurityState": vault.enhanced_security,
         }
@@ -54,7 +54,7 @@ def vault_body(vault: Vault) -> Dict[str, Any]:
         "monitoringSettings": monitoring,
     }
     if made:
-        properties["backupStorageVersion"] = "V2" if vault.items else "Unassigned"
+        properties["backupStorageVersion"] = vault.storage_version if vault.items else "Unassigned"
     properties.update(
         securitySettings=security,
         redundancySettings={
@@ -130,13 +130,22 @@ def storage_body(vault: Vault) -> Dict[str, Any]:
     }
 
 
-def policy_body(vault: Vault, name: str, properties: Mapping[str, Any]) -> Dict[str, Any]:
-    """A policy."""
+def _soft_delete_days(vault: Vault) -> int:
+    """Days that mean nothing are shown until the vault holds something, and as 0 from then on."""
+    unused = vault.soft_delete == "Disabled" and vault.items and vault.storage_version == "V2"
+    return 0 if unused else vault.soft_delete_days
+
+
+def policy_body(
+    vault: Vault, name: str, properties: Mapping[str, Any], *, listed: bool = False
+) -> Dict[str, Any]:
+    """A policy; C(listed): in a list, where the service never says how many items it has."""
+    users = 0 if listed else policies.users(vault, name)
     return {
         "id": f"{vault.id}/backupPolicies/{name}",
         "name": name,
         "type": f"{_TYPE}/backupPolicies",
-        "properties": {**properties, "protectedItemsCount": policies.users(vault, name)},
+        "properties": {**properties, "protectedItemsCount": users},
     }
 
 

@@ -104,10 +104,15 @@ def soft_deleted() -> AzureError:
 
 
 def busy(operation: str) -> AzureError:
-    """Another operation runs on the item. The code is documented for file shares only."""
+    """Another operation runs on the item: a change of its protection, or anything else."""
+    if operation in ("Backup", "Restore"):
+        return service(
+            409,
+            "BMSUserErrorObjectLocked",
+            f"Another operation ({operation}) is in progress on the selected item.",
+        )
     return service(
         409,
         "BMSUserErrorConflictingProtectionOperation",
-        f"Another operation ({operation}) is running on this item. "
-        "Wait until it has completed, then try again.",
+        f"Another protection operation ({operation}) is in progress for this item.",
     )

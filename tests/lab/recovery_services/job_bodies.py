@@ -64,9 +64,9 @@ def _transferring(job: Job, ran: float) -> bool:
 def _percent(job: Job, ran: float) -> float:
     if job.over and job.status.startswith("Completed"):
         return 100.0
-    last = job.tasks[-1]
-    share = (ran - last.begins) / max(1e-9, last.ends - last.begins)
-    return float(max(1, min(99, round(100 * share))))
+    transfer = next(task for task in job.tasks if task.name.startswith("Transfer"))
+    share = (ran - transfer.begins) / max(1e-9, transfer.ends - transfer.begins)
+    return float(max(1, min(100, round(100 * share))))
 
 
 def _task(job: Job, task: Task, ran: float) -> Dict[str, Any]:

@@ -184,6 +184,8 @@ class Vault:
     soft_delete: str = "Enabled"
     soft_delete_days: int = 14
     enhanced_security: str = "Enabled"
+    #: How it stores backups, which it decides when it is given the first item.
+    storage_version: str = "V2"
     #: Deleted items become soft-deleted whatever the configuration says.
     secure_by_default: bool = False
     #: By name in lower case; name as given, and properties.

@@ -16,7 +16,7 @@ from tests.lab.recovery_services.errors import gateway, invalid_input, invalid_p
 from tests.lab.recovery_services.estate import Estate
 from tests.lab.recovery_services.model import Operation, Vault, new_id
 
-_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,148}[A-Za-z0-9]$")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9!_-]{2,149}$")
 #: How long the service takes to bring a changed policy to the items under it.
 _SPREADS_S = 12.0
 
@@ -112,7 +112,7 @@ def put(estate: Estate, vault: Vault, name: str, body: Mapping[str, Any]) -> Opt
     now = estate.now()
     if not _NAME.match(name):
         raise invalid_policy(
-            f"The name '{name}' must have 3 to 150 letters, digits and hyphens, a letter first."
+            f"The name '{name}' must have 3 to 150 letters, digits, hyphens and underscores."
         )
     given = body.get("properties")
     if not isinstance(given, Mapping):
@@ -177,14 +177,14 @@ def _without_milliseconds(value: Any) -> Any:
 
 
 def delete(vault: Vault, name: str) -> bool:
-    """Delete a policy; false if there was none. The code for one in use is not known."""
+    """Delete a policy; false if there was none."""
     known = vault.policies.get(name.lower())
     if known is None:
         return False
     if users(vault, name):
         raise service(
             400,
-            "BMSUserErrorPolicyInUse",
+            "BMSUserErrorPolicyObjectInUse",
             f"The policy '{known[0]}' cannot be deleted: {users(vault, name)} items are under it.",
         )
     del vault.policies[name.lower()]

@@ -46,6 +46,9 @@ def check(properties: Mapping[str, Any]) -> None:
     days, times = _schedule(schedule, kind, frequency)
     _retention(_section(properties, "retentionPolicy"), frequency, days, times)
     _instant(properties, kind, frequency)
+    groups = properties.get("instantRPDetails") or {}
+    if groups.get("azureBackupRGNameSuffix") and not groups.get("azureBackupRGNamePrefix"):
+        raise invalid_policy("A suffix of the resource group's name needs a prefix.")
     _tiering(properties.get("tieringPolicy"))
     zone = properties.get("timeZone", "UTC")
     if not _ZONE.match(str(zone)):
@@ -99,9 +102,9 @@ def _hourly(schedule: Mapping[str, Any]) -> str:
     window = schedule.get("scheduleWindowDuration")
     if interval not in (4, 6, 8, 12):
         raise invalid_policy(f"The interval of {interval} hours is not one of 4, 6, 8 and 12.")
-    if not 4 <= _number(window) <= 24 or _number(window) % interval:
+    if not max(4, interval) <= _number(window) <= 24:
         raise invalid_policy(
-            f"The window of {window} hours is not a multiple of the interval from 4 to 24."
+            f"The window of {window} hours is not as long as the interval, at most 24."
         )
     return _times("scheduleWindowStartTime", [schedule.get("scheduleWindowStartTime")])[0]
 
@@ -180,9 +183,6 @@ def _instant(properties: Mapping[str, Any], kind: str, frequency: str) -> None:
             f"Snapshots of a {frequency} {kind} policy are kept from {least} to {most} days, "
             f"not {days}."
         )
-    daily = (properties["retentionPolicy"].get("dailySchedule") or {}).get("retentionDuration")
-    if daily and days > daily["count"]:
-        raise invalid_policy("Snapshots cannot be kept longer than daily recovery points.")
 
 
 def _tiering(tiering: Any) -> None:
