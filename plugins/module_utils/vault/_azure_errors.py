@@ -149,7 +149,7 @@ def _of_answer(response: Any, asked: Asked) -> VaultError:
     said = read_body(text)
     code = said.code or f"HTTP{status}"
     kind = _kind(status, said.code, said.message)
-    message = _scope_in_words(kind, asked.vault) or said.message
+    message = _scope_in_words(kind, asked.vault, said.message) or said.message
     if not said.code:
         message = _not_azure(status, text, response.headers)
     return _error(
@@ -176,9 +176,12 @@ def _kind(status: int, code: str, message: str) -> str:
     return _BY_STATUS.get(status, "request" if 400 <= status < 500 else "service")
 
 
-def _scope_in_words(kind: str, vault: Optional[VaultId]) -> str:
-    """What of the vault's id there is not, for people."""
+def _scope_in_words(kind: str, vault: Optional[VaultId], message: str) -> str:
+    """What of the vault's id there is not, for people; empty when Azure speaks of another."""
     if vault is None:
+        return ""
+    scope = {"subscription": vault.subscription_id, "resource_group": vault.resource_group}
+    if kind in scope and scope[kind].lower() not in message.lower():
         return ""
     return {
         "subscription": f"There is no subscription {vault.subscription_id} for these credentials",

@@ -91,7 +91,9 @@ def wait_arguments(timeout_s: int) -> Dict[str, Any]:
 
 
 def chosen_vault(params: Mapping[str, Any], subscription_id: str) -> VaultId:
-    """The vault of the options."""
+    """The vault of the options; one without a name where a module takes none, and none is given."""
+    if params.get("vault") is None:
+        return VaultId(subscription_id, params.get("resource_group") or "", "")
     return VaultId.of_option(params["vault"], subscription_id, params.get("resource_group") or "")
 
 
