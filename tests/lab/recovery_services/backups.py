@@ -12,7 +12,15 @@ from typing import Any, List, Mapping, Optional
 from tests.lab.recovery_services import jobs
 from tests.lab.recovery_services.errors import busy, gateway, invalid_input, soft_deleted
 from tests.lab.recovery_services.estate import Estate
-from tests.lab.recovery_services.model import Item, Job, Operation, RecoveryPoint, Task, Vault
+from tests.lab.recovery_services.model import (
+    Item,
+    Job,
+    Operation,
+    RecoveryPoint,
+    Task,
+    Vault,
+    new_id,
+)
 from tests.lab.recovery_services.plans import Plan
 from tests.lab.recovery_services.protection import CHANGES
 from tests.lab.recovery_services.times import american, parse_time
@@ -180,5 +188,19 @@ def restore(
     job.cancellable = True
     job.percent = True
     job.tasks = [Task("Transfer data from vault", 0.0, job.takes)]
-    jobs.end_after(estate, job, plan, lambda _when: None)
-    return jobs.follow(estate, vault, job, at_once=True)
+    folder = f"https://{account}.blob.core.windows.net/{item.vm.name}-{new_id().replace('-', '')}"
+
+    def done(_moment: datetime) -> None:
+        config = f"config-{item.vm.name}-{job.id}.json"
+        job.bag.update(
+            {
+                "Config Blob Name": config,
+                "Config Blob Container Name": folder.rpartition("/")[2],
+                "Config Blob Uri": f"{folder}/{config}",
+                "Create VM Template Blob Uri": f"{folder}/azuredeploy{job.id}.json",
+            }
+        )
+
+    jobs.end_after(estate, job, plan, done)
+    # The operation of a restore has the id of its job, unlike all others.
+    return jobs.follow(estate, vault, job, at_once=True, operation_id=job.id)

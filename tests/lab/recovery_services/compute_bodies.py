@@ -127,10 +127,10 @@ def instance_view(vm: Vm, now: datetime) -> Dict[str, Any]:
         for one in vm.extensions.values()
     ]
     names = [f"{vm.name}_OsDisk_1", *(f"{vm.name}-data-{lun}" for lun in vm.luns)]
+    # Only the agent knows these.
+    system = {"computerName": vm.name, "osName": "debian", "osVersion": "12"} if ready else {}
     view: Dict[str, Any] = {
-        "computerName": vm.name,
-        "osName": "debian",
-        "osVersion": "12",
+        **system,
         "vmAgent": {
             "vmAgentVersion": "2.13.1.1" if ready else "Unknown",
             "statuses": [agent],

@@ -94,9 +94,11 @@ def fail(job: Job, moment: datetime, error: Dict[str, Any]) -> None:
     close(job, moment, "Failed")
 
 
-def follow(estate: Estate, vault: Vault, job: Job, *, at_once: bool = False) -> Operation:
+def follow(
+    estate: Estate, vault: Vault, job: Job, *, at_once: bool = False, operation_id: str = ""
+) -> Operation:
     """The operation that goes with a job: it ends with it, or C(at_once)."""
-    operation = Operation(new_id(), job.start, job=job, key=job.key)
+    operation = Operation(operation_id or new_id(), job.start, job=job, key=job.key)
     if at_once and not estate.hang:
         operation.ends = job.start
     vault.operations[operation.id] = operation
