@@ -191,6 +191,7 @@ class Follower:
         began = self._clock.monotonic()
         lines = JobLines(self._connection.say, self._clock, len(cases))
         trouble: Optional[VaultError] = None
+        self._settle([case for case in cases if enough(case)])
         while True:
             open_cases = [case for case in cases if not case.is_settled]
             if not open_cases:

@@ -148,7 +148,7 @@ class Job:
             "start_time": written(self.start_time),
             "end_time": written(self.end_time),
             "duration_s": self.duration_s,
-            "cancellable": self.cancellable,
+            "cancellable": self.cancellable and not self.is_over,
             "percent": self.percent,
             "tasks": [task.to_result() for task in self.tasks],
             "properties": dict(self.properties),
