@@ -103,6 +103,8 @@ class PatientPolicy(HTTPPolicy[Any, Any]):
             request.context.options["read_timeout"] = min(left, _READ_TIMEOUT_S)
             try:
                 response = self.next.send(request)
+                # The SDK leaves unread what begins an operation that takes long.
+                response.http_response.read()
             except (ServiceRequestError, ServiceResponseError) as error:
                 pause = None if _is_tls(error) else broken_pause(attempt, _arrived(error), safe)
                 if not self._may_sleep(pause):
