@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from typing import Any, Mapping, NamedTuple, Optional
+from urllib.parse import unquote, urlsplit
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
@@ -19,6 +20,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import redact
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault import _no_answer
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._catalogue import (
+    by_status,
     recommended,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import (
@@ -31,8 +33,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._retrie
     read_body,
 )
 
-# Kinds of errors that concern every request, so that to send more of them is of no use.
-WIDE = frozenset({"authentication", "connection", "subscription", "resource_group", "vault"})
 _BY_STATUS = {
     401: "authentication",
     403: "authorization",
@@ -57,9 +57,11 @@ class VaultError(QuiesceError):
     not_found (the thing itself), authorization, conflict, throttled, request, service.
     """
 
-    def __init__(self, failure: Failure, kind: str = "service") -> None:
+    def __init__(self, failure: Failure, kind: str = "service", is_wide: bool = False) -> None:
         super().__init__(failure)
         self.kind = kind
+        #: Whether every other request would fail of the same.
+        self.is_wide = is_wide
 
     @property
     def not_found(self) -> bool:
@@ -75,11 +77,6 @@ class VaultError(QuiesceError):
     def is_throttled(self) -> bool:
         """Whether Azure wants fewer requests."""
         return self.kind == "throttled"
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether every other request would fail of the same."""
-        return self.kind in WIDE
 
 
 class SignInFailed(Exception):
@@ -126,7 +123,8 @@ def of_sdk(
     if isinstance(error, SignInFailed):
         why = _no_answer.of_sign_in(error.error, error.authority)
         kind = "connection" if why.is_of_network else "authentication"
-        return _error(why.name, why.message, asked, kind, why.action, 0, why.correlation_id)
+        action = why.action or by_status(401)
+        return _error(why.name, why.message, asked, kind, action, 0, why.correlation_id, True)
     response = getattr(error, "response", None)
     if response is None:
         if not _no_answer.is_of_network(error):
@@ -134,7 +132,7 @@ def of_sdk(
             raise error
         why = _no_answer.of_network(error, endpoint)
         action = why.action if why.never_arrived else f"{_UNKNOWN_OUTCOME} {why.action}"
-        return _error(why.name, why.message, asked, "connection", action)
+        return _error(why.name, why.message, asked, "connection", action, is_wide=why.never_arrived)
     return _of_answer(response, asked)
 
 
@@ -157,10 +155,17 @@ def _of_answer(response: Any, asked: Asked) -> VaultError:
         message,
         asked,
         kind,
-        recommended(code, said.message),
+        recommended(code, said.message) or by_status(status),
         status,
         correlation_id(response.headers),
+        is_wide,
     )
+
+
+def _is_of(response: Any, vault: Optional[VaultId]) -> bool:
+    """Whether the request was for what lies in the vault, or for the vault."""
+    path = unquote(urlsplit(str(response.request.url)).path).lower()
+    return vault is not None and f"{path}/".startswith(f"{vault.key}/")
 
 
 def _kind(status: int, code: str, message: str) -> str:
@@ -253,6 +258,7 @@ def _error(
     action: str,
     status: int = 0,
     correlation: str = "",
+    is_wide: bool = False,
 ) -> VaultError:
     words = redact(message).strip() or "Azure gave no reason"
     text = f"Could not {asked.what}: {code}: {words}"
@@ -270,4 +276,4 @@ def _error(
         http_status=status or None,
         vm=vm.id if vm else "",
     )
-    return VaultError(failure, kind)
+    return VaultError(failure, kind, is_wide)
