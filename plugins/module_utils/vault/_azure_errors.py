@@ -147,6 +147,10 @@ def _of_answer(response: Any, asked: Asked) -> VaultError:
     said = read_body(text)
     code = said.code or f"HTTP{status}"
     kind = _kind(status, said.code, said.message)
+    is_wide = kind in ("authentication", "subscription", "resource_group", "vault")
+    if kind in ("subscription", "resource_group") and not _is_of(response, asked.vault):
+        # That of a VM, which is elsewhere: then there is no such VM.
+        kind, is_wide = "not_found", False
     message = _scope_in_words(kind, asked.vault, said.message) or said.message
     if not said.code:
         message = _not_azure(status, text, response.headers)
