@@ -173,8 +173,8 @@ vms:
     changed: {type: bool, description: "Whether anything of this VM was changed, or would be."}
     actions:
       description:
-        - What was done, or was to be done when it failed, in this order; in check mode, what would
-          be done. Of V(discover), V(undelete), V(protect), V(resume), V(change_policy),
+        - What was begun, in this order, the last of it being what failed where something did; in
+          check mode, what would be done. Of V(discover), V(undelete), V(protect), V(resume), V(change_policy),
           V(change_disks), V(stop) and V(delete).
       type: list
       elements: str

@@ -249,10 +249,8 @@ class Discovery:
 
     def _foresee(self, found: Found, missing: Sequence[VmId]) -> None:
         found.failures = self._diagnosed(missing, lambda one: one.reason())
-        for vm in missing:
-            if vm.key not in found.failures:
-                found.protectable[vm.key] = vm
-                found.after_refresh.add(vm.key)
+        found.after_refresh = {vm.key for vm in missing}
+        found.protectable.update((vm.key, vm) for vm in missing if vm.key not in found.failures)
 
     def _diagnosed(
         self, vms: Sequence[VmId], look: Callable[[Diagnosis], Optional[Failure]]

@@ -87,10 +87,10 @@ class Course:
 
     @property
     def actions(self) -> Tuple[str, ...]:
-        """What was done, and what was planned after it."""
+        """What was sent, and what is planned after it; nothing more where something failed."""
         first = (DISCOVER,) if self.is_discovered_first else ()
         done = tuple(action for step in self.done for action in step.actions)
-        return first + done + self.plan.actions
+        return first + done + (() if self.failure else self.plan.actions)
 
     @property
     def item(self) -> Optional[ProtectedItem]:
