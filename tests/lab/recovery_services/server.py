@@ -46,6 +46,13 @@ def routes() -> Routes:
     return table
 
 
+#: Who is to blame for an error, in the service's own opinion.
+_CAUSES = {
+    **dict.fromkeys((401, 403, 429, 503), "gateway"),
+    **dict.fromkeys((500, 502, 504), "service"),
+}
+
+
 @dataclass
 class Incoming:
     """A request as it came in, and what becomes known of it on the way."""
@@ -136,7 +143,8 @@ class Server:
         return response
 
     def _faulty(self, fault: Fault) -> Reply:
-        headers = dict(fault.headers or {})
+        cause = _CAUSES.get(fault.status or 500)
+        headers = {**({"x-ms-failure-cause": cause} if cause else {}), **(fault.headers or {})}
         if fault.retry_after is not None:
             headers["Retry-After"] = f"{fault.retry_after:g}"
         if fault.kind in ("malformed", "empty"):
