@@ -157,9 +157,9 @@ def _as_stored(given: Mapping[str, Any]) -> Dict[str, Any]:
         "policyType": plain.pop("policyType", None) or ("V2" if second else "V1"),
         "instantRPDetails": plain.pop("instantRPDetails", None) or {},
     }
+    days = plain.pop("instantRpRetentionRangeInDays", None)
     last = {
-        "instantRpRetentionRangeInDays": plain.pop("instantRpRetentionRangeInDays", None)
-        or (5 if weekly else 2),
+        "instantRpRetentionRangeInDays": (5 if weekly else 2) if days is None else days,
         "timeZone": plain.pop("timeZone", None) or "UTC",
     }
     kept = {name: value for name, value in plain.items() if value is not None}

@@ -1,0 +1,24 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""An estate whose clock stands still until a test pushes it on."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+import pytest
+
+from tests.lab.recovery_services import seed as seeds
+from tests.lab.recovery_services.clock import VirtualClock
+from tests.lab.recovery_services.estate import Estate
+from tests.lab.recovery_services.growth import grow
+
+START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def estate() -> Estate:
+    """The default seed, at noon of the first of March."""
+    return grow(seeds.default(), VirtualClock(0.0, START))
