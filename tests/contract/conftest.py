@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the contract tests share: the lab's Azure, and what they say at the end of a run."""
+"""What the contract tests share: the lab's Azure."""
 
 from __future__ import annotations
 
-from typing import Iterator, List
+from typing import Iterator
 
 import pytest
 
@@ -16,22 +16,6 @@ from tests.lab.recovery_services.lab import RecoveryServices
 #: The subscription and the region of the recordings.
 RECORDED_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 RECORDED_GROUP = "clitest.rg000001"
-
-_said: List[str] = []
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was covered, and what was left out and why, after all tests."""
-    if _said:
-        terminalreporter.section("contract")
-        for line in _said:
-            terminalreporter.write_line(line)
-
-
-@pytest.fixture
-def say() -> List[str]:
-    """Lines for the end of the run."""
-    return _said
 
 
 @pytest.fixture(scope="session")

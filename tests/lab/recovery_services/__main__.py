@@ -19,6 +19,7 @@ import trustme
 
 from tests.lab.recovery_services import seed as seeds
 from tests.lab.recovery_services.control import World
+from tests.lab.recovery_services.journal import Journal
 from tests.lab.recovery_services.server import Server
 
 
@@ -50,7 +51,7 @@ async def _serve(world: World, port: int, folder: Path) -> None:
     authority.cert_pem.write_to_path(str(ca_file))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
-    server = Server(world)
+    server = Server(world, Journal.of_environment())
     url = await server.listen(port, context)
     try:
         print(json.dumps({"url": url, "ca_file": str(ca_file)}), flush=True)

@@ -23,6 +23,7 @@ from tests.lab.recovery_services.control import World
 from tests.lab.recovery_services.entra import endpoints
 from tests.lab.recovery_services.errors import AzureError, gateway
 from tests.lab.recovery_services.faults import Fault
+from tests.lab.recovery_services.journal import Journal
 from tests.lab.recovery_services.ledger import Request
 from tests.lab.recovery_services.model import new_id
 from tests.lab.recovery_services.routes import Route, Routes
@@ -74,8 +75,9 @@ class Incoming:
 class Server:
     """One control plane on one port."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, journal: Optional[Journal] = None) -> None:
         self.world = world
+        self._journal = journal or Journal(None)
         self._routes = routes()
         self._runner: Optional[web.AppRunner] = None
 
@@ -140,6 +142,16 @@ class Server:
         if fault is not None and fault.kind == "malformed":
             response.content_type = "application/json"
             response.text = '{"value": [{"id": "/subscr'
+        if incoming.action not in ("signin", "metadata"):
+            self._journal.add(
+                method=incoming.method,
+                url=request.rel_url.raw_path_qs,
+                request=incoming.json,
+                status=response.status,
+                headers=dict(response.headers),
+                response=reply.body,
+                fault=fault is not None and fault.answers,
+            )
         return response
 
     def _faulty(self, fault: Fault) -> Reply:
