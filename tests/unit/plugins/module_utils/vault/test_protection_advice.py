@@ -28,12 +28,12 @@ VAULT = VaultId("s", "backup-rg", "v1")
 @pytest.mark.parametrize(
     ("name", "message", "hint"),
     [
-        ("X", "ResourceGuard Operation requestid is either null or empty", "resource guard"),
+        ("X", "ResourceGuard Operation requestid is either null or empty", "Resource Guard"),
         ("UserErrorOperationDeniedOnImmutableItem", "", "state=stopped"),
-        ("BMSUserErrorDataSourceInDeferredDeleteState", "", "state=undeleted"),
         ("X", "The VM is a Trusted-Launch VM.", "Enhanced"),
         ("X", "The VM 'db01' is already protected in the vault 'v2'.", "one vault at a time"),
-        ("BMSUserErrorConflictingProtectionOperation", "", "backup_job_info"),
+        ("X", "It has 33 data disks; at most 32 are supported.", "exclude_disk_luns"),
+        ("BMSUserErrorDataSourceObjectNotFound", "", "run the task again"),
         ("X", "It is cold outside.", ""),
     ],
 )
@@ -44,15 +44,34 @@ def test_a_refusal_says_what_to_do(name: str, message: str, hint: str) -> None:
     assert bool(hint) == bool(failure.recommended_action)
 
 
-def test_the_catalogue_comes_first() -> None:
-    assert advised(Failure("X", "Immutable", "Do this."), VM).recommended_action == "Do this."
+def test_words_say_more_than_a_code_that_says_little() -> None:
+    failure = Failure("BMSUserErrorInvalidInput", "ResourceGuard", "Do this.", http_status=400)
+    assert "Resource Guard" in advised(failure, VM).recommended_action
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, None])
+def test_who_was_not_even_heard_is_told_what_the_catalogue_says(status: int) -> None:
+    failure = Failure("X", "The data disks of an immutable VM", "Do this.", http_status=status)
+    assert advised(failure, VM).recommended_action == "Do this."
+
+
+def test_who_may_not_use_the_guard_is_told_of_it() -> None:
+    message = "No permission for 'Microsoft.DataProtection/resourceGuards/read'."
+    failure = Failure("LinkedAuthorizationFailed", message, "Do this.", http_status=403)
+    assert "Resource Guard" in advised(failure, VM).recommended_action
+
+
+def test_who_does_not_wait_is_told_that_the_task_can() -> None:
+    failure = Failure("X", "", "Wait.", http_status=409)
+    assert advised(failure, VM, waits=False).recommended_action.endswith("waits for it.")
+    assert advised(failure, VM).recommended_action == "Wait."
 
 
 @pytest.mark.parametrize(
     ("item_type", "policy_type", "status", "said"),
     [
         ("V2", "V1", 400, True),
-        ("V2", "", 400, True),
+        ("V2", "", 400, False),
         ("V2", "V2", 400, False),
         ("V1", "V1", 400, False),
         ("", "V1", 400, False),

@@ -1,0 +1,526 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""M(protected_vm) when something is wrong: with the options, the VMs, the service or the way."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+import pytest
+
+from tests.integration.protection import (
+    by_name,
+    control_plane,
+    done_well,
+    listed,
+    only,
+    protect,
+    run,
+    sent,
+)
+from tests.lab.recovery_services.lab import RecoveryServices
+
+ITEM = r"/protectedItems/VM;iaasvmcontainerv2;app-rg;{}$"
+LIST, PROTECTABLE = r"/backupProtectedItems$", r"/backupProtectableItems$"
+WRITE = "protectedItems/write"
+ALWAYS = 1000
+
+
+# --- before anything is sent ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"policy": "Nowhere"}, "PolicyNotFound"),
+        ({"policy": "HourlyLogBackup"}, "PolicyOfAnotherKind"),
+        (
+            {
+                "policy": "/subscriptions/s/resourceGroups/backup-rg/providers/"
+                "Microsoft.RecoveryServices/vaults/vault2/backupPolicies/DefaultPolicy"
+            },
+            "PolicyOfAnotherVault",
+        ),
+        ({"policy": ""}, "PolicyRequired"),
+        ({"include_disk_luns": [64]}, "InvalidLun"),
+        ({"exclude_disk_luns": [-1]}, "InvalidLun"),
+        ({"vault": "nowhere"}, "ResourceNotFound"),
+        ({"resource_group": "nowhere"}, "ResourceGroupNotFound"),
+        ({"subscription_id": "99999999-9999-4999-8999-999999999999"}, "SubscriptionNotFound"),
+    ],
+)
+@pytest.mark.parametrize("check", [False, True])
+def test_bad_input_is_refused_before_any_write(
+    recovery_services: RecoveryServices, options: Dict[str, Any], name: str, check: bool
+) -> None:
+    azure = recovery_services
+    done = protect(azure, "db01", "web01", check=check, **options)
+    assert done.failed
+    assert done["failure"]["name"] == name, done["msg"]
+    assert done["failure"]["recommended_action"]
+    assert azure.writes() == []
+
+
+def test_an_unknown_policy_is_answered_with_the_known_ones(
+    recovery_services: RecoveryServices,
+) -> None:
+    done = protect(recovery_services, "db01", policy="Nowhere")
+    assert "It has DefaultPolicy, EnhancedPolicy." in done["msg"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({}, "vms, vm"),
+        ({"vm": "db01", "vms": ["db01"]}, "mutually exclusive"),
+        ({"vm": "db01", "include_disk_luns": [], "exclude_disk_luns": []}, "mutually exclusive"),
+        ({"vm": "db01", "state": "gone"}, "state"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    recovery_services: RecoveryServices, options: Dict[str, Any], words: str
+) -> None:
+    done = run(recovery_services, **options)
+    assert done.failed and words in done["msg"]
+    assert recovery_services.requests() == []
+
+
+def test_no_vms_are_nothing_to_do(recovery_services: RecoveryServices) -> None:
+    done = run(recovery_services, vms=[], policy="DefaultPolicy")
+    assert not done.failed and not done["changed"] and done["vms"] == []
+
+
+# --- VMs that cannot be protected ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_why_a_vm_cannot_be_protected(recovery_services: RecoveryServices, check: bool) -> None:
+    azure = recovery_services
+    azure.change(add_vm={"name": "theirs"})
+    azure.change(add_vm={"name": "deleted"})
+    azure.change(add_item={"vault": "vault2", "vm": "theirs", "policy": "DefaultPolicy"})
+    azure.change(
+        add_item={"vault": "vault2", "vm": "deleted", "policy": "", "deleted_s": 3600},
+    )
+    vms = ["db01", "far01", "nowhere", "no-rg/db01", "theirs", "deleted"]
+    done = protect(azure, *vms, check=check)
+    assert done.failed and done["changed"]
+    assert done["msg"].startswith("5 of 6 VMs failed: ")
+    assert "And 2 more." in done["msg"]
+    told = {f"{vm['resource_group']}/{vm['name']}": vm for vm in done["vms"]}
+    reasons = {name: vm["failure"] and vm["failure"]["name"] for name, vm in told.items()}
+    assert reasons == {
+        "app-rg/db01": None,
+        "app-rg/far01": "VmInAnotherRegion",
+        "app-rg/nowhere": "VmNotFound",
+        "no-rg/db01": "VmNotFound",
+        "app-rg/theirs": "VmProtectedInAnotherVault",
+        "app-rg/deleted": "VmSoftDeletedInAnotherVault",
+    }
+    assert "northeurope" in told["app-rg/far01"]["failure"]["message"]
+    assert "vault2" in told["app-rg/theirs"]["failure"]["message"]
+    for name, vm in told.items():
+        assert vm["changed"] is (name == "app-rg/db01")
+        assert vm["failure"] is None or vm["failure"]["recommended_action"]
+        assert vm["failure"] is None or vm["failure"]["vm"] == vm["id"]
+    if check:
+        assert azure.writes() == []
+    else:
+        assert list(listed(azure)) == ["db01"]
+        assert len(sent(azure, WRITE)) == 1
+
+
+@pytest.mark.parametrize(
+    ("vm", "name", "words"),
+    [
+        ({"power": "deallocated"}, "VmNotRunning", "deallocated"),
+        ({"agent": "Not Ready"}, "VmAgentNotReady", "not ready"),
+        ({"luns": list(range(33))}, "TooManyDisks", "33"),
+        ({}, "VmNotDiscovered", "vault1"),
+    ],
+)
+def test_why_a_vm_is_not_discovered(
+    recovery_services: RecoveryServices, vm: Dict[str, Any], name: str, words: str
+) -> None:
+    azure = recovery_services
+    azure.change(add_vm={"name": "sick", **vm})
+    azure.fault(path=PROTECTABLE, status=200, body={"value": []}, times=ALWAYS)
+    failure = only(protect(azure, "sick"))["failure"]
+    assert failure["name"] == name and words in failure["message"]
+    assert failure["recommended_action"]
+    assert sent(azure, WRITE) == []
+
+
+def test_disks_that_are_left_out_do_not_count(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    azure.change(add_vm={"name": "big", "luns": list(range(33))})
+    azure.fault(path=PROTECTABLE, status=200, body={"value": []}, times=ALWAYS)
+    done = protect(azure, "big", exclude_disk_luns=[7])
+    assert only(done)["failure"]["name"] == "VmNotDiscovered"
+    azure.forget_faults()
+    # The vault offers it then, and refuses by itself.
+    refused = protect(azure, "big")
+    assert refused.failed and only(refused)["state"] == "not_protected"
+    assert "33 data disks" in only(refused)["failure"]["message"]
+    assert "exclude_disk_luns" in only(refused)["failure"]["recommended_action"]
+
+
+def test_what_may_not_be_read_is_said(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    azure.fault(path=PROTECTABLE, status=200, body={"value": []}, times=ALWAYS)
+    azure.fault(path="Microsoft.Compute/", status=403, code="AuthorizationFailed", times=ALWAYS)
+    azure.fault(path="/backupStatus$", status=403, code="AuthorizationFailed", times=ALWAYS)
+    failure = only(protect(azure, "db01"))["failure"]
+    assert failure["name"] == "VmNotDiscovered"
+    action = failure["recommended_action"]
+    assert "whether the VM exists" in action and "another vault" in action
+    assert "AuthorizationFailed" in action
+    # Where Compute may not be read, the service still says which vault protects the VM.
+    azure.forget_faults()
+    azure.change(add_item={"vault": "vault2", "vm": "web01", "policy": "DefaultPolicy"})
+    azure.fault(path="Microsoft.Compute/", status=403, code="AuthorizationFailed", times=ALWAYS)
+    failure = only(protect(azure, "web01"))["failure"]
+    assert failure["name"] == "VmProtectedInAnotherVault"
+
+
+# --- discovery -----------------------------------------------------------------------------------
+
+
+def test_another_discovery_is_waited_for(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    azure.fault(
+        method="POST",
+        path="/refreshContainers$",
+        status=409,
+        code="BMSUserErrorDiscoveryInProgress",
+        message="Another discovery operation is running.",
+        times=3,
+    )
+    assert not protect(azure, "db01").failed
+    assert len(sent(azure, "refreshContainers/action")) == 4
+
+
+def test_a_discovery_that_never_ends(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    done_well(azure, "web01")
+    azure.fault(path="/operationResults/", status=202, body="", times=ALWAYS)
+    azure.change(add_vm={"name": "new"})
+    done = protect(azure, "new", "web01", policy="EnhancedPolicy", timeout=3)
+    assert done.failed
+    failure = by_name(done)["new"]["failure"]
+    assert failure["name"] == "OperationTimedOut" and "3 s" in failure["message"]
+    told = run(azure, "protectable_vm_info", timeout=1)
+    assert told.failed and told["failure"]["name"] == "OperationTimedOut"
+    azure.forget_faults()
+    assert not protect(azure, "new", "web01", policy="EnhancedPolicy").failed
+
+
+def test_who_may_not_refresh(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    run(azure, "protectable_vm_info")
+    azure.change(add_vm={"name": "new"})
+    azure.fault(path="/refreshContainers$", status=403, code="AuthorizationFailed", times=ALWAYS)
+    done = protect(azure, "new", "web01")
+    assert by_name(done)["new"]["failure"]["name"] == "AuthorizationFailed"
+    assert by_name(done)["web01"]["state"] == "protected"
+
+
+# --- one VM among others -------------------------------------------------------------------------
+
+
+def test_one_that_fails_leaves_the_others_alone(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    azure.fault(
+        method="PUT",
+        path=ITEM.format("db02"),
+        status=400,
+        code="BMSUserErrorInvalidConfigureProtectionRequest",
+        message="No.",
+    )
+    done = protect(azure, "db01", "db02", "web01")
+    assert done.failed and done["changed"]
+    assert done["msg"].startswith("1 of 3 VMs failed: ")
+    told = by_name(done)
+    assert told["db02"]["failure"]["name"] == "BMSUserErrorInvalidConfigureProtectionRequest"
+    assert told["db02"]["failure"]["http_status"] == 400
+    assert told["db02"]["failure"]["correlation_id"]
+    assert not told["db02"]["changed"] and told["db02"]["state"] == "not_protected"
+    assert told["db01"]["state"] == told["web01"]["state"] == "protected"
+    azure.forget_requests()
+    again = protect(azure, "db01", "db02", "web01")
+    assert not again.failed and len(sent(azure, WRITE)) == 1
+    assert [vm["changed"] for vm in again["vms"]] == [False, True, False]
+
+
+def test_a_job_that_fails(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    azure.next_job(
+        "db02",
+        "ConfigureBackup",
+        result="failed",
+        code="UserErrorGuestAgentStatusUnavailable",
+        message="The agent cannot be reached.",
+        error_code=400153,
+        recommendations=["Look at the agent."],
+    )
+    done = protect(azure, "db01", "db02")
+    assert done.failed
+    told = by_name(done)
+    failure = told["db02"]["failure"]
+    assert failure["name"] == "UserErrorGuestAgentStatusUnavailable" and failure["code"] == 400153
+    assert "The agent cannot be reached." in failure["message"]
+    assert told["db02"]["job_id"] in failure["message"] and failure["recommended_action"]
+    assert not told["db02"]["changed"] and told["db02"]["state"] == "not_protected"
+    assert told["db01"]["failure"] is None and told["db01"]["state"] == "protected"
+    assert not protect(azure, "db01", "db02").failed
+
+
+def test_a_vm_that_is_deleted_meanwhile(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    run(azure, "protectable_vm_info")
+    azure.change(remove_vm="db02")
+    azure.fault(
+        path=PROTECTABLE,
+        status=200,
+        body={"value": [offered(azure, "db01"), offered(azure, "db02")]},
+    )
+    done = protect(azure, "db01", "db02")
+    assert done.failed
+    told = by_name(done)
+    assert told["db02"]["failure"]["name"] == "UserErrorVmNotFoundV2"
+    assert told["db02"]["failure"]["recommended_action"]
+    assert told["db02"]["state"] == "not_protected" and not told["db02"]["changed"]
+    assert told["db01"]["state"] == "protected"
+    assert only(protect(azure, "db02"))["failure"]["name"] == "VmNotFound"
+
+
+def offered(azure: RecoveryServices, name: str) -> Dict[str, Any]:
+    scope = f"/subscriptions/{azure.subscription_id}/resourceGroups/app-rg"
+    return {
+        "name": f"iaasvmcontainerv2;app-rg;{name}",
+        "properties": {
+            "virtualMachineId": f"{scope}/providers/Microsoft.Compute/virtualMachines/{name}",
+            "backupManagementType": "AzureIaasVM",
+            "protectableItemType": "Microsoft.Compute/virtualMachines",
+            "friendlyName": name,
+            "protectionState": "NotProtected",
+        },
+    }
+
+
+def test_an_undelete_that_fails_is_not_followed_by_protecting(
+    recovery_services: RecoveryServices,
+) -> None:
+    azure = recovery_services
+    done_well(azure, "db01")
+    done_well(azure, "db01", state="absent")
+    azure.next_job("db01", "Undelete", result="failed", message="It cannot be undeleted.")
+    done = protect(azure, "db01")
+    assert done.failed and only(done)["state"] == "soft_deleted" and not only(done)["changed"]
+    assert only(done)["actions"] == ["undelete"] and len(sent(azure, WRITE)) == 1
+    again = protect(azure, "db01")
+    assert not again.failed and only(again)["state"] == "protected"
+
+
+def test_no_way_back_to_a_standard_policy(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    done_well(azure, "db01", policy="EnhancedPolicy")
+    done = protect(azure, "db01", policy="DefaultPolicy")
+    assert done.failed and not done["changed"]
+    assert "cannot go back to a Standard one" in done["msg"]
+    assert only(done)["policy"] == "EnhancedPolicy"
+
+
+def test_an_item_that_is_gone_when_it_is_to_be_deleted(
+    recovery_services: RecoveryServices,
+) -> None:
+    azure = recovery_services
+    done_well(azure, "db01")
+    azure.fault(
+        method="DELETE",
+        path=ITEM.format("db01"),
+        status=404,
+        code="BMSUserErrorDataSourceObjectNotFound",
+    )
+    # The list still has it, so it is tried again.
+    assert only(protect(azure, "db01", state="absent"))["state"] == "soft_deleted"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "hint"),
+    [
+        (
+            "BMSUserErrorInvalidInput",
+            "ResourceGuard Operation requestid is either null or empty",
+            "Resource Guard",
+        ),
+        ("UserErrorOperationDeniedOnImmutableItem", "Operation is denied.", "state=stopped"),
+    ],
+)
+def test_a_vault_that_is_guarded(
+    recovery_services: RecoveryServices, code: str, message: str, hint: str
+) -> None:
+    azure = recovery_services
+    done_well(azure, "db01")
+    azure.fault(method="DELETE", path=ITEM.format("db01"), status=400, code=code, message=message)
+    done = protect(azure, "db01", state="absent")
+    assert done.failed and not done["changed"]
+    assert only(done)["failure"]["name"] == code
+    assert hint in only(done)["failure"]["recommended_action"]
+    assert only(done)["state"] == "protected"
+
+
+# --- another operation ---------------------------------------------------------------------------
+
+
+def test_another_operation_is_waited_for(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    done_well(azure, "db01", "web01")
+    azure.next_job("db01", "DisableBackup", duration_s=200)
+    assert not protect(azure, "db01", state="stopped", wait=False).failed
+    azure.forget_requests()
+    hasty = protect(azure, "db01", wait=False, policy="EnhancedPolicy")
+    # Not yet stopped, so it is not resumed but changed: the service says what is in the way.
+    assert hasty.failed and hasty["msg"].endswith("With wait=true the task waits for it.")
+    patient = protect(azure, "db01", "web01", policy="EnhancedPolicy")
+    assert not patient.failed, patient.stdout
+    assert by_name(patient)["db01"]["actions"] == ["resume"]
+    assert by_name(patient)["web01"]["actions"] == ["change_policy"]
+    assert {vm["policy"] for vm in patient["vms"]} == {"EnhancedPolicy"}
+
+
+def test_another_operation_that_does_not_end(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    done_well(azure, "db01", "web01")
+    azure.next_job("db01", "DisableBackup", never_ends=True)
+    assert not protect(azure, "db01", state="stopped", wait=False).failed
+    done = protect(azure, "db01", "web01", policy="EnhancedPolicy", timeout=3)
+    told = by_name(done)
+    assert told["db01"]["failure"]["name"] == "BMSUserErrorConflictingProtectionOperation"
+    assert not told["db01"]["changed"]
+    assert told["web01"]["policy"] == "EnhancedPolicy" and told["web01"]["failure"] is None
+
+
+def test_an_answer_that_is_lost(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    run(azure, "protectable_vm_info")
+    # So that the first is still at work when the second comes.
+    azure.run_at(5.0)
+    azure.fault(method="PUT", path=ITEM.format("db01"), kind="reset", after=True)
+    done = protect(azure, "db01")
+    assert not done.failed, done.stdout
+    assert only(done)["state"] == "protected"
+    jobs = azure.state()["vaults"]["vault1"]["jobs"]
+    assert [job["properties"]["operation"] for job in jobs] == ["ConfigureBackup"]
+
+
+# --- the end -------------------------------------------------------------------------------------
+
+
+def test_a_job_that_never_ends(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    azure.next_job("db01", "ConfigureBackup", never_ends=True)
+    done = protect(azure, "db01", "web01", timeout=3)
+    assert done.failed and done["changed"]
+    vm = by_name(done)["db01"]
+    assert vm["failure"]["name"] == "OperationTimedOut"
+    assert vm["job_id"] and vm["job_id"] in vm["failure"]["message"]
+    assert vm["state"] == "not_protected" and vm["changed"]
+    assert by_name(done)["web01"]["state"] == "protected"
+
+
+def test_only_the_list_makes_a_vm_done(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    azure.fault(path=LIST, status=200, body={"value": []}, skip=1, times=ALWAYS)
+    done = protect(azure, "db01")
+    assert done.failed and only(done)["failure"]["name"] == "NotConfirmed"
+    assert only(done)["state"] == "not_protected" and only(done)["job_id"]
+    azure.forget_faults()
+    again = protect(azure, "db01")
+    assert not again.failed and not again["changed"]
+
+
+def test_a_list_that_lags_is_looked_at_again(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    azure.fault(path=LIST, status=200, body={"value": []}, skip=1, times=2)
+    done = protect(azure, "db01")
+    assert not done.failed and only(done)["state"] == "protected"
+
+
+def test_an_end_that_cannot_be_looked_at(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    azure.fault(path=LIST, status=403, code="AuthorizationFailed", skip=1, times=ALWAYS)
+    done = protect(azure, "db01")
+    assert done.failed and done["changed"]
+    failure = only(done)["failure"]
+    assert (
+        failure["name"] == "AuthorizationFailed" and "could not be confirmed" in failure["message"]
+    )
+    assert only(done)["job_id"]
+
+
+# --- the way -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"status": 429, "code": "ResourceRequestsThrottled", "retry_after": 1},
+        {"status": 503, "code": "ServerTimeout", "retry_after": 1},
+        {"status": 500, "code": "RestApiInternalError"},
+        {"status": 502, "code": "InvalidGatewayHost"},
+        {"status": 504, "code": "GatewayTimeout"},
+        {"kind": "reset"},
+        {"kind": "expired_token"},
+    ],
+)
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"method": "GET", "path": LIST},
+        {"method": "GET", "path": PROTECTABLE},
+        {"method": "PUT", "path": ITEM.format("db01")},
+        {"method": "GET", "path": "/backupJobs$"},
+    ],
+)
+def test_trouble_that_passes(
+    recovery_services: RecoveryServices, fault: Dict[str, Any], where: Dict[str, Any]
+) -> None:
+    azure = recovery_services
+    azure.fault(**where, **fault)
+    done = protect(azure, "db01")
+    assert not done.failed, done.stdout
+    assert only(done)["state"] == "protected"
+    assert azure.faults() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "name"),
+    [
+        ({"status": 401, "code": "InvalidAuthenticationToken"}, "InvalidAuthenticationToken"),
+        ({"status": 403, "code": "AuthorizationFailed"}, "AuthorizationFailed"),
+        ({"status": 412, "code": "PreconditionFailed"}, "PreconditionFailed"),
+    ],
+)
+def test_trouble_that_stays(
+    recovery_services: RecoveryServices, fault: Dict[str, Any], name: str
+) -> None:
+    azure = recovery_services
+    azure.fault(method="PUT", path=ITEM.format(".*"), times=ALWAYS, **fault)
+    done = protect(azure, "db01", "web01", timeout=4)
+    assert done.failed and not done["changed"]
+    assert {vm["failure"]["name"] for vm in done["vms"]} == {name}
+    assert done["failure"]["name"] == name
+    azure.forget_faults()
+    assert not protect(azure, "db01", "web01").failed
+
+
+def test_the_first_list_that_fails_ends_the_task(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    azure.fault(path=LIST, status=403, code="AuthorizationFailed", times=ALWAYS)
+    done = protect(azure, "db01", "web01")
+    assert done.failed and done["failure"]["name"] == "AuthorizationFailed"
+    assert "vms" not in done.result
+    assert len(control_plane(azure)) == 1
