@@ -326,28 +326,23 @@ EXAMPLES = r"""
 RETURN = r"""
 policy:
   description:
-    - The policy in the words of the options, so that it can be given to this module again. In
-      check mode as it would be. V(null) with O(state=absent).
+    - The policy in the words of the options, so that it can be given to this module again. What
+      the policy does not have is left out. In check mode as it would be. V(null) with
+      O(state=absent).
   returned: success
   type: dict
   sample:
-    archive_tiering: {duration: null, mode: do_not_tier, unit: null}
+    archive_tiering: {mode: do_not_tier}
     instant_restore_days: 2
     instant_restore_resource_group: {prefix: "", suffix: ""}
     name: databases
     policy_type: standard
     retention:
       daily: {days: 30}
-      monthly: null
       weekly: {days_of_week: [sunday], weeks: 12}
-      yearly: null
     schedule:
-      days_of_week: null
       frequency: daily
-      interval_hours: null
       time: "01:30"
-      window_hours: null
-      window_start: null
     snapshot_consistency_type: application_or_file_system
     time_zone: W. Europe Standard Time
 id:

@@ -81,8 +81,8 @@ policies:
     protected_items_count: {type: int, description: How many VMs are under the policy.}
     policy:
       description:
-        - The policy, as options of M(quiesce.azure_backup.backup_policy). V(null) is what the
-          policy does not have.
+        - The policy, as options of M(quiesce.azure_backup.backup_policy). What the policy does not
+          have is left out.
       type: dict
   sample:
     - id: "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/backup-rg/\
@@ -90,19 +90,15 @@ policies:
       name: DefaultPolicy
       protected_items_count: 3
       policy:
-        archive_tiering: {duration: null, mode: do_not_tier, unit: null}
+        archive_tiering: {mode: do_not_tier}
         instant_restore_days: 2
         instant_restore_resource_group: {prefix: "", suffix: ""}
         name: DefaultPolicy
         policy_type: standard
-        retention: {daily: {days: 30}, monthly: null, weekly: null, yearly: null}
+        retention: {daily: {days: 30}}
         schedule:
-          days_of_week: null
           frequency: daily
-          interval_hours: null
           time: "18:30"
-          window_hours: null
-          window_start: null
         snapshot_consistency_type: application_or_file_system
         time_zone: UTC
 failure:

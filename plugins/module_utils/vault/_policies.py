@@ -181,9 +181,8 @@ def _follow(connection: Connection, what: str, name: str, started: Started) -> N
 
 def _failed(what: str, name: str, message: str, action: str = "") -> VaultError:
     text = message if message.endswith((".", "!", "?")) else f"{message}."
-    return VaultError(
-        Failure(name, f"Could not {what}: {name}: {text}", action or recommended(name, message))
-    )
+    action = action or recommended(name, message) or "Look at the policy, and run the task again."
+    return VaultError(Failure(name, f"Could not {what}: {name}: {text}", action))
 
 
 def _title(connection: Connection, name: str) -> str:

@@ -34,6 +34,11 @@ def in_order(words: Iterable[str], known: Tuple[str, ...]) -> Tuple[str, ...]:
     return (*(word for word in known if word in given), *sorted(given.difference(known)))
 
 
+def _given(**options: Any) -> Dict[str, Any]:
+    """The options that have a value: Ansible takes null for none of those that have choices."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
 @dataclass(frozen=True)
 class Schedule:
     """When backups are taken. Of the fields only those of the frequency are set.
@@ -54,15 +59,15 @@ class Schedule:
         return self.window_start if self.frequency == HOURLY else self.time
 
     def to_options(self) -> Dict[str, Any]:
-        """The value of the option C(schedule); null for what the frequency does not have."""
-        return {
-            "frequency": self.frequency,
-            "time": self.time,
-            "days_of_week": list(self.days_of_week) or None,
-            "interval_hours": self.interval_hours,
-            "window_start": self.window_start,
-            "window_hours": self.window_hours,
-        }
+        """The value of the option C(schedule)."""
+        return _given(
+            frequency=self.frequency,
+            time=self.time,
+            days_of_week=list(self.days_of_week) or None,
+            interval_hours=self.interval_hours,
+            window_start=self.window_start,
+            window_hours=self.window_hours,
+        )
 
 
 @dataclass(frozen=True)
@@ -85,13 +90,13 @@ class Dates:
         return bool(self.days_of_week or self.weeks_of_month)
 
     def to_options(self) -> Dict[str, Any]:
-        """The suboptions; null for those of the other way to choose."""
-        return {
-            "days_of_month": list(self.days_of_month) or None,
-            "last_day_of_month": self.last_day_of_month if self.by_date else None,
-            "days_of_week": list(self.days_of_week) or None,
-            "weeks_of_month": list(self.weeks_of_month) or None,
-        }
+        """The suboptions of this way to choose."""
+        return _given(
+            days_of_month=list(self.days_of_month) or None,
+            last_day_of_month=self.last_day_of_month if self.by_date else None,
+            days_of_week=list(self.days_of_week) or None,
+            weeks_of_month=list(self.weeks_of_month) or None,
+        )
 
 
 @dataclass(frozen=True)
@@ -146,12 +151,12 @@ class Retention:
 
     def to_options(self) -> Dict[str, Any]:
         """The value of the option C(retention)."""
-        return {
-            "daily": None if self.daily_days is None else {"days": self.daily_days},
-            "weekly": self.weekly and self.weekly.to_options(),
-            "monthly": self.monthly and self.monthly.to_options(),
-            "yearly": self.yearly and self.yearly.to_options(),
-        }
+        return _given(
+            daily=None if self.daily_days is None else {"days": self.daily_days},
+            weekly=self.weekly and self.weekly.to_options(),
+            monthly=self.monthly and self.monthly.to_options(),
+            yearly=self.yearly and self.yearly.to_options(),
+        )
 
 
 @dataclass(frozen=True)
@@ -164,7 +169,7 @@ class Tiering:
 
     def to_options(self) -> Dict[str, Any]:
         """The value of the option C(archive_tiering)."""
-        return {"mode": self.mode, "duration": self.duration, "unit": self.unit}
+        return _given(mode=self.mode, duration=self.duration, unit=self.unit)
 
 
 @dataclass(frozen=True)
@@ -183,16 +188,16 @@ class Policy:
 
     def to_options(self) -> Dict[str, Any]:
         """The options that make this policy, without its name."""
-        return {
-            "policy_type": self.policy_type,
-            "schedule": self.schedule.to_options(),
-            "retention": self.retention.to_options(),
-            "time_zone": self.time_zone,
-            "instant_restore_days": self.instant_restore_days,
-            "snapshot_consistency_type": self.snapshot_consistency_type,
-            "instant_restore_resource_group": {
+        return _given(
+            policy_type=self.policy_type,
+            schedule=self.schedule.to_options(),
+            retention=self.retention.to_options(),
+            time_zone=self.time_zone,
+            instant_restore_days=self.instant_restore_days,
+            snapshot_consistency_type=self.snapshot_consistency_type,
+            instant_restore_resource_group={
                 "prefix": self.resource_group_prefix,
                 "suffix": self.resource_group_suffix,
             },
-            "archive_tiering": self.tiering.to_options(),
-        }
+            archive_tiering=self.tiering.to_options(),
+        )

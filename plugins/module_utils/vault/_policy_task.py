@@ -191,7 +191,8 @@ class PolicyTask:
                 _policies.delete_policy(self._connection, present.name)
             except VaultError as error:
                 raise _explained(error, present) from error
-        return self._result(True, None, present.policy, None, more)
+        result = self._result(True, None, present.policy, None, more)
+        return {**result, "protected_items_count": count if self._check_mode else 0}
 
     def _result(
         self,
@@ -223,9 +224,9 @@ def _differences(wanted: Policy, stored: Policy) -> List[str]:
     """What Azure has made of what was asked for, where that is something else."""
     asked, got = wanted.to_options(), stored.to_options()
     return [
-        f"Azure has stored {option} as {got[option]} where {asked[option]} was asked for."
-        for option in asked
-        if asked[option] != got[option]
+        f"Azure has stored {option} as {got.get(option)} where {value} was asked for."
+        for option, value in asked.items()
+        if value != got.get(option)
     ]
 
 

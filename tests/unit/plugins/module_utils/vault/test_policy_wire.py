@@ -211,7 +211,7 @@ def test_what_is_hardly_a_policy_is_still_shown(wire: Dict[str, Any]) -> None:
     policy = of_wire(wire)
     assert policy.policy_type == "standard"
     assert policy.retention == Retention()
-    assert policy.to_options()["schedule"]["time"] is None
+    assert policy.to_options()["schedule"] == {"frequency": ""}
 
 
 def test_archive_tiering_ends_only_when_it_is_said() -> None:
