@@ -123,7 +123,7 @@ def put(estate: Estate, vault: Vault, name: str, body: Mapping[str, Any]) -> Opt
     elif properties.get("backupManagementType") != "AzureWorkload":
         raise invalid_policy("The backup management type is not supported.")
     known = vault.policies.get(name.lower())
-    if known and known[1].get("policyType") != properties.get("policyType"):
+    if known and (known[1].get("policyType") or "V1") != properties.get("policyType", "V1"):
         raise invalid_policy("The type of a policy cannot be changed.")
     if not known or not users(vault, name):
         vault.policies[name.lower()] = (known[0] if known else name, properties)
