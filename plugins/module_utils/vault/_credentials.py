@@ -222,7 +222,11 @@ def _of_environment() -> Tuple[str, ...]:
 
 def _transport_options(params: Mapping[str, Any], cloud: Cloud) -> Dict[str, Any]:
     """How azure-identity goes to the authority."""
-    options: Dict[str, Any] = {"authority": cloud.authority, "connection_timeout": 20}
+    options: Dict[str, Any] = {
+        "authority": cloud.authority,
+        "connection_timeout": 20,
+        "retry_connect": 2,
+    }
     if cloud.custom:
         # Otherwise Microsoft's own authority is asked whether it knows this one.
         options["disable_instance_discovery"] = True

@@ -14,7 +14,12 @@ from __future__ import annotations
 import json
 from typing import Any, List, Optional
 
-from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
 from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import (
     ContentDecodePolicy,
@@ -105,7 +110,9 @@ class PatientPolicy(HTTPPolicy[Any, Any]):
                 response = self.next.send(request)
                 # The SDK leaves unread what begins an operation that takes long.
                 response.http_response.read()
-            except (ServiceRequestError, ServiceResponseError) as error:
+            except (ServiceRequestError, ServiceResponseError, HttpResponseError) as error:
+                if getattr(error, "response", None) is not None:
+                    raise
                 pause = None if _is_tls(error) else broken_pause(attempt, _arrived(error), safe)
                 if not self._may_sleep(pause):
                     raise
@@ -170,7 +177,7 @@ def _asked(answer: Any) -> Optional[float]:
 
 def _arrived(error: AzureError) -> bool:
     """Whether the request may have come to the service."""
-    return isinstance(error, ServiceResponseError)
+    return not isinstance(error, ServiceRequestError)
 
 
 def _is_tls(error: AzureError) -> bool:
