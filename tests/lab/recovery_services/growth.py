@@ -61,7 +61,7 @@ def add_item(estate: Estate, vault: Vault, description: Mapping[str, Any]) -> It
     """Protect a VM from the beginning."""
     now = estate.now()
     vm = estate.vm_named(description["vm"])
-    policy = str(description.get("policy") or "")
+    policy = str(description.get("policy", "DefaultPolicy") or "")
     known = vault.policies.get(policy.lower())
     kind = str(known[1].get("policyType", "V1")) if known else "V1"
     item = Item(vm.key, vm, policy, kind, created=now)

@@ -106,7 +106,6 @@ class RecoveryServices:
             "AZURE_SECRET": self.secret,
             "AZURE_CLIENT_SECRET": self.secret,
             "AZURE_RESOURCE_MANAGER_ENDPOINT": self.url,
-            "AZURE_AUTHORITY": self.url,
             "AZURE_AUTHORITY_HOST": self.url,
             "AZURE_CA_CERTIFICATES": str(self.ca_file),
         }
