@@ -111,6 +111,7 @@ def tell_of_jobs(
     before = given_time("started_before", params["started_before"], end_of_day=True)
     if after and (before or connection.clock.now()) - after > _LONGEST_SPAN:
         refuse("InvalidTime", "started_after: at most 366 days are listed at a time.")
+    vm = _vm(connection, params)
     ids = [_id(text) for text in [params["job_id"], *(params["job_ids"] or ())] if text]
     if params["wait"] and not ids:
         refuse("MissingJobIds", "wait needs job_id or job_ids: the jobs to wait for.")
@@ -119,6 +120,7 @@ def tell_of_jobs(
         today = _of_today(connection)
     else:
         jobs, today = _listed(connection, params, after, before)
+        jobs = [job for job in jobs if _is_wanted(params, vm, job)]
     return {
         "changed": False,
         "jobs": [job.to_result() for job in jobs],
@@ -218,20 +220,18 @@ def _listed(
     after: Optional[datetime],
     before: Optional[datetime],
 ) -> "tuple[List[Job], List[Job]]":
-    """The jobs that the filters leave, and those of the last 24 hours: from one list if it can."""
+    """The jobs between two times, and those of the last 24 hours: from one list if it can be."""
     if after is None and before is None:
         today = _of_today(connection)
-        jobs = today
-    else:
-        jobs = list_jobs(
-            connection,
-            operation=params["operation"],
-            status=params["status"],
-            started_after=after,
-            started_before=before,
-        )
-        today = _of_today(connection)
-    return [job for job in jobs if _is_wanted(connection, params, job)], today
+        return today, today
+    jobs = list_jobs(
+        connection,
+        operation=params["operation"],
+        status=params["status"],
+        started_after=after,
+        started_before=before,
+    )
+    return jobs, _of_today(connection)
 
 
 def _of_today(connection: Connection) -> List[Job]:
@@ -241,12 +241,16 @@ def _of_today(connection: Connection) -> List[Job]:
     return [job for job in listed if job.start_time is None or job.start_time >= since]
 
 
-def _is_wanted(connection: Connection, params: Mapping[str, Any], job: Job) -> bool:
-    if params["vm"]:
-        group = params["vm_resource_group"] or connection.vault.resource_group
-        vm = VmId.of_option(params["vm"], connection.vault.subscription_id, group)
-        if job.container_key != vm.container_key:
-            return False
+def _vm(connection: Connection, params: Mapping[str, Any]) -> Optional[VmId]:
+    if not params["vm"]:
+        return None
+    group = params["vm_resource_group"] or connection.vault.resource_group
+    return VmId.of_option(params["vm"], connection.vault.subscription_id, group)
+
+
+def _is_wanted(params: Mapping[str, Any], vm: Optional[VmId], job: Job) -> bool:
+    if vm and job.container_key != vm.container_key:
+        return False
     wanted = ((params["operation"], job.operation), (params["status"], job.status))
     return all(asked is None or same(asked, has) for asked, has in wanted)
 
