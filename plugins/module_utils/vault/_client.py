@@ -30,6 +30,7 @@ from typing import (
 )
 from urllib.parse import quote, urlsplit
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
     VaultError,
     of_sdk,
@@ -139,7 +140,7 @@ class Connection:
         """Return what C(send) returns; raise C(VaultError) when Azure could not C(what)."""
         try:
             return send()
-        except VaultError:
+        except QuiesceError:
             raise
         except Exception as error:
             raise of_sdk(error, what, vm, self.vault, self._cloud.resource_manager) from error

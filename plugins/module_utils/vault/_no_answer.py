@@ -120,7 +120,7 @@ def _unavailable(text: str) -> str:
         return "AzureCliNotLoggedIn"
     if "Azure CLI not found" in text:
         return "AzureCliNotFound"
-    if "ManagedIdentity" in text and "DefaultAzureCredential" not in text:
+    if re.search("managed ?identity", text, re.IGNORECASE) and "DefaultAzure" not in text:
         return "NoManagedIdentity"
     return "NoCredentials"
 

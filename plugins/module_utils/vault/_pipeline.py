@@ -31,6 +31,7 @@ from azure.core.pipeline.policies import (
     UserAgentPolicy,
 )
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
     MalformedAnswer,
     SignInFailed,
@@ -81,6 +82,9 @@ class BearerPolicy(HTTPPolicy[Any, Any]):
     def _token(self, refused: Optional[str] = None) -> str:
         try:
             return self._tokens.current(refused)
+        except QuiesceError:
+            # The options, which are of our own making.
+            raise
         except Exception as error:
             raise SignInFailed(error, self._tokens.authority) from error
 
