@@ -23,6 +23,7 @@ from tests.lab.recovery_services.model import (
 )
 from tests.lab.recovery_services.plans import Plan
 from tests.lab.recovery_services.protection import CHANGES
+from tests.lab.recovery_services.seed import SNAPSHOT_EXTENSION
 from tests.lab.recovery_services.times import american, parse_time
 
 _CRASH = (
@@ -31,12 +32,6 @@ _CRASH = (
     "could not be taken.",
     "For Application/File consistent snapshot please select a supported distribution from the list",
 )
-_EXTENSION = {
-    "publisher": "Microsoft.Azure.RecoveryServices",
-    "type": "VMSnapshotLinux",
-    "version": "1.0",
-    "handler_version": "1.0.9233.0",
-}
 #: The shares of a backup after which the snapshot's time is set, the snapshot is there, and all
 #: data is in the vault.
 _TAKEN, _SNAPSHOT, _TRANSFERRED, _VALIDATED = 0.25, 0.49, 0.76, 0.99
@@ -135,7 +130,7 @@ def _let_run(estate: Estate, job: Job, item: Item, plan: Plan, expires: datetime
         )
         made.append(point)
         item.points.insert(0, point)
-        vm.extensions.setdefault("VMSnapshotLinux", dict(_EXTENSION))
+        vm.extensions.setdefault("VMSnapshotLinux", dict(SNAPSHOT_EXTENSION))
 
     def ended(moment: datetime) -> None:
         if job.over:

@@ -16,6 +16,14 @@ CLIENT_ID = "cccccccc-3333-4ccc-8ccc-cccccccccccc"
 #: The credential of the lab's own client: of no use anywhere else.
 SECRET = "lab-secret-not-for-any-cloud"
 REGION = "westeurope"
+#: The VM extension that a VM's first backup installs, as in a VM's C(extensions) by its name,
+#: C(VMSnapshotLinux). C(state), C(message) and C(settings) may be added.
+SNAPSHOT_EXTENSION = {
+    "publisher": "Microsoft.Azure.RecoveryServices",
+    "type": "VMSnapshotLinux",
+    "version": "1.0",
+    "handler_version": "1.0.9233.0",
+}
 
 Seed = Dict[str, Any]
 
