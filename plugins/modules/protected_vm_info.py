@@ -81,7 +81,7 @@ EXAMPLES = r"""
 RETURN = r"""
 vms:
   description:
-    - The VMs, in the order in which they were given, or as the vault lists them.
+    - The VMs, in the order in which they were given, or by resource group and name.
   returned: success
   type: list
   elements: dict

@@ -158,7 +158,7 @@ def tell_of_protected(
     policy = ChosenPolicy.of_option(params.get("policy"), connection.vault)
     items = list_items(connection)
     if params.get("vms") is None and params.get("vm") is None:
-        found = [item.to_result() for item in items.values()]
+        found = [item.to_result() for _key, item in sorted(items.items())]
     else:
         listed = ((vm, items.get(vm.key)) for vm in wanted)
         found = [item.to_result() if item else not_protected(vm) for vm, item in listed]
