@@ -146,6 +146,12 @@ def test_extension_that_failed_by_its_own_words() -> None:
     ]
 
 
+def test_extension_that_tells_an_error_under_another_code() -> None:
+    told = status("ComponentStatus/CommandResult", "Error", "No space", level="error")
+    wire = vm([extension("x", "Script", "Other")], [view_of("x", "Script", told)], [READY])
+    assert found_in(wire) == ["ExtensionFailed"]
+
+
 def test_extension_that_only_the_instance_view_has() -> None:
     wire = vm(views=[view_of("x", "VMSnapshotLinux", BROKEN)], agent=[READY])
     (one,) = machine_of(wire).extensions
