@@ -85,6 +85,6 @@ options:
       - If it is not set, the environment variable E(AZURE_CA_CERTIFICATES) is looked at.
     type: path
 requirements:
-  - azure-identity >= 1.16
-  - azure-mgmt-recoveryservicesbackup >= 11.0
+  - azure-identity >= 1.16.1
+  - azure-mgmt-recoveryservicesbackup >= 11.0.0
 """
