@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Mapping, Optional
 
-from tests.lab.recovery_services.errors import AzureError
+from tests.lab.recovery_services.errors import AzureError, unreadable
 from tests.lab.recovery_services.estate import Estate
 from tests.lab.recovery_services.model import Vault
 
@@ -51,11 +51,7 @@ class Call:
     def body(self) -> Dict[str, Any]:
         """The request's body, which must be a JSON object."""
         if not isinstance(self.json, dict):
-            raise AzureError(
-                400,
-                "InvalidRequestContent",
-                "The request content was invalid and could not be deserialized.",
-            )
+            raise unreadable()
         return self.json
 
     @property

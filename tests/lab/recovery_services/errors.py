@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Mapping, Optional
 
 
 class AzureError(Exception):
@@ -61,6 +61,25 @@ def not_found(kind: str, name: str, resource_group: str) -> AzureError:
 def no_resource_group(name: str) -> AzureError:
     """A resource group that is not there."""
     return gateway(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
+
+
+def unreadable() -> AzureError:
+    """A body that is not JSON, or not of the form that it must have."""
+    return gateway(
+        400,
+        "InvalidRequestContent",
+        "The request content was invalid and could not be deserialized.",
+    )
+
+
+def section(body: Mapping[str, Any], name: str) -> Dict[str, Any]:
+    """An object in a body: empty if it is not there, refused if it is something else."""
+    found = body.get(name)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise unreadable()
+    return found
 
 
 def invalid_input(what: str) -> AzureError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from tests.lab.recovery_services.errors import invalid_policy
+from tests.lab.recovery_services.errors import invalid_policy, section, unreadable
 from tests.lab.recovery_services.times import parse_time
 
 _DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
@@ -46,10 +46,10 @@ def check(properties: Mapping[str, Any]) -> None:
     days, times = _schedule(schedule, kind, frequency)
     _retention(_section(properties, "retentionPolicy"), frequency, days, times)
     _instant(properties, kind, frequency)
-    groups = properties.get("instantRPDetails") or {}
+    groups = section(properties, "instantRPDetails")
     if groups.get("azureBackupRGNameSuffix") and not groups.get("azureBackupRGNamePrefix"):
         raise invalid_policy("A suffix of the resource group's name needs a prefix.")
-    _tiering(properties.get("tieringPolicy"))
+    _tiering(section(properties, "tieringPolicy"))
     zone = properties.get("timeZone", "UTC")
     if not _ZONE.match(str(zone)):
         raise invalid_policy(f"The time zone '{zone}' is not known.")
@@ -136,10 +136,10 @@ def _retention(
     if barred and retention.get(f"{barred}Schedule"):
         raise invalid_policy("A weekly policy keeps no daily recovery points.")
     for name, (unit, least, most) in _KEPT.items():
-        schedule = retention.get(name)
+        schedule = section(retention, name)
         if not schedule:
             continue
-        kept = schedule.get("retentionDuration") or {}
+        kept = section(schedule, "retentionDuration")
         count = kept.get("count")
         if kept.get("durationType") != unit or not least <= _number(count) <= most:
             raise invalid_policy(f"{name} must keep from {least} to {most} {unit}, not {count}.")
@@ -157,14 +157,16 @@ def _format(name: str, schedule: Mapping[str, Any], days: Optional[Sequence[str]
         _among("monthsOfYear", schedule.get("monthsOfYear"), _MONTHS)
     kind = schedule.get("retentionScheduleFormatType")
     if kind == "Weekly":
-        weekly = schedule.get("retentionScheduleWeekly") or {}
+        weekly = section(schedule, "retentionScheduleWeekly")
         _among("daysOfTheWeek", weekly.get("daysOfTheWeek"), days or _DAYS)
         _among("weeksOfTheMonth", weekly.get("weeksOfTheMonth"), _WEEKS)
     elif kind == "Daily" and days is None:
-        daily = (schedule.get("retentionScheduleDaily") or {}).get("daysOfTheMonth")
+        daily = section(schedule, "retentionScheduleDaily").get("daysOfTheMonth")
         if not isinstance(daily, list) or not daily:
             raise invalid_policy(f"daysOfTheMonth of {name} is empty.")
         for day in daily:
+            if not isinstance(day, dict):
+                raise unreadable()
             date = _number(day.get("date"))
             if not day.get("isLast") and not 1 <= date <= 28:
                 raise invalid_policy(f"daysOfTheMonth of {name} must be from 1 to 28, or the last.")
@@ -185,8 +187,9 @@ def _instant(properties: Mapping[str, Any], kind: str, frequency: str) -> None:
         )
 
 
-def _tiering(tiering: Any) -> None:
-    for name, rule in (tiering or {}).items():
+def _tiering(tiering: Mapping[str, Any]) -> None:
+    for name in tiering:
+        rule = section(tiering, name)
         mode = rule.get("tieringMode")
         count, unit = rule.get("duration"), rule.get("durationType")
         if name != "ArchivedRP" or mode not in ("TierRecommended", "TierAfter", "DoNotTier"):

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Mapping, Optional
 
 from tests.lab.recovery_services import jobs
 from tests.lab.recovery_services.errors import (
@@ -16,6 +16,7 @@ from tests.lab.recovery_services.errors import (
     invalid_input,
     invalid_protection,
     not_protected,
+    section,
     service,
     soft_deleted,
 )
@@ -45,6 +46,7 @@ def put(estate: Estate, vault: Vault, key: str, properties: Mapping[str, Any]) -
     kind = str(properties.get("protectedItemType") or "")
     if kind.lower() not in _TYPES:
         raise invalid_input(f"The protected item type '{kind}' is not known.")
+    _check_disks(properties)
     item = vault.items.get(key)
     running = jobs.running(vault, key, *CHANGES)
     if running:
@@ -147,12 +149,21 @@ def _policy(vault: Vault, properties: Mapping[str, Any], item: Optional[Item]) -
     return name, kind
 
 
+def _check_disks(properties: Mapping[str, Any]) -> None:
+    """Refuse a selection of disks that is none."""
+    disks = section(section(properties, "extendedProperties"), "diskExclusionProperties")
+    luns, included = disks.get("diskLunList", []), disks.get("isInclusionList", False)
+    whole = isinstance(luns, list) and all(type(lun) is int and lun >= 0 for lun in luns)
+    if not whole or not isinstance(included, bool):
+        raise invalid_protection("The list of disks is not in proper format.")
+
+
 def _set_disks(item: Item, properties: Mapping[str, Any]) -> None:
-    extended = properties.get("extendedProperties")
-    if isinstance(extended, Mapping):
+    if properties.get("extendedProperties") is not None:
+        extended = section(properties, "extendedProperties")
         item.extended = True
-        disks = extended.get("diskExclusionProperties")
-        item.disks = dict(disks) if isinstance(disks, Mapping) else None
+        disks = section(extended, "diskExclusionProperties")
+        item.disks = dict(disks) if disks else None
 
 
 def _change(estate: Estate, vault: Vault, item: Item, properties: Mapping[str, Any]) -> Operation:
@@ -252,9 +263,3 @@ def operation(vault: Vault, operation_id: str) -> Operation:
     if found is None:
         raise gateway(404, "OperationNotFound", f"The operation '{operation_id}' was not found.")
     return found
-
-
-def disks_given(properties: Mapping[str, Any]) -> Dict[str, Any]:
-    """The disks that a request names."""
-    extended = properties.get("extendedProperties") or {}
-    return dict(extended.get("diskExclusionProperties") or {})

@@ -21,7 +21,7 @@ from tests.lab.recovery_services import arm_compute, arm_items, arm_jobs, arm_va
 from tests.lab.recovery_services.call import Call, Reply
 from tests.lab.recovery_services.control import World
 from tests.lab.recovery_services.entra import endpoints
-from tests.lab.recovery_services.errors import AzureError, gateway
+from tests.lab.recovery_services.errors import AzureError, gateway, unreadable
 from tests.lab.recovery_services.faults import Fault
 from tests.lab.recovery_services.journal import Journal
 from tests.lab.recovery_services.ledger import Request
@@ -227,11 +227,7 @@ class Server:
     def _handled(self, route: Route, params: Dict[str, str], incoming: Incoming) -> Reply:
         world = self.world
         if incoming.raw and incoming.json is None and incoming.raw.strip() != b"null":
-            raise gateway(
-                400,
-                "InvalidRequestContent",
-                "The request content was invalid and could not be deserialized.",
-            )
+            raise unreadable()
         call = Call(
             world.estate,
             incoming.method,

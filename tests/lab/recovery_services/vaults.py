@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Mapping, Tuple
 
 from tests.lab.recovery_services import policies
-from tests.lab.recovery_services.errors import gateway, invalid_input, service
+from tests.lab.recovery_services.errors import gateway, invalid_input, section, service
 from tests.lab.recovery_services.estate import Estate
 from tests.lab.recovery_services.model import Operation, Vault, new_id
 
@@ -75,15 +75,15 @@ def _take(vault: Vault, body: Mapping[str, Any]) -> None:
         vault.identity = dict(body["identity"])
     if isinstance(body.get("sku"), dict):
         vault.sku = dict(body["sku"])
-    properties = body.get("properties") or {}
+    properties = section(body, "properties")
     vault.public_network = properties.get("publicNetworkAccess") or vault.public_network
     vault.monitoring = properties.get("monitoringSettings") or vault.monitoring
-    redundancy = properties.get("redundancySettings") or {}
+    redundancy = section(properties, "redundancySettings")
     vault.redundancy = redundancy.get("standardTierStorageRedundancy") or vault.redundancy
-    security = properties.get("securitySettings") or {}
-    immutability = security.get("immutabilitySettings") or {}
+    security = section(properties, "securitySettings")
+    immutability = section(security, "immutabilitySettings")
     vault.immutability = immutability.get("state") or vault.immutability
-    soft = security.get("softDeleteSettings") or {}
+    soft = section(security, "softDeleteSettings")
     vault.soft_delete = soft.get("softDeleteState") or vault.soft_delete
     vault.soft_delete_days = soft.get("softDeleteRetentionPeriodInDays") or vault.soft_delete_days
 

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Dict
+
 import pytest
 
 from tests.lab.recovery_services import discovery, jobs, protection
@@ -99,6 +101,15 @@ def test_disks(estate: Estate) -> None:
     assert item.disks is None
 
 
+@pytest.mark.parametrize(
+    "disks",
+    [{"diskLunList": "0"}, {"diskLunList": [-1]}, {"diskLunList": [0], "isInclusionList": 1}],
+)
+def test_disks_that_are_none(estate: Estate, disks: Dict[str, Any]) -> None:
+    with pytest.raises(AzureError, match="list of disks"):
+        put(estate, extendedProperties={"diskExclusionProperties": disks})
+
+
 def test_deleted_is_soft_deleted_and_gone_after_its_days(estate: Estate) -> None:
     item = protect(estate)
     vault = the_vault(estate)
@@ -175,7 +186,9 @@ def test_while_one_change_runs_another_is_refused(estate: Estate) -> None:
         ("db01", {"policy": "HourlyLogBackup"}, "not one for virtual machines"),
     ],
 )
-def test_what_cannot_be_protected(estate: Estate, vm: str, changes: dict, said: str) -> None:
+def test_what_cannot_be_protected(
+    estate: Estate, vm: str, changes: Dict[str, str], said: str
+) -> None:
     with pytest.raises(AzureError, match=said) as refused:
         put(estate, vm, **changes)
     assert refused.value.code == "BMSUserErrorInvalidConfigureProtectionRequest"

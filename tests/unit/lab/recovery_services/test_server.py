@@ -267,7 +267,11 @@ def test_paths_in_any_case(client: Client) -> None:
 def test_a_body_that_is_none(client: Client) -> None:
     answer = client.send("PUT", f"{client.item}?{_VERSION}", raw='{"properties":')
     assert (answer.status, answer.code) == (400, "InvalidRequestContent")
-    assert client.send("PUT", f"{client.item}?{_VERSION}").status == 400
+    odd = [None, [], {"properties": []}, {"properties": {"extendedProperties": 1}}]
+    odd.append({"location": "westeurope", "properties": {"securitySettings": "x"}})
+    for body in odd:
+        for path in (client.item, f"{client.vault}/backupPolicies/Gold", f"{client.vault}x"):
+            assert client.send("PUT", f"{path}?{_VERSION}", body).status == 400, (path, body)
 
 
 def test_protecting_points_to_its_operation(client: Client) -> None:
