@@ -142,7 +142,8 @@ class RecoveryServices:
             "speed": self.speed if speed is None else speed,
             "limits": self.limits if limits is None else limits,
         }
-        self._know(self._control("POST", "reset", body))
+        self._control("POST", "reset", body)
+        self._know(self._control("GET", "info"))
 
     def requests(self) -> List[Request]:
         """The requests since the last reset, without those of this class."""
