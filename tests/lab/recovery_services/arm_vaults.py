@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from tests.lab.recovery_services import bodies, policies, vaults
 from tests.lab.recovery_services.call import Call, Reply
-from tests.lab.recovery_services.errors import gateway
+from tests.lab.recovery_services.errors import AzureError, gateway
 from tests.lab.recovery_services.job_bodies import operation_body, vault_operation_body
 from tests.lab.recovery_services.jobs import state_of
 from tests.lab.recovery_services.protection import operation as find_operation
@@ -130,7 +130,12 @@ def get_config(call: Call) -> Reply:
 def put_config(call: Call) -> Reply:
     """Change the backup configuration."""
     vault = call.vault()
-    vaults.configure(call.estate, vault, call.body)
+    try:
+        vaults.configure(call.estate, vault, call.body)
+    except AzureError as error:
+        # These errors have code and message only, unlike those about items.
+        error.more.clear()
+        raise
     return Reply(200, bodies.config_body(vault))
 
 

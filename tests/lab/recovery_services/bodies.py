@@ -95,7 +95,9 @@ def config_body(vault: Vault) -> Dict[str, Any]:
             "enhancedSecurityState": vault.enhanced_security,
             "softDeleteFeatureState": vault.soft_delete,
             "softDeleteRetentionPeriodInDays": vault.soft_delete_days,
-            "isSoftDeleteFeatureStateEditable": vault.soft_delete != "AlwaysON",
+            "isSoftDeleteFeatureStateEditable": (
+                vault.soft_delete != "AlwaysON" and not vault.soft_delete_of_vault
+            ),
         },
     }
 

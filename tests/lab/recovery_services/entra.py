@@ -12,7 +12,7 @@ import hmac
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Callable, Dict, Mapping, Optional, Set
 
@@ -39,9 +39,10 @@ class Directory:
     #: How long a token is good for, in real seconds, as clients count them.
     lifetime_s: float = 3600.0
     clock: Callable[[], float] = time.time
+    #: What its tokens are signed with.
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     def __post_init__(self) -> None:
-        self._key = secrets.token_bytes(32)
         self._revoked: Set[str] = set()
 
     # --- what is asked beforehand ----------------------------------------------------------------
@@ -157,7 +158,7 @@ class Directory:
         return f"{signed}.{self._signature(signed)}"
 
     def _signature(self, signed: str) -> str:
-        digest = hmac.new(self._key, signed.encode(), hashlib.sha256).digest()
+        digest = hmac.new(self.key, signed.encode(), hashlib.sha256).digest()
         return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
     def revoke(self, authorization: Optional[str]) -> None:

@@ -184,6 +184,8 @@ class Vault:
     soft_delete: str = "Enabled"
     soft_delete_days: int = 14
     enhanced_security: str = "Enabled"
+    #: The vault's own interface has set soft delete: the backup configuration's may not any more.
+    soft_delete_of_vault: bool = False
     #: How it stores backups, which it decides when it is given the first item.
     storage_version: str = "V2"
     #: Deleted items become soft-deleted whatever the configuration says.

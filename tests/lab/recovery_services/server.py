@@ -110,10 +110,8 @@ class Server:
             request.method, path, segments, query, request.headers, await request.read()
         )
         if segments[:1] == ["lab"]:
-            body = json.loads(incoming.raw) if incoming.raw else None
-            return _response(
-                control.handle(self.world, request.method, "/".join(segments[1:]), body), {}
-            )
+            called = "/".join(segments[1:])
+            return _response(control.handle(self.world, request.method, called, incoming.raw), {})
         return await self._serve(request, incoming)
 
     async def _serve(self, request: web.Request, incoming: Incoming) -> web.StreamResponse:

@@ -84,6 +84,7 @@ def _take(vault: Vault, body: Mapping[str, Any]) -> None:
     immutability = section(security, "immutabilitySettings")
     vault.immutability = immutability.get("state") or vault.immutability
     soft = section(security, "softDeleteSettings")
+    vault.soft_delete_of_vault = vault.soft_delete_of_vault or bool(soft)
     vault.soft_delete = soft.get("softDeleteState") or vault.soft_delete
     vault.soft_delete_days = soft.get("softDeleteRetentionPeriodInDays") or vault.soft_delete_days
 
@@ -127,6 +128,13 @@ def configure(estate: Estate, vault: Vault, body: Mapping[str, Any]) -> None:
         raise invalid_input("The request has no properties.")
     state = given.get("softDeleteFeatureState", vault.soft_delete)
     days = given.get("softDeleteRetentionPeriodInDays", vault.soft_delete_days)
+    named = {"softDeleteFeatureState", "softDeleteRetentionPeriodInDays"} & set(given)
+    if vault.soft_delete_of_vault and named:
+        raise service(
+            400,
+            "BMSUserErrorSoftDeleteUseVaultApi",
+            "Soft delete of this vault is configured by the vault's own properties.",
+        )
     if state not in ("Enabled", "Disabled", "AlwaysON", "Invalid"):
         raise invalid_input(f"The soft delete state '{state}' is not known.")
     if vault.soft_delete == "AlwaysON" and state != "AlwaysON":

@@ -441,6 +441,36 @@ def test_a_vault_comes_and_goes(client: Client) -> None:
     assert client.send("GET", path).status == 404
 
 
+def test_soft_delete_of_the_vault_itself(client: Client) -> None:
+    config = f"{client.vault}/backupconfig/vaultconfig?{_VERSION}"
+    days = {"properties": {"softDeleteRetentionPeriodInDays": 30}}
+    assert client.send("PATCH", config, days).body["properties"] == {
+        "enhancedSecurityState": "Enabled",
+        "softDeleteFeatureState": "Enabled",
+        "softDeleteRetentionPeriodInDays": 30,
+        "isSoftDeleteFeatureStateEditable": True,
+    }
+    few = {"properties": {"softDeleteRetentionPeriodInDays": 3}}
+    assert client.send("PATCH", config, few).code == "BMSUserErrorInvalidInput"
+    soft = {"softDeleteState": "Enabled", "softDeleteRetentionPeriodInDays": 20}
+    wish = {"properties": {"securitySettings": {"softDeleteSettings": soft}}}
+    assert client.send("PATCH", f"{client.vault}?{_VERSION}", wish).status == 200
+    assert client.send("PATCH", config, days).code == "BMSUserErrorSoftDeleteUseVaultApi"
+    assert client.send("GET", config).body["properties"]["softDeleteRetentionPeriodInDays"] == 20
+
+
+def test_a_seed_that_is_none_changes_nothing(client: Client) -> None:
+    with pytest.raises(LabError, match="vms"):
+        client.azure.reset({"subscriptions": [], "vaults": []})
+    assert client.get("").status == 200
+    assert client.send("POST", "/lab/reset", raw="{").status == 400
+
+
+def test_a_token_outlives_a_reset(client: Client) -> None:
+    client.azure.reset()
+    assert client.get("").status == 200
+
+
 def test_a_vault_with_items_stays(client: Client) -> None:
     client.azure.change(add_item={"vault": "vault1", "vm": "db01"})
     ended = client.send("DELETE", f"{client.vault}?{_VERSION}")
