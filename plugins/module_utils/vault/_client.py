@@ -31,6 +31,7 @@ from typing import (
 from urllib.parse import quote, urlsplit
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import redact
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
     VaultError,
     of_sdk,
@@ -236,6 +237,10 @@ def connect(
     require_sdk("azure.identity")
     check_certificates(params.get("ca_certificates"))
     clock = clock or Clock()
+
+    def say_it(line: str) -> None:
+        say(redact(line))
+
     cloud = cloud_of(params)
     subscription_id = subscription_of(params)
     tokens = Tokens(lambda: make_credential(params, cloud), cloud.scope, cloud.authority)
@@ -245,7 +250,7 @@ def connect(
         tokens,
         clock,
         Deadline(clock, float(params.get("timeout") or _DEFAULT_PATIENCE_S)),
-        say,
+        say_it,
         params.get("ca_certificates"),
     )
 
@@ -255,11 +260,15 @@ def each(
 ) -> List[Tuple[T, Union[R, VaultError]]]:
     """Do the work for each thing, some at a time; one's C(VaultError) leaves the others alone.
 
-    After an error that every request would end in, such as a wrong secret, no more are sent.
+    After an error that every request would end in, such as a wrong secret, no more are sent; nor
+    after any other exception, which is raised.
     """
     wide: List[VaultError] = []
+    mistakes: List[BaseException] = []
 
     def one(thing: T) -> Union[R, VaultError]:
+        if mistakes:
+            raise mistakes[0]
         if wide:
             return wide[0]
         try:
@@ -268,6 +277,9 @@ def each(
             if error.is_wide:
                 wide.append(error)
             return error
+        except BaseException as error:
+            mistakes.append(error)
+            raise
 
     if len(things) < 2:
         return [(thing, one(thing)) for thing in things]

@@ -251,7 +251,7 @@ def check_certificates(path: Optional[str]) -> None:
 
 def _address(params: Mapping[str, Any], name: str) -> str:
     """The address of an option, without the slash at its end; refused when it is none."""
-    given = (params.get(name) or "").strip().rstrip("/")
+    given = (params.get(name) or "").strip()
     if given and "://" not in given:
         given = f"https://{given}"
     try:
@@ -266,7 +266,7 @@ def _address(params: Mapping[str, Any], name: str) -> str:
             f"{name} is not an address that begins with https://.",
             "Tokens are sent to nothing else. Give an address such as https://HOST.",
         )
-    return str(given)
+    return str(given).rstrip("/")
 
 
 def _subscription_of_cli() -> str:

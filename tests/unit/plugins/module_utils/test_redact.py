@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import (
+    keep_back,
     redact,
     without_query,
 )
@@ -64,3 +65,60 @@ def test_without_query() -> None:
         without_query("http://user:word@127.0.0.1:10000/a/c/b#x") == "http://127.0.0.1:10000/a/c/b"
     )
     assert without_query(f"http://[?sig={SECRET}") == "http://["
+
+
+OPERATION = (
+    "https://arm.example/subscriptions/S/operationResults/1?api-version=2019-05-13-preview"
+    "&t=638712&c=MIIH-cert_1&s=c2lnbmVk%2F&h=aGFzaA"
+)
+TOKEN = "eyJ0eXAiOiJKV1Qi.eyJhdWQiOiJodHRwcz.c2lnbmF0dXJl_-x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OPERATION,
+        OPERATION.replace("&", "&amp;"),
+        quote(OPERATION),
+        quote(quote(OPERATION)),
+        json.dumps({"Location": OPERATION}).replace("&", "\\u0026"),
+        OPERATION.upper(),
+        f"https://x.example/y?t=638712&h=aGFzaA&c=MIIH-cert_1#{OPERATION}",
+    ],
+)
+def test_the_signature_of_an_operations_address_is_replaced(text: str) -> None:
+    shown = redact(f"Location: {text} was said")
+    for secret in ("638712", "MIIH", "c2lnbmVk", "aGFzaA"):
+        assert secret.lower() not in shown.lower()
+    assert shown.endswith("was said") and "operationresults" in redact(OPERATION).lower()
+    assert "api-version=2019-05-13-preview" in redact(OPERATION)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Authorization: Bearer {TOKEN}",
+        f"bearer {TOKEN}",
+        "{'Authorization': 'Bearer abcdefghijklmnop'}",
+        f"token {TOKEN} is bad",
+        f"grant_type=client_credentials&client_secret={TOKEN[5:20]}&scope=x",
+        json.dumps({"access_token": TOKEN[5:20], "expires_in": 1}),
+        json.dumps(json.dumps({"access_token": TOKEN[5:20]})),
+    ],
+)
+def test_what_signs_in_is_replaced(text: str) -> None:
+    shown = redact(text)
+    assert "REDACTED" in shown
+    for secret in (TOKEN[5:20], "abcdefgh", "c2lnbmF0"):
+        assert secret not in shown
+
+
+def test_a_value_that_was_kept_back_is_in_nothing() -> None:
+    keep_back("s3cret~of-a-client")
+    keep_back("abc")
+    assert redact("x s3cret~of-a-client y abc") == "x REDACTED y abc"
+
+
+def test_words_that_only_look_alike_stay() -> None:
+    text = "a bearer of news; https://x.example/a?st=1&cs=2&hash=3&at=4; client_secret is wrong"
+    assert redact(text) == text
