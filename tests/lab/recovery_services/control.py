@@ -193,6 +193,10 @@ def _change(world: World, given: Dict[str, Any]) -> Any:
                     if not hasattr(vm, name):
                         raise ValueError(f"A VM has no {name}")
                     setattr(vm, name, new)
+        elif what == "deny":
+            estate.denied.append(value)
+        elif what == "unregister":
+            estate.unregistered.append(value)
         elif what == "add_vault":
             add_vault(estate, value)
         elif what == "add_item":

@@ -19,6 +19,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Set
 from tests.lab.recovery_services.call import Reply
 from tests.lab.recovery_services.errors import AzureError
 
+#: The client's own object in the directory.
+OBJECT_ID = "dddddddd-4444-4ddd-8ddd-dddddddddddd"
 #: Audiences that Azure's own clients ask for, beside this server's address.
 _AUDIENCES = (
     "https://management.azure.com",
@@ -130,8 +132,8 @@ class Directory:
                 "appidacr": "1",
                 "idp": f"{self.base}/{self.tenant}/",
                 "idtyp": "app",
-                "oid": "11111111-2222-4333-8444-555555555555",
-                "sub": "11111111-2222-4333-8444-555555555555",
+                "oid": OBJECT_ID,
+                "sub": OBJECT_ID,
                 "tid": self.tenant,
                 "uti": secrets.token_urlsafe(16),
                 "ver": "1.0",

@@ -63,6 +63,29 @@ def no_resource_group(name: str) -> AzureError:
     return gateway(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
 
 
+def denied(client: str, object_id: str, action: str, scope: str) -> AzureError:
+    """The client's roles do not permit it."""
+    return gateway(
+        403,
+        "AuthorizationFailed",
+        f"The client '{client}' with object id '{object_id}' does not have authorization to "
+        f"perform action '{action}' over scope '{scope}' or the scope is invalid. If access was "
+        "recently granted, please refresh your credentials.",
+    )
+
+
+def unregistered(namespace: str) -> AzureError:
+    """The subscription was never used for such resources."""
+    code = "MissingSubscriptionRegistration"
+    said = (
+        f"The subscription is not registered to use namespace '{namespace}'. See "
+        "https://aka.ms/rps-not-found for how to register subscriptions."
+    )
+    error = gateway(409, code, said)
+    error.more["details"] = [{"code": code, "target": namespace, "message": said}]
+    return error
+
+
 def unreadable() -> AzureError:
     """A body that is not JSON, or not of the form that it must have."""
     return gateway(

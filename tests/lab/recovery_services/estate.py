@@ -33,6 +33,10 @@ class Estate:
         self.vms: Dict[str, Vm] = {}
         self.vaults: Dict[Tuple[str, str, str], Vault] = {}
         self.plans = Plans()
+        #: Actions that the client may not do, by patterns such as C(*/backupJobs/read).
+        self.denied: List[str] = []
+        #: Namespaces that no subscription is registered for.
+        self.unregistered: List[str] = []
         #: Jobs and operations that begin while this is true never end.
         self.hang = False
         #: Operations on vaults and VMs outlive them: by their ids, in lower case.

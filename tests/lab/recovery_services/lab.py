@@ -198,7 +198,11 @@ class RecoveryServices:
         return found
 
     def change(self, **changes: Any) -> None:
-        """Change the state: C(remove_vm), C(add_vm), C(set_vm), C(add_vault), C(set_vault)..."""
+        """Change the state.
+
+        C(remove_vm), C(add_vm), C(set_vm), C(add_vault), C(set_vault), C(add_item); C(deny) an
+        action, such as C(*/backupJobs/read); C(unregister) a namespace.
+        """
         self._control("POST", "state", changes)
 
     def remove_vm(self, name: str) -> None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import fnmatch
 import json
 import re
 import ssl
@@ -20,8 +21,8 @@ from aiohttp import web
 from tests.lab.recovery_services import arm_compute, arm_items, arm_jobs, arm_vaults, control
 from tests.lab.recovery_services.call import Call, Reply
 from tests.lab.recovery_services.control import World
-from tests.lab.recovery_services.entra import endpoints
-from tests.lab.recovery_services.errors import AzureError, gateway, unreadable
+from tests.lab.recovery_services.entra import OBJECT_ID, endpoints
+from tests.lab.recovery_services.errors import AzureError, denied, gateway, unreadable, unregistered
 from tests.lab.recovery_services.faults import Fault
 from tests.lab.recovery_services.journal import Journal
 from tests.lab.recovery_services.ledger import Request
@@ -219,8 +220,19 @@ class Server:
                 "resource type of this service.",
             )
         route, params = found
+        self._check_rights(route, incoming)
         incoming.extra = world.limits.check(route, subscription or "", world.estate.now())
         return self._handled(route, params, incoming)
+
+    def _check_rights(self, route: Route, incoming: Incoming) -> None:
+        """Refuse what tests have forbidden to the client, or to the subscription."""
+        estate, action = self.world.estate, route.action.lower()
+        if any(fnmatch.fnmatch(action, pattern.lower()) for pattern in estate.denied):
+            client = self.world.directory.client_id
+            raise denied(client, OBJECT_ID, route.action, incoming.path)
+        for namespace in estate.unregistered:
+            if route.write and action.startswith(f"{namespace.lower()}/"):
+                raise unregistered(namespace)
 
     def _handled(self, route: Route, params: Dict[str, str], incoming: Incoming) -> Reply:
         world = self.world

@@ -471,6 +471,24 @@ def test_a_token_outlives_a_reset(client: Client) -> None:
     assert client.get("").status == 200
 
 
+def test_what_the_client_may_not_do(client: Client) -> None:
+    client.azure.change(deny="*/backupJobs/read")
+    answer = client.get("/backupJobs")
+    assert (answer.status, answer.code) == (403, "AuthorizationFailed")
+    assert "action 'Microsoft.RecoveryServices/vaults/backupJobs/read'" in str(answer.body)
+    assert answer.headers["x-ms-failure-cause"] == "gateway"
+    assert client.get("/backupPolicies").status == 200
+
+
+def test_a_subscription_that_is_not_registered(client: Client) -> None:
+    client.azure.change(unregister="Microsoft.RecoveryServices")
+    path = f"{client.vault}9?{_VERSION}"
+    answer = client.send("PUT", path, {"location": "westeurope"})
+    assert (answer.status, answer.code) == (409, "MissingSubscriptionRegistration")
+    assert answer.body["error"]["details"][0]["target"] == "Microsoft.RecoveryServices"
+    assert client.get("").status == 200
+
+
 def test_a_vault_with_items_stays(client: Client) -> None:
     client.azure.change(add_item={"vault": "vault1", "vm": "db01"})
     ended = client.send("DELETE", f"{client.vault}?{_VERSION}")
