@@ -174,8 +174,8 @@ vms:
     actions:
       description:
         - What was begun, in this order, the last of it being what failed where something did; in
-          check mode, what would be done. Of V(discover), V(undelete), V(protect), V(resume), V(change_policy),
-          V(change_disks), V(stop) and V(delete).
+          check mode, what would be done. Of V(discover), V(undelete), V(protect), V(resume),
+          V(change_policy), V(change_disks), V(stop) and V(delete).
       type: list
       elements: str
     state:

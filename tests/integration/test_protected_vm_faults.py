@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""M(protected_vm) when something is wrong: with the options, the VMs, the service or the way."""
+"""M(protected_vm) when something goes wrong: at the service, with a VM, or on the way."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tests.integration.protection import (
     by_name,
     control_plane,
     done_well,
-    listed,
     only,
     protect,
     run,
@@ -26,163 +25,6 @@ ITEM = r"/protectedItems/VM;iaasvmcontainerv2;app-rg;{}$"
 LIST, PROTECTABLE = r"/backupProtectedItems$", r"/backupProtectableItems$"
 WRITE = "protectedItems/write"
 ALWAYS = 1000
-
-
-# --- before anything is sent ---------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "name"),
-    [
-        ({"policy": "Nowhere"}, "PolicyNotFound"),
-        ({"policy": "HourlyLogBackup"}, "PolicyOfAnotherKind"),
-        (
-            {
-                "policy": "/subscriptions/s/resourceGroups/backup-rg/providers/"
-                "Microsoft.RecoveryServices/vaults/vault2/backupPolicies/DefaultPolicy"
-            },
-            "PolicyOfAnotherVault",
-        ),
-        ({"policy": ""}, "PolicyRequired"),
-        ({"include_disk_luns": [64]}, "InvalidLun"),
-        ({"exclude_disk_luns": [-1]}, "InvalidLun"),
-        ({"vault": "nowhere"}, "ResourceNotFound"),
-        ({"resource_group": "nowhere"}, "ResourceGroupNotFound"),
-        ({"subscription_id": "99999999-9999-4999-8999-999999999999"}, "SubscriptionNotFound"),
-    ],
-)
-@pytest.mark.parametrize("check", [False, True])
-def test_bad_input_is_refused_before_any_write(
-    recovery_services: RecoveryServices, options: Dict[str, Any], name: str, check: bool
-) -> None:
-    azure = recovery_services
-    done = protect(azure, "db01", "web01", check=check, **options)
-    assert done.failed
-    assert done["failure"]["name"] == name, done["msg"]
-    assert done["failure"]["recommended_action"]
-    assert azure.writes() == []
-
-
-def test_an_unknown_policy_is_answered_with_the_known_ones(
-    recovery_services: RecoveryServices,
-) -> None:
-    done = protect(recovery_services, "db01", policy="Nowhere")
-    assert "It has DefaultPolicy, EnhancedPolicy." in done["msg"]
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({}, "vms, vm"),
-        ({"vm": "db01", "vms": ["db01"]}, "mutually exclusive"),
-        ({"vm": "db01", "include_disk_luns": [], "exclude_disk_luns": []}, "mutually exclusive"),
-        ({"vm": "db01", "state": "gone"}, "state"),
-    ],
-)
-def test_options_that_do_not_go_together(
-    recovery_services: RecoveryServices, options: Dict[str, Any], words: str
-) -> None:
-    done = run(recovery_services, **options)
-    assert done.failed and words in done["msg"]
-    assert recovery_services.requests() == []
-
-
-def test_no_vms_are_nothing_to_do(recovery_services: RecoveryServices) -> None:
-    done = run(recovery_services, vms=[], policy="DefaultPolicy")
-    assert not done.failed and not done["changed"] and done["vms"] == []
-
-
-# --- VMs that cannot be protected ----------------------------------------------------------------
-
-
-@pytest.mark.parametrize("check", [False, True])
-def test_why_a_vm_cannot_be_protected(recovery_services: RecoveryServices, check: bool) -> None:
-    azure = recovery_services
-    azure.change(add_vm={"name": "theirs"})
-    azure.change(add_vm={"name": "deleted"})
-    azure.change(add_item={"vault": "vault2", "vm": "theirs", "policy": "DefaultPolicy"})
-    azure.change(
-        add_item={"vault": "vault2", "vm": "deleted", "policy": "", "deleted_s": 3600},
-    )
-    vms = ["db01", "far01", "nowhere", "no-rg/db01", "theirs", "deleted"]
-    done = protect(azure, *vms, check=check)
-    assert done.failed and done["changed"]
-    assert done["msg"].startswith("5 of 6 VMs failed: ")
-    assert "And 2 more." in done["msg"]
-    told = {f"{vm['resource_group']}/{vm['name']}": vm for vm in done["vms"]}
-    reasons = {name: vm["failure"] and vm["failure"]["name"] for name, vm in told.items()}
-    assert reasons == {
-        "app-rg/db01": None,
-        "app-rg/far01": "VmInAnotherRegion",
-        "app-rg/nowhere": "VmNotFound",
-        "no-rg/db01": "VmNotFound",
-        "app-rg/theirs": "VmProtectedInAnotherVault",
-        "app-rg/deleted": "VmSoftDeletedInAnotherVault",
-    }
-    assert "northeurope" in told["app-rg/far01"]["failure"]["message"]
-    assert "vault2" in told["app-rg/theirs"]["failure"]["message"]
-    for name, vm in told.items():
-        assert vm["changed"] is (name == "app-rg/db01")
-        assert vm["failure"] is None or vm["failure"]["recommended_action"]
-        assert vm["failure"] is None or vm["failure"]["vm"] == vm["id"]
-    if check:
-        assert azure.writes() == []
-    else:
-        assert list(listed(azure)) == ["db01"]
-        assert len(sent(azure, WRITE)) == 1
-
-
-@pytest.mark.parametrize(
-    ("vm", "name", "words"),
-    [
-        ({"power": "deallocated"}, "VmNotRunning", "deallocated"),
-        ({"agent": "Not Ready"}, "VmAgentNotReady", "not ready"),
-        ({"luns": list(range(33))}, "TooManyDisks", "33"),
-        ({}, "VmNotDiscovered", "vault1"),
-    ],
-)
-def test_why_a_vm_is_not_discovered(
-    recovery_services: RecoveryServices, vm: Dict[str, Any], name: str, words: str
-) -> None:
-    azure = recovery_services
-    azure.change(add_vm={"name": "sick", **vm})
-    azure.fault(path=PROTECTABLE, status=200, body={"value": []}, times=ALWAYS)
-    failure = only(protect(azure, "sick"))["failure"]
-    assert failure["name"] == name and words in failure["message"]
-    assert failure["recommended_action"]
-    assert sent(azure, WRITE) == []
-
-
-def test_disks_that_are_left_out_do_not_count(recovery_services: RecoveryServices) -> None:
-    azure = recovery_services
-    azure.change(add_vm={"name": "big", "luns": list(range(33))})
-    azure.fault(path=PROTECTABLE, status=200, body={"value": []}, times=ALWAYS)
-    done = protect(azure, "big", exclude_disk_luns=[7])
-    assert only(done)["failure"]["name"] == "VmNotDiscovered"
-    azure.forget_faults()
-    # The vault offers it then, and refuses by itself.
-    refused = protect(azure, "big")
-    assert refused.failed and only(refused)["state"] == "not_protected"
-    assert "33 data disks" in only(refused)["failure"]["message"]
-    assert "exclude_disk_luns" in only(refused)["failure"]["recommended_action"]
-
-
-def test_what_may_not_be_read_is_said(recovery_services: RecoveryServices) -> None:
-    azure = recovery_services
-    azure.fault(path=PROTECTABLE, status=200, body={"value": []}, times=ALWAYS)
-    azure.fault(path="Microsoft.Compute/", status=403, code="AuthorizationFailed", times=ALWAYS)
-    azure.fault(path="/backupStatus$", status=403, code="AuthorizationFailed", times=ALWAYS)
-    failure = only(protect(azure, "db01"))["failure"]
-    assert failure["name"] == "VmNotDiscovered"
-    action = failure["recommended_action"]
-    assert "whether the VM exists" in action and "another vault" in action
-    assert "AuthorizationFailed" in action
-    # Where Compute may not be read, the service still says which vault protects the VM.
-    azure.forget_faults()
-    azure.change(add_item={"vault": "vault2", "vm": "web01", "policy": "DefaultPolicy"})
-    azure.fault(path="Microsoft.Compute/", status=403, code="AuthorizationFailed", times=ALWAYS)
-    failure = only(protect(azure, "web01"))["failure"]
-    assert failure["name"] == "VmProtectedInAnotherVault"
 
 
 # --- discovery -----------------------------------------------------------------------------------
@@ -401,6 +243,22 @@ def test_another_operation_that_does_not_end(recovery_services: RecoveryServices
     assert told["db01"]["failure"]["name"] == "BMSUserErrorConflictingProtectionOperation"
     assert not told["db01"]["changed"]
     assert told["web01"]["policy"] == "EnhancedPolicy" and told["web01"]["failure"] is None
+
+
+def test_what_is_just_being_protected_is_not_absent(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    azure.next_job("db01", "ConfigureBackup", duration_s=400)
+    assert not protect(azure, "db01", wait=False).failed
+    hasty = protect(azure, "db01", "web01", state="absent", wait=False)
+    assert hasty.failed
+    assert by_name(hasty)["db01"]["failure"]["name"] == "OperationInProgress"
+    assert by_name(hasty)["web01"]["failure"] is None
+    done = protect(azure, "db01", "web01", state="absent")
+    assert not done.failed
+    assert {name: vm["state"] for name, vm in by_name(done).items()} == {
+        "db01": "soft_deleted",
+        "web01": "not_protected",
+    }
 
 
 def test_an_answer_that_is_lost(recovery_services: RecoveryServices) -> None:

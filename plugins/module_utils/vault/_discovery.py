@@ -179,6 +179,8 @@ class Found:
     #: Those that are being protected just now.
     busy: Set[str] = field(default_factory=set)
     failures: Dict[str, Failure] = field(default_factory=dict)
+    #: How many are held to be found by a refresh, although nobody has looked whether they can.
+    not_looked_at: int = 0
 
 
 class Discovery:
@@ -210,7 +212,7 @@ class Discovery:
         found.protectable = {vm.key: vm for vm in vms if not same(vm.subscription_id, subscription)}
         missing = [vm for vm in vms if vm.key not in found.protectable]
         missing = self._take_listed(found, missing)
-        found.busy = self._being_protected(missing)
+        found.busy = being_protected(self._connection, missing)
         missing = [vm for vm in missing if vm.key not in found.busy]
         if not missing:
             return found
@@ -235,22 +237,11 @@ class Discovery:
         found.protectable.update((vm.key, listed[vm.key].vm) for vm in vms if vm.key in listed)
         return [vm for vm in vms if vm.key not in listed]
 
-    def _being_protected(self, vms: Sequence[VmId]) -> Set[str]:
-        """Those for which a job runs that protects them."""
-        if not vms:
-            return set()
-        try:
-            jobs = list_jobs(self._connection, operation="ConfigureBackup", status="InProgress")
-        except VaultError:
-            # Who may not read jobs can still protect.
-            return set()
-        running = {job.container_key for job in jobs if not job.is_over}
-        return {vm.key for vm in vms if vm.container_key in running}
-
     def _foresee(self, found: Found, missing: Sequence[VmId]) -> None:
         found.failures = self._diagnosed(missing, lambda one: one.reason())
         found.after_refresh = {vm.key for vm in missing}
         found.protectable.update((vm.key, vm) for vm in missing if vm.key not in found.failures)
+        found.not_looked_at = max(0, len(missing) - MOST_DIAGNOSED)
 
     def _diagnosed(
         self, vms: Sequence[VmId], look: Callable[[Diagnosis], Optional[Failure]]
@@ -268,6 +259,19 @@ class Discovery:
         if self._may_write:
             reasons.update((vm.key, _not_looked_into(vm)) for vm in vms[MOST_DIAGNOSED:])
         return reasons
+
+
+def being_protected(connection: Connection, vms: Sequence[VmId]) -> Set[str]:
+    """Those of the VMs, which the vault does not list, for which a job runs that protects them."""
+    if not vms:
+        return set()
+    try:
+        jobs = list_jobs(connection, operation="ConfigureBackup", status="InProgress")
+    except VaultError:
+        # Who may not read jobs can still protect.
+        return set()
+    running = {job.container_key for job in jobs if not job.is_over}
+    return {vm.key for vm in vms if vm.container_key in running}
 
 
 def _not_looked_into(vm: VmId) -> Failure:

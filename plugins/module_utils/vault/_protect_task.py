@@ -18,6 +18,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import Connection
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._discovery import (
     Discovery,
+    being_protected,
     list_protectable,
     refresh,
 )
@@ -131,8 +132,10 @@ def protect_vms(
     items = list_items(connection)
     courses = [_course(wanted, vm, items.get(vm.key)) for vm in vms]
     policy_type = _check_policy(connection, policy, courses)
-    _discover(connection, params, wanted, courses, may_write=not check_mode)
+    _refuse_namesakes(courses, items)
+    warnings = _discover(connection, params, wanted, courses, may_write=not check_mode)
     if not check_mode:
+        _await_others(connection, params, courses)
         Runner(
             connection,
             wanted,
@@ -142,7 +145,7 @@ def protect_vms(
             wait=params["wait"],
             policy_type=policy_type,
         ).run(courses)
-    result = _result(courses, check_mode, with_diff)
+    result = _result(courses, warnings, check_mode, with_diff)
     failed = [course for course in courses if course.failure is not None]
     if failed:
         raise SomeVmsFailed(_summary(failed, len(courses)), result)
@@ -211,11 +214,11 @@ def _discover(
     wanted: Wanted,
     courses: Sequence[Course],
     may_write: bool,
-) -> None:
-    """Find the VMs that the vault is to protect for the first time."""
+) -> List[str]:
+    """Find the VMs that the vault is to protect for the first time; returns warnings."""
     fresh = {course.vm.key: course for course in courses if course.is_ready and not course.before}
     if not fresh:
-        return
+        return []
     found = Discovery(
         connection, connection.deadline, params["poll_interval"], wanted.disks, may_write
     ).find([course.vm for course in fresh.values()])
@@ -226,6 +229,41 @@ def _discover(
             course.fail(found.failures[key])
         elif key in found.busy and may_write:
             _keep_waiting(course, params["wait"])
+    if not found.not_looked_at:
+        return []
+    return [
+        f"Whether the vault can protect the last {found.not_looked_at} of the VMs that it does not "
+        "list yet was not looked at, as they are too many."
+    ]
+
+
+def _refuse_namesakes(courses: Sequence[Course], items: Mapping[str, ProtectedItem]) -> None:
+    """Leave alone what has a VM's name and is another's: a vault's names have no subscription."""
+    others = {item.vm.container_key: item for item in items.values()}
+    for course in courses:
+        other = others.get(course.vm.container_key)
+        if course.before is None and course.is_ready and other is not None:
+            course.fail(
+                Failure(
+                    "NameTaken",
+                    f"The vault has another VM of the name {course.vm.name} in a resource group of "
+                    f"the same name, of subscription {other.vm.subscription_id}.",
+                    "Protect one of the two with another vault.",
+                )
+            )
+
+
+def _await_others(
+    connection: Connection, params: Mapping[str, Any], courses: Sequence[Course]
+) -> None:
+    """Where a VM shall not be protected, and is just being so, wait for that."""
+    if params["state"] == PROTECTED:
+        return
+    unlisted = {course.vm.key: course for course in courses if course.before is None}
+    vms = [course.vm for course in unlisted.values()]
+    for key in being_protected(connection, vms):
+        unlisted[key].failure = None
+        _keep_waiting(unlisted[key], params["wait"])
 
 
 def _keep_waiting(course: Course, wait: bool) -> None:
@@ -260,12 +298,14 @@ def _disks(params: Mapping[str, Any]) -> Optional[Disks]:
 # --- the result ---------------------------------------------------------------------------------
 
 
-def _result(courses: Sequence[Course], check_mode: bool, with_diff: bool) -> Dict[str, Any]:
+def _result(
+    courses: Sequence[Course], warnings: Sequence[str], check_mode: bool, with_diff: bool
+) -> Dict[str, Any]:
     told = [_told(course, check_mode) for course in courses]
     result: Dict[str, Any] = {"changed": any(one["changed"] for one in told), "vms": told}
-    warnings = [warning for course in courses for warning in course.warnings]
-    if warnings:
-        result["warnings"] = warnings
+    said = [*warnings, *(warning for course in courses for warning in course.warnings)]
+    if said:
+        result["warnings"] = said
     if with_diff:
         result["diff"] = _diff(courses, check_mode)
     return result
