@@ -24,7 +24,7 @@ options:
       - V(service_principal) takes O(tenant), O(client_id) and O(secret).
       - V(env) takes the environment alone, by the names that azure-identity reads
         (E(AZURE_TENANT_ID), E(AZURE_CLIENT_ID), and E(AZURE_CLIENT_SECRET) or
-        E(AZURE_CLIENT_CERTIFICATE_PATH)).
+        E(AZURE_CLIENT_CERTIFICATE_PATH)), or E(AZURE_TENANT) and E(AZURE_SECRET) instead.
       - V(msi) takes the managed identity of the machine that the module runs on, or the one that
         has O(client_id).
       - V(cli) takes the login of the Azure CLI (C(az login)).
@@ -84,6 +84,13 @@ options:
         cloud or a proxy with a certificate authority of its own.
       - If it is not set, the environment variable E(AZURE_CA_CERTIFICATES) is looked at.
     type: path
+attributes:
+  action_group:
+    description: Use C(group/quiesce.azure_backup.azure) in C(module_defaults) to say once, for all
+      modules of the group, how they sign in.
+    support: full
+    membership:
+      - quiesce.azure_backup.azure
 requirements:
   - azure-identity >= 1.16.1
   - azure-mgmt-recoveryservicesbackup >= 11.0.0

@@ -48,6 +48,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._creden
     make_credential,
     require_sdk,
     subscription_of,
+    unusable_sdk,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import (
     VaultId,
@@ -209,15 +210,20 @@ class Connection:
 
     def _make(self, package: str, name: str, subscription_id: str) -> Any:
         require_sdk(package)
-        from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault import _pipeline
-
         options: Dict[str, Any] = {}
         if self._ca_certificates:
             options["connection_verify"] = self._ca_certificates
+        try:
+            from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault import (
+                _pipeline,
+            )
+
+            make = getattr(importlib.import_module(package), name)
+        except (ImportError, AttributeError) as error:
+            raise unusable_sdk(package, error) from error
         way = _pipeline.policies(
             self._tokens, self._gate, self.clock, self.deadline, self._answers, AGENT
         )
-        make = getattr(importlib.import_module(package), name)
         return make(
             self._tokens,
             subscription_id,

@@ -120,8 +120,19 @@ def require_sdk(package: str) -> None:
     except (ImportError, ValueError):
         found = False
     if not found:
-        library = package.replace(".", "-")
-        raise QuiesceError(Failure("MissingLibrary", missing_required_lib(library)))
+        raise QuiesceError(Failure("MissingLibrary", missing_required_lib(_library(package))))
+
+
+def unusable_sdk(package: str, error: Exception) -> QuiesceError:
+    """The same for a package that is there, but cannot be imported or is too old."""
+    message = f"{missing_required_lib(_library(package))} What is there cannot be used: {error}."
+    return QuiesceError(
+        Failure("MissingLibrary", message, "The collection's requirements.txt says the versions.")
+    )
+
+
+def _library(package: str) -> str:
+    return package.replace(".", "-")
 
 
 def make_credential(params: Mapping[str, Any], cloud: Cloud) -> Any:
@@ -258,6 +269,8 @@ def _address(params: Mapping[str, Any], name: str) -> str:
         parts = urlsplit(given)
         good = parts.scheme == "https" and bool(parts.hostname) and not parts.query
         good = good and "@" not in parts.netloc and parts.port != 0
+        # A name that could be no host's is refused here, not by the library that looks it up.
+        (parts.hostname or "").encode("idna")
     except ValueError:
         good = False
     if given and not good:

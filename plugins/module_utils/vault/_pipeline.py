@@ -47,6 +47,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._retrie
     action_of,
     broken_pause,
     busy_pause,
+    counted_as,
     is_replayable,
     read_body,
     seconds_in_words,
@@ -132,7 +133,8 @@ class PatientPolicy(HTTPPolicy[Any, Any]):
         if status in (429, 503):
             pause = busy_pause(status, attempt, _asked(answer), safe)
             if pause is not None:
-                self._gate.close(action, pause, status, answer)
+                concerned = counted_as(action, read_body(answer.text()).code)
+                self._gate.close(concerned, pause, status, answer)
             return pause is not None
         if _is_malformed(answer):
             if safe and self._may_sleep(

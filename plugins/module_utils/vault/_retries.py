@@ -165,6 +165,11 @@ class PauseTooLong(Exception):
         self.response = response
 
 
+#: Every action: Azure also counts all that a client does in a subscription or a tenant.
+EVERYTHING = "*"
+_OF_EVERYTHING = ("subscription", "tenant")
+
+
 class Gate:
     """Closed for an action while Azure wants a pause of it, for all threads alike."""
 
@@ -180,8 +185,9 @@ class Gate:
         """Return when requests of this action may be sent."""
         while True:
             with self._lock:
-                left = self._opens.get(action, 0.0) - self._clock.monotonic()
-                response = self._closed_by.get(action)
+                key = max(action, EVERYTHING, key=lambda name: self._opens.get(name, 0.0))
+                left = self._opens.get(key, 0.0) - self._clock.monotonic()
+                response = self._closed_by.get(key)
             if left <= 0:
                 return
             if left > self._deadline.left():
@@ -197,7 +203,13 @@ class Gate:
             self._opens[action] = max(opens, self._opens.get(action, 0.0))
             self._closed_by[action] = response
         if longer >= _WORTH_SAYING_S and seconds <= self._deadline.left():
-            self._say(f"Azure asks for a pause of {seconds:.0f} s ({status}, {action}).")
+            of = "all requests" if action == EVERYTHING else action
+            self._say(f"Azure asks for a pause of {seconds:.0f} s ({status}, {of}).")
+
+
+def counted_as(action: str, code: str) -> str:
+    """What a 429 with this code concerns: the action, or everything."""
+    return EVERYTHING if code.lower().startswith(_OF_EVERYTHING) else action
 
 
 def busy_pause(status: int, attempt: int, asked: Optional[float], safe: bool) -> Optional[float]:

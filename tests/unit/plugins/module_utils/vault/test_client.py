@@ -147,6 +147,8 @@ def test_the_addresses_are_those_that_the_sdk_knows() -> None:
         {"resource_manager_endpoint": "https://arm.example?x=1"},
         {"authority": "http://login.example"},
         {"authority": "https://[::1"},
+        {"authority": "https://login..example"},
+        {"authority": f"https://{'x' * 64}.example"},
     ],
 )
 def test_addresses_that_get_no_token(params: Dict[str, Any]) -> None:

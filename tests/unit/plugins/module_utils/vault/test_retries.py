@@ -19,6 +19,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._retrie
     action_of,
     broken_pause,
     busy_pause,
+    counted_as,
     is_replayable,
     read_body,
     seconds_in_words,
@@ -119,6 +120,17 @@ def test_the_gate_is_closed_for_one_action_and_says_so_once() -> None:
     assert clock.at == 100
     gate.wait("jobs/read")
     assert clock.at == 130 and len(said) == 1 and "30 s" in said[0] and "jobs/read" in said[0]
+
+
+def test_the_gate_is_closed_for_everything_when_the_subscription_is_throttled() -> None:
+    clock, said = Still(), list[str]()
+    gate = Gate(clock, Deadline(clock, 100), said.append)
+    assert counted_as("jobs/read", "ResourceRequestsThrottled") == "jobs/read"
+    everything = counted_as("jobs/read", "SubscriptionRequestsThrottled")
+    gate.close("items/write", 10, 429, None)
+    gate.close(everything, 30, 429, None)
+    gate.wait("items/write")
+    assert clock.at == 130 and "all requests" in said[1]
 
 
 def test_the_gate_does_not_wait_beyond_the_deadline() -> None:
