@@ -55,7 +55,7 @@ class World:
             float(seed.get("token_lifetime_s", 3600.0)),
             key=self._key,
         )
-        self.limits = Limits(limits_on, self.clock.real_seconds)
+        self.limits = Limits(limits_on, self.clock.real_seconds, seed.get("limits"))
         self.faults.clear()
         self.ledger.clear()
 

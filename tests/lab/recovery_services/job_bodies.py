@@ -22,6 +22,7 @@ def job_body(vault: Vault, job: Job, now: datetime, details: bool = False) -> Di
         properties["actionsInfo"] = ["Cancellable"]
     properties["containerName"] = f"iaasvmcontainerv2;{job.key}"
     properties["duration"] = duration(ran)
+    # Whether a list shows errors too is not known: clients must not rely on it.
     if details and job.errors:
         properties["errorDetails"] = job.errors
     properties["virtualMachineVersion"] = "Compute"

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Callable, Dict, Tuple
+from typing import Callable, Dict, Mapping, Optional, Tuple
 
 from tests.lab.recovery_services.errors import AzureError, gateway
 from tests.lab.recovery_services.routes import Route
@@ -35,9 +35,16 @@ HEADER = "x-ms-ratelimit-remaining-subscription-resource-requests"
 class Limits:
     """What is left of each hour."""
 
-    def __init__(self, on: bool, real_seconds: Callable[[float], int]) -> None:
+    def __init__(
+        self,
+        on: bool,
+        real_seconds: Callable[[float], int],
+        others: Optional[Mapping[str, int]] = None,
+    ) -> None:
+        """C(others): limits of actions that are not the usual ones."""
         self.on = on
         self._real = real_seconds
+        self._limits = {**_LIMITS, **{name.lower(): most for name, most in (others or {}).items()}}
         #: By action, or by what all actions share: when the hour began, and how many there were.
         self._used: Dict[str, Tuple[datetime, int]] = {}
 
@@ -59,8 +66,8 @@ class Limits:
         return headers
 
     def _limit(self, action: str) -> int:
-        if action in _LIMITS:
-            return _LIMITS[action]
+        if action in self._limits:
+            return self._limits[action]
         counted = action.startswith(_PROVIDER) and action.endswith("/read")
         return _READS if counted and action not in _UNCOUNTED else 0
 

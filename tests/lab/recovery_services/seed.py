@@ -29,7 +29,12 @@ Seed = Dict[str, Any]
 
 
 def empty() -> Seed:
-    """A tenant, a client and a subscription with nothing in it."""
+    """A tenant, a client and a subscription with nothing in it.
+
+    May also have C(token_lifetime_s), in real seconds; C(limits), requests an hour by action, for
+    actions whose limit is to be another one (Azure's are not the same in each region); C(chance),
+    on which the durations of jobs depend.
+    """
     return {
         "tenant": TENANT,
         "client_id": CLIENT_ID,

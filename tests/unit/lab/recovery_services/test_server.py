@@ -421,6 +421,13 @@ def test_the_hourly_limits(client: Client) -> None:
     assert client.get("/backupProtectedItems").headers[header] == "299"
 
 
+def test_a_limit_of_another_region(client: Client) -> None:
+    action = "Microsoft.RecoveryServices/vaults/backupJobs/read"
+    client.azure.reset({**seeds.default(), "limits": {action: 2}}, limits=True)
+    assert [client.get("/backupJobs").status for _once in range(3)] == [200, 200, 429]
+    assert f"'{action}' exceeded the limit of '2'" in str(client.get("/backupJobs").body)
+
+
 def test_without_limits_nothing_counts_down(client: Client) -> None:
     header = "x-ms-ratelimit-remaining-subscription-resource-requests"
     assert {client.get("/backupJobs").headers[header] for _once in range(3)} == {"449"}
