@@ -37,7 +37,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names 
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._times import written
 
-# The documented limit of data disks; those that are not backed up count too where all are.
+# The documented limit of data disks that are backed up.
 MOST_DATA_DISKS = 32
 _GONE = ("not_found", "resource_group", "subscription")
 
