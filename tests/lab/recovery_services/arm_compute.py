@@ -43,7 +43,6 @@ def add_to(routes: Routes) -> None:
 
 def list_tenants(call: Call) -> Reply:
     """The tenants that the client can see."""
-    tenants = {one["tenant"] for one in call.estate.subscriptions.values()}
     found = [
         {
             "id": f"/tenants/{tenant}",
@@ -53,7 +52,7 @@ def list_tenants(call: Call) -> Reply:
             "tenantType": "AAD",
             "tenantCategory": "Home",
         }
-        for tenant in sorted(tenants)
+        for tenant in (call.estate.tenant,)
     ]
     return Reply(200, {"value": found})
 
@@ -77,7 +76,10 @@ def _subscription(one: Dict[str, str]) -> Dict[str, Any]:
 
 def list_subscriptions(call: Call) -> Reply:
     """The subscriptions that the client can see."""
-    found = [_subscription(one) for one in call.estate.subscriptions.values()]
+    own = call.estate.tenant
+    found = [
+        _subscription(one) for one in call.estate.subscriptions.values() if one["tenant"] == own
+    ]
     return Reply(200, {"value": found, "count": {"type": "Total", "value": len(found)}})
 
 

@@ -196,6 +196,15 @@ class Directory:
                 f"It should exactly match with one of the allowed audiences '{self.base}/'.",
             )
 
+    def check_tenant(self, tenant: str) -> None:
+        """Refuse a subscription of another tenant; raises C(AzureError)."""
+        if tenant.lower() != self.tenant.lower():
+            raise self._challenge(
+                "InvalidAuthenticationTokenTenant",
+                f"The access token is from the wrong issuer '{self.base}/{self.tenant}/'. It must "
+                f"match the tenant '{self.base}/{tenant}/' associated with this subscription.",
+            )
+
     def _claims(self, token: str) -> Optional[Dict[str, Any]]:
         signed, _dot, signature = token.rpartition(".")
         if not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):

@@ -27,7 +27,9 @@ class Estate:
     def __init__(self, clock: VirtualClock, chance: str = "lab") -> None:
         self.clock = clock
         self.chance = chance
-        #: Tenant by subscription.
+        #: The tenant that the client is in.
+        self.tenant = ""
+        #: Id, name and tenant, by id in lower case.
         self.subscriptions: Dict[str, Dict[str, str]] = {}
         self.groups: Dict[Tuple[str, str], Tuple[str, str]] = {}
         self.vms: Dict[str, Vm] = {}

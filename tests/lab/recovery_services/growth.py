@@ -14,6 +14,7 @@ from tests.lab.recovery_services import vaults
 from tests.lab.recovery_services.clock import VirtualClock
 from tests.lab.recovery_services.estate import Estate
 from tests.lab.recovery_services.model import Item, RecoveryPoint, Vault
+from tests.lab.recovery_services.protection import purge_later
 
 _VAULT_FIELDS = {field.name for field in dataclasses.fields(Vault)} - {"policies", "items"}
 
@@ -21,6 +22,7 @@ _VAULT_FIELDS = {field.name for field in dataclasses.fields(Vault)} - {"policies
 def grow(seed: Mapping[str, Any], clock: VirtualClock) -> Estate:
     """The estate that a seed describes."""
     estate = Estate(clock, str(seed.get("chance", "lab")))
+    estate.tenant = str(seed["tenant"])
     for one in seed["subscriptions"]:
         tenant = str(one.get("tenant", seed["tenant"]))
         estate.subscriptions[one["id"].lower()] = {**one, "tenant": tenant}
@@ -78,6 +80,7 @@ def add_item(estate: Estate, vault: Vault, description: Mapping[str, Any]) -> It
     if description.get("deleted_s") is not None:
         item.deleted = now - timedelta(seconds=description["deleted_s"])
         item.state, item.policy = "ProtectionStopped", ""
+        purge_later(estate, vault, item)
     vault.items[item.key] = item
     vault.discovered.add(vm.id.lower())
     return item

@@ -97,7 +97,7 @@ class Item:
     disks: Optional[Dict[str, Any]] = None
     extended: bool = False
     points: List[RecoveryPoint] = field(default_factory=list)
-    #: Backups that the policy's retention or a purge will look at.
+    #: How often it was soft-deleted or undeleted.
     generation: int = 0
 
     @property

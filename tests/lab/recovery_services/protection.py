@@ -47,6 +47,9 @@ def put(estate: Estate, vault: Vault, key: str, properties: Mapping[str, Any]) -
     if kind.lower() not in _TYPES:
         raise invalid_input(f"The protected item type '{kind}' is not known.")
     _check_disks(properties)
+    source = str(properties.get("sourceResourceId") or "")
+    if source and vm_key(*parse_vm_id(source)[1:]) != key:
+        raise invalid_input("The source resource is not the one that the item is named after.")
     item = vault.items.get(key)
     running = jobs.running(vault, key, *CHANGES)
     if running:
@@ -71,8 +74,6 @@ def _protect(
     estate: Estate, vault: Vault, key: str, properties: Mapping[str, Any], now: datetime
 ) -> Operation:
     subscription, group, name = parse_vm_id(str(properties.get("sourceResourceId") or ""))
-    if vm_key(group, name) != key:
-        raise invalid_input("The source resource is not the one that the item is named after.")
     policy, policy_type = _policy(vault, properties, None)
     vm = estate.vms.get("/".join(["", "subscriptions", subscription, "resourceGroups", group,
         "providers", "Microsoft.Compute", "virtualMachines", name]).lower())  # fmt: skip
@@ -153,7 +154,10 @@ def _check_disks(properties: Mapping[str, Any]) -> None:
     """Refuse a selection of disks that is none."""
     disks = section(section(properties, "extendedProperties"), "diskExclusionProperties")
     luns, included = disks.get("diskLunList", []), disks.get("isInclusionList", False)
-    whole = isinstance(luns, list) and all(type(lun) is int and lun >= 0 for lun in luns)
+    # The command line of Azure sends them as text.
+    whole = isinstance(luns, list) and all(
+        type(lun) in (int, str) and str(lun).isascii() and str(lun).isdigit() for lun in luns
+    )
     if not whole or not isinstance(included, bool):
         raise invalid_protection("The list of disks is not in proper format.")
 
@@ -164,6 +168,8 @@ def _set_disks(item: Item, properties: Mapping[str, Any]) -> None:
         item.extended = True
         disks = section(extended, "diskExclusionProperties")
         item.disks = dict(disks) if disks else None
+        if item.disks and "diskLunList" in item.disks:
+            item.disks["diskLunList"] = [int(lun) for lun in item.disks["diskLunList"]]
 
 
 def _change(estate: Estate, vault: Vault, item: Item, properties: Mapping[str, Any]) -> Operation:
@@ -247,14 +253,19 @@ def _deleted(estate: Estate, vault: Vault, item: Item, asked: datetime, softly: 
     item.policy = ""
     if item.deleted is None:
         item.deleted = asked
-        item.generation += 1
-        generation = item.generation
+        purge_later(estate, vault, item)
 
-        def purge(_moment: datetime) -> None:
-            if item.deleted is not None and item.generation == generation:
-                vault.items.pop(item.key, None)
 
-        estate.after(vault.soft_delete_days * 86400, purge, asked)
+def purge_later(estate: Estate, vault: Vault, item: Item) -> None:
+    """Let a soft-deleted item go for good when its days are over, unless it is undeleted."""
+    item.generation += 1
+    generation = item.generation
+
+    def purge(_moment: datetime) -> None:
+        if item.deleted is not None and item.generation == generation:
+            vault.items.pop(item.key, None)
+
+    estate.after(vault.soft_delete_days * 86400, purge, item.deleted)
 
 
 def operation(vault: Vault, operation_id: str) -> Operation:

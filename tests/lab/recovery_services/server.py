@@ -150,6 +150,7 @@ class Server:
                 headers=dict(response.headers),
                 response=reply.body,
                 fault=fault is not None and fault.answers,
+                client=request.headers.get("User-Agent", ""),
             )
         return response
 
@@ -210,7 +211,7 @@ class Server:
         _check_version(incoming.query.get("api-version"))
         subscription = _subscription(incoming.segments)
         if subscription is not None:
-            world.estate.subscription(subscription)
+            world.directory.check_tenant(world.estate.subscription(subscription)["tenant"])
         found = self._routes.find(incoming.method, incoming.segments)
         if found is None:
             raise gateway(

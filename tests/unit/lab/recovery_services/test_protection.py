@@ -165,6 +165,21 @@ def test_a_soft_deleted_item_takes_nothing_but_undelete(estate: Estate) -> None:
     assert KEY in vault.items
 
 
+def test_an_item_that_was_deleted_before_the_beginning_goes_too(estate: Estate) -> None:
+    vault = the_vault(estate)
+    add_item(estate, vault, {"vm": "db01", "deleted_s": 13 * 86400})
+    pass_time(estate, 86400 - 60)
+    assert KEY in vault.items
+    pass_time(estate, 120)
+    assert vault.items == {}
+
+
+def test_an_item_of_another_vm_is_refused(estate: Estate) -> None:
+    protect(estate)
+    with pytest.raises(AzureError, match="named after"):
+        put(estate, sourceResourceId=estate.vm_named("db02").id)
+
+
 def test_deleting_nothing_is_nothing(estate: Estate) -> None:
     assert protection.delete(estate, the_vault(estate), KEY) is None
 

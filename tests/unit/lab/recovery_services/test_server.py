@@ -240,6 +240,17 @@ def test_what_is_not_there(client: Client) -> None:
         assert (answer.status, answer.code) == expected, path
 
 
+def test_a_subscription_of_another_tenant(client: Client) -> None:
+    seed = seeds.default()
+    foreign = {"id": "eeeeeeee-5555-4eee-8eee-eeeeeeeeeeee", "name": "Foreign", "tenant": "other"}
+    seed["subscriptions"].append(foreign)
+    client.azure.reset(seed)
+    answer = client.send("GET", f"/subscriptions/{foreign['id']}?{_VERSION}")
+    assert (answer.status, answer.code) == (401, "InvalidAuthenticationTokenTenant")
+    listed = client.send("GET", f"/subscriptions?{_VERSION}").body["value"]
+    assert [one["displayName"] for one in listed] == ["Lab"]
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [
@@ -467,7 +478,7 @@ def test_soft_delete_of_the_vault_itself(client: Client) -> None:
 
 
 def test_a_seed_that_is_none_changes_nothing(client: Client) -> None:
-    with pytest.raises(LabError, match="vms"):
+    with pytest.raises(LabError, match="KeyError"):
         client.azure.reset({"subscriptions": [], "vaults": []})
     assert client.get("").status == 200
     assert client.send("POST", "/lab/reset", raw="{").status == 400
