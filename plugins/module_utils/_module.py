@@ -20,6 +20,8 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import redact
 
+#: The argument by which an action plugin of the collection names the file.
+PROGRESS_FILE = "_progress_file"
 Act = Callable[[Mapping[str, Any], bool], Dict[str, Any]]
 
 
@@ -42,9 +44,16 @@ class Module(AnsibleModule):
     """
 
     def __init__(self, **arguments: Any) -> None:
+        #: The file that the collection's own action plugin wants lines of progress in, if one does.
+        self.progress_file: Optional[str] = None
         self._options_are_good = False
         AnsibleModule.__init__(self, **arguments)
         self._options_are_good = True
+
+    def _load_params(self) -> None:
+        """Read the arguments; that of our own action plugin is none of the options."""
+        AnsibleModule._load_params(self)
+        self.progress_file = self.params.pop(PROGRESS_FILE, None)
 
     def exit_json(self, **result: Any) -> NoReturn:
         """End with this result, redacted."""

@@ -35,7 +35,7 @@ AUTH_SOURCES = ("auto", "cli", "env", "msi", "service_principal")
 
 
 def auth_arguments() -> Dict[str, Any]:
-    """The options of the fragment C(_auth), and the private one for progress."""
+    """The options of the fragment C(_auth)."""
     return {
         "auth_source": {
             "type": "str",
@@ -51,7 +51,6 @@ def auth_arguments() -> Dict[str, Any]:
         "resource_manager_endpoint": _text("resource_manager_endpoint"),
         "authority": _text("authority"),
         "ca_certificates": {**_text("ca_certificates"), "type": "path"},
-        "_progress_file": {"type": "path"},
     }
 
 

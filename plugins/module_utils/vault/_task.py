@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Mapping, NoReturn
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import (
+    PROGRESS_FILE,
     Module,
     run_module,
 )
@@ -29,7 +30,9 @@ VaultAct = Callable[[Connection, Mapping[str, Any], bool], Dict[str, Any]]
 def run_vault_module(module: Module, act: VaultAct) -> NoReturn:
     """As C(run_module), but C(act) is first given the connection of the options."""
 
+    say = progress_of({PROGRESS_FILE: module.progress_file})
+
     def with_connection(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
-        return act(connect(params, progress_of(params)), params, check_mode)
+        return act(connect(params, say), params, check_mode)
 
     run_module(module, with_connection)
