@@ -47,6 +47,10 @@ _WRONG_REQUEST = frozenset(
     {"invalidresourcetype", "noregisteredproviderfound", "invalidapiversionparameter"}
 )
 _A_RESOURCE = re.compile(r"'(?P<type>[A-Za-z0-9.]+/[A-Za-z]+)/(?P<name>[^'/]+)'")
+# Codes of a 409 that no waiting helps against.
+_NOT_PASSING = frozenset(
+    {"scopelocked", "missingsubscriptionregistration", "readonlydisabledsubscription"}
+)
 _UNKNOWN_OUTCOME = "Look at what is there and run the task again: it may have been done."
 
 
@@ -62,6 +66,8 @@ class VaultError(QuiesceError):
         self.kind = kind
         #: Whether every other request would fail of the same.
         self.is_wide = is_wide
+        #: Whether an attempt before it may have been carried out, its answer being lost.
+        self.is_doubtful = False
 
     @property
     def not_found(self) -> bool:
@@ -181,6 +187,8 @@ def _kind(status: int, code: str, message: str) -> str:
     if same(code, "ResourceNotFound") and found:
         return "vault" if same(found["type"], "Microsoft.RecoveryServices/vaults") else "not_found"
     if status == 404 and (not code or code.lower() in _WRONG_REQUEST):
+        return "request"
+    if status == 409 and code.lower() in _NOT_PASSING:
         return "request"
     return _BY_STATUS.get(status, "request" if 400 <= status < 500 else "service")
 

@@ -168,7 +168,11 @@ class Connection:
         A call that begins with C(begin_) needs C(polling=False) too: nobody polls here.
         """
         self._answers.forget()
-        self.call(what, lambda: send(cls=lambda *_answer: None), vm)
+        try:
+            self.call(what, lambda: send(cls=lambda *_answer: None), vm)
+        except VaultError as error:
+            error.is_doubtful = self._answers.was_lost
+            raise
         answer = self._answers.last
         headers = answer.headers if answer else {}
         return Started(

@@ -118,6 +118,8 @@ class PatientPolicy(HTTPPolicy[Any, Any]):
             except (ServiceRequestError, ServiceResponseError, HttpResponseError) as error:
                 if getattr(error, "response", None) is not None:
                     raise
+                if _arrived(error):
+                    self._answers.lose()
                 pause = None if _is_tls(error) else broken_pause(attempt, _arrived(error), safe)
                 if not self._may_sleep(pause):
                     raise
@@ -130,6 +132,8 @@ class PatientPolicy(HTTPPolicy[Any, Any]):
         """Whether there is to be another attempt; by then, the pause is over or is the gate's."""
         answer = response.http_response
         status = answer.status_code
+        if status >= 500:
+            self._answers.lose()
         if status in (429, 503):
             pause = busy_pause(status, attempt, _asked(answer), safe)
             if pause is not None:

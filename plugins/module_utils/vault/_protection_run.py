@@ -56,6 +56,8 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._waitin
 _MOST_LOOKS = 4
 # An item that is not there when it was just listed is looked for this often.
 _MOST_SURPRISES = 3
+# Nor is a refusal for the sake of another operation believed more often, when none is listed.
+_MOST_PHANTOMS = 12
 
 
 @dataclass
@@ -77,8 +79,12 @@ class Course:
     #: Why the next step could not be sent, when it may be later.
     obstacle: Optional[Failure] = None
     surprises: int = 0
+    #: How often another operation was said to be in the way since one was last seen to be.
+    phantoms: int = 0
     #: Whether a job of it may still be at work.
     is_open: bool = False
+    #: Whether a request was perhaps carried out of which we only know that its answer was lost.
+    is_doubtful: bool = False
 
     @property
     def is_ready(self) -> bool:
@@ -101,7 +107,11 @@ class Course:
     def changed(self) -> bool:
         """Whether anything is other than before, or may yet become so."""
         if not self.done:
-            return False
+            return (
+                self.is_doubtful
+                and self.is_after_known
+                and compared(self.before) != compared(self.after)
+            )
         if self.failure is None or self.is_open or not self.is_after_known:
             return True
         return compared(self.before) != compared(self.after)
@@ -162,7 +172,7 @@ class Runner:
             if not ready:
                 break
             self._wave(ready)
-        self._confirm([course for course in courses if course.done])
+        self._confirm([course for course in courses if course.done or course.is_doubtful])
 
     # --- a wave ---------------------------------------------------------------------------------
 
@@ -206,8 +216,12 @@ class Runner:
         )
         if error.not_found:
             course.surprises += 1
+        if error.is_conflict:
+            course.phantoms += 1
+        course.is_doubtful = course.is_doubtful or error.is_doubtful
         may_pass = error.is_conflict or (error.not_found and item is not None)
-        if may_pass and self._wait and course.surprises < _MOST_SURPRISES:
+        is_believed = course.surprises < _MOST_SURPRISES and course.phantoms < _MOST_PHANTOMS
+        if may_pass and self._wait and is_believed:
             course.obstacle = failure
             course.plan = Plan()
         else:
@@ -258,7 +272,7 @@ class Runner:
         more = f" and {len(courses) - 3} more" if len(courses) > 3 else ""
         self._connection.say(f"waiting for other operations on {names}{more}")
         try:
-            if self._wait_for_others({course.vm.container_key for course in courses}):
+            if self._wait_for_others(courses):
                 items = list_items(self._connection)
                 for course in courses:
                     course.replan(self._wanted, items.get(course.vm.key))
@@ -271,13 +285,17 @@ class Runner:
                 course.fail(course.obstacle)
                 course.obstacle = None
 
-    def _wait_for_others(self, container_keys: "set[str]") -> bool:
+    def _wait_for_others(self, courses: Sequence[Course]) -> bool:
         """Whether, before the deadline, there is no job any more of these VMs."""
         if self._waiting is None:
             self._waiting = Waiting(self._connection.clock, self._deadline, self._poll_interval_s)
         while self._waiting.pause():
             jobs = list_jobs(self._connection, status="InProgress")
-            if not any(job.container_key in container_keys for job in jobs if not job.is_over):
+            running = {job.container_key for job in jobs if not job.is_over}
+            busy = [course for course in courses if course.vm.container_key in running]
+            for course in busy:
+                course.phantoms = 0
+            if not busy:
                 return True
         return False
 

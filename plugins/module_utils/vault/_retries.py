@@ -149,9 +149,19 @@ class Answers:
         found: Optional[Answer] = getattr(self._local, "last", None)
         return found
 
+    def lose(self) -> None:
+        """Remember that an answer was lost, and the request perhaps carried out."""
+        self._local.lost = True
+
+    @property
+    def was_lost(self) -> bool:
+        """Whether this thread lost one."""
+        return bool(getattr(self._local, "lost", False))
+
     def forget(self) -> None:
         """Begin anew in this thread."""
         self._local.last = None
+        self._local.lost = False
 
 
 class PauseTooLong(Exception):
