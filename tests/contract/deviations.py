@@ -84,6 +84,12 @@ OLD_ANSWERS: Dict[str, str] = {
     "errors.jsonl:35": "2022: ConfiguredRPGenerationFrequency, a .NET name that leaked",
 }
 
+#: What other clients send although it is not documented, and Azure takes: the client's name and an
+#: expression for the problem.
+CLIENTS_MISTAKES: Tuple[Tuple[str, str], ...] = (
+    ("AZURECLI/", r"diskLunList\[\d+\]: '\d+' is not of type 'integer'"),
+)
+
 #: What the documents in the evidence do not describe, by the beginning of what follows
 #: C(/providers/) in the path, in lower case, and why it is not judged.
 NOT_DESCRIBED: Dict[str, str] = {

@@ -46,6 +46,8 @@ class Exchange:
     headers: Mapping[str, str] = field(default_factory=dict)
     #: Where it is to be found: file and line.
     where: str = ""
+    #: Who asked: the User-Agent.
+    client: str = ""
     #: What was being done: the command of the recording.
     command: str = ""
 

@@ -52,6 +52,7 @@ class JournalReader:
                         found["response"],
                         {name.lower(): value for name, value in found["headers"].items()},
                         where="the lab's Azure",
+                        client=found["client"],
                     )
 
     def lines(self) -> List[str]:
