@@ -59,6 +59,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._option
     check_wait,
     chosen_vault,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._pipeline import policies
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._retries import (
     Answers,
     Gate,
@@ -218,16 +219,12 @@ class Connection:
         if self._ca_certificates:
             options["connection_verify"] = self._ca_certificates
         try:
-            from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault import (
-                _pipeline,
-            )
-
             make = getattr(importlib.import_module(package), name)
+            way = policies(
+                self._tokens, self._gate, self.clock, self.deadline, self._answers, AGENT
+            )
         except (ImportError, AttributeError) as error:
             raise unusable_sdk(package, error) from error
-        way = _pipeline.policies(
-            self._tokens, self._gate, self.clock, self.deadline, self._answers, AGENT
-        )
         return make(
             self._tokens,
             subscription_id,

@@ -137,7 +137,7 @@ def _library(package: str) -> str:
 
 def make_credential(params: Mapping[str, Any], cloud: Cloud) -> Any:
     """The credential of the options; asks nothing yet."""
-    import azure.identity as identity
+    from azure import identity
 
     # A library that logs where nobody listens would write to the module's standard error.
     for name in ("azure", "msal"):

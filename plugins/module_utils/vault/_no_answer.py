@@ -60,6 +60,11 @@ def is_of_network(error: BaseException) -> bool:
     return any(kind.__name__ in _NETWORK for kind in type(error).__mro__)
 
 
+def is_unsent(error: BaseException) -> bool:
+    """Whether the SDK is sure that the request did not come to the service."""
+    return any(kind.__name__ == "ServiceRequestError" for kind in type(error).__mro__)
+
+
 def of_network(error: BaseException, endpoint: str) -> Why:
     """Why a request to this endpoint was not answered."""
     names, words = _names_and_words(error)

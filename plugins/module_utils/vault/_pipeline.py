@@ -4,7 +4,8 @@
 
 """The way of a request through the SDK: tokens, pauses, other attempts, and what was answered.
 
-Imported only by who has found the SDK, as its classes are the base of ours.
+Of the SDK's pipeline a policy needs no more than C(next) and C(send), so ours have no base in it:
+this can be imported where there is no SDK.
 
 PRIVATE: for this collection only.
 """
@@ -13,23 +14,6 @@ from __future__ import annotations
 
 import json
 from typing import Any, List, Optional
-
-from azure.core.exceptions import (
-    AzureError,
-    HttpResponseError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
-from azure.core.pipeline import PipelineRequest, PipelineResponse
-from azure.core.pipeline.policies import (
-    ContentDecodePolicy,
-    CustomHookPolicy,
-    HeadersPolicy,
-    HTTPPolicy,
-    ProxyPolicy,
-    RequestIdPolicy,
-    UserAgentPolicy,
-)
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
@@ -41,6 +25,10 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._clock 
     Deadline,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._credentials import Tokens
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._no_answer import (
+    is_of_network,
+    is_unsent,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._retries import (
     Answers,
     Gate,
@@ -59,14 +47,15 @@ _READ_TIMEOUT_S = 120.0
 _SHORTEST_READ_TIMEOUT_S = 10.0
 
 
-class BearerPolicy(HTTPPolicy[Any, Any]):
+class BearerPolicy:
     """Adds the token; when it is refused, asks for another, once."""
 
     def __init__(self, tokens: Tokens) -> None:
-        super().__init__()
+        #: The next policy; the SDK sets it.
+        self.next: Any = None
         self._tokens = tokens
 
-    def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+    def send(self, request: Any) -> Any:
         """Send with a token that is good."""
         token = self._token()
         response = self._send(request, token)
@@ -76,7 +65,7 @@ class BearerPolicy(HTTPPolicy[Any, Any]):
                 response = self._send(request, other)
         return response
 
-    def _send(self, request: PipelineRequest[Any], token: str) -> PipelineResponse[Any, Any]:
+    def _send(self, request: Any, token: str) -> Any:
         request.http_request.headers["Authorization"] = f"Bearer {token}"
         return self.next.send(request)
 
@@ -90,17 +79,18 @@ class BearerPolicy(HTTPPolicy[Any, Any]):
             raise SignInFailed(error, self._tokens.authority) from error
 
 
-class PatientPolicy(HTTPPolicy[Any, Any]):
+class PatientPolicy:
     """Sends again what may be sent again, when it may be sent again."""
 
     def __init__(self, gate: Gate, clock: Clock, deadline: Deadline, answers: Answers) -> None:
-        super().__init__()
+        #: The next policy; the SDK sets it.
+        self.next: Any = None
         self._gate = gate
         self._clock = clock
         self._deadline = deadline
         self._answers = answers
 
-    def send(self, request: PipelineRequest[Any]) -> PipelineResponse[Any, Any]:
+    def send(self, request: Any) -> Any:
         """Send until there is an answer to give, or no time."""
         sent = request.http_request
         action = action_of(sent.method, sent.url)
@@ -115,12 +105,12 @@ class PatientPolicy(HTTPPolicy[Any, Any]):
                 response = self.next.send(request)
                 # The SDK leaves unread what begins an operation that takes long.
                 response.http_response.read()
-            except (ServiceRequestError, ServiceResponseError, HttpResponseError) as error:
-                if getattr(error, "response", None) is not None:
+            except Exception as error:
+                if not is_of_network(error) or getattr(error, "response", None) is not None:
                     raise
-                if _arrived(error):
+                if not is_unsent(error):
                     self._answers.lose()
-                pause = None if _is_tls(error) else broken_pause(attempt, _arrived(error), safe)
+                pause = _pause_after(error, attempt, safe)
                 if not self._may_sleep(pause):
                     raise
                 continue
@@ -164,6 +154,15 @@ def policies(
     Not on it: what would register the subscription with a provider behind our back (a write, also
     in check mode), follow redirections with our token, or log headers.
     """
+    from azure.core.pipeline.policies import (
+        ContentDecodePolicy,
+        CustomHookPolicy,
+        HeadersPolicy,
+        ProxyPolicy,
+        RequestIdPolicy,
+        UserAgentPolicy,
+    )
+
     return [
         RequestIdPolicy(),
         HeadersPolicy(),
@@ -176,6 +175,13 @@ def policies(
     ]
 
 
+def _pause_after(error: Exception, attempt: int, safe: bool) -> Optional[float]:
+    """The pause after there was no answer; None for no other attempt."""
+    if type(getattr(error, "inner_exception", None)).__name__ == "SSLError":
+        return None
+    return broken_pause(attempt, not is_unsent(error), safe)
+
+
 def _asked(answer: Any) -> Optional[float]:
     """The pause that an answer asks for."""
     headers = answer.headers
@@ -183,16 +189,6 @@ def _asked(answer: Any) -> Optional[float]:
     if asked is None and answer.status_code == 429:
         asked = seconds_in_words(read_body(answer.text()).message)
     return asked
-
-
-def _arrived(error: AzureError) -> bool:
-    """Whether the request may have come to the service."""
-    return not isinstance(error, ServiceRequestError)
-
-
-def _is_tls(error: AzureError) -> bool:
-    inner = getattr(error, "inner_exception", None)
-    return type(inner).__name__ == "SSLError"
 
 
 def _is_malformed(answer: Any) -> bool:
