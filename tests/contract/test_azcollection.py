@@ -32,7 +32,8 @@ pytestmark = pytest.mark.skipif(
 def results(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Any]:
     """Run the playbook once: the results of its tasks by their names, and what the server got."""
     folder = tmp_path_factory.mktemp("azcollection")
-    with RecoveryServices(speed=5000) as azure, Outside() as outside:
+    # Between two looks at an operation it sleeps 30 seconds, unless the first finds it done.
+    with RecoveryServices(speed=20000) as azure, Outside() as outside:
         env = {
             "PATH": os.environ["PATH"],
             "LC_ALL": "C.UTF-8",
