@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
+import os
+import sysconfig
+from pathlib import Path
 from typing import Any, Dict
 
 import pytest
 
 from tests.integration.protection import (
+    by_name,
     done_well,
     listed,
     only,
@@ -18,6 +22,7 @@ from tests.integration.protection import (
     run,
     sent,
 )
+from tests.lab.module_run import run_module
 from tests.lab.recovery_services import seed as seeds
 from tests.lab.recovery_services.lab import RecoveryServices
 
@@ -182,6 +187,39 @@ def test_what_may_not_be_read_is_said(recovery_services: RecoveryServices) -> No
     azure.fault(path="Microsoft.Compute/", status=403, code="AuthorizationFailed", times=ALWAYS)
     failure = only(protect(azure, "web01"))["failure"]
     assert failure["name"] == "VmProtectedInAnotherVault"
+
+
+_WITHOUT_COMPUTE = """\
+import sys
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name == "azure.mgmt.compute":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Missing())
+"""
+
+
+def test_without_the_library_for_vms_the_rest_is_still_looked_at(
+    recovery_services: RecoveryServices, tmp_path: Path
+) -> None:
+    azure = recovery_services
+    azure.change(add_item={"vault": "vault2", "vm": "web01", "policy": "DefaultPolicy"})
+    (tmp_path / "sitecustomize.py").write_text(_WITHOUT_COMPUTE)
+    done = run_module(
+        "protected_vm",
+        {
+            **azure.options(),
+            "vms": ["app-rg/web01", "app-rg/nowhere", "app-rg/db01"],
+            "policy": "DefaultPolicy",
+            "poll_interval": 0.1,
+        },
+        env={"PYTHONPATH": os.pathsep.join([str(tmp_path), sysconfig.get_path("purelib")])},
+    )
+    told = by_name(done)
+    assert told["web01"]["failure"]["name"] == "VmProtectedInAnotherVault"
+    assert told["nowhere"]["failure"]["name"] == "VmNotDiscovered"
+    assert "azure-mgmt-compute" in told["nowhere"]["failure"]["recommended_action"]
+    assert told["db01"]["state"] == "protected"
 
 
 # --- VMs of other subscriptions ------------------------------------------------------------------
