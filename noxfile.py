@@ -32,6 +32,7 @@ TAIL_LINES = 60
 # What mypy looks at, always strictly.
 TYPED = (
     "ansible_collections.quiesce.azure_backup.plugins",
+    "tests.contract",
     "tests.lab",
     "tests.faults",
     "tests.bench",
