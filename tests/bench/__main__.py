@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the collection costs, a JSON object a line: C(python -m tests.bench freeze)."""
+"""What the collection costs, a JSON object a line: C(python -m tests.bench freeze), or C(vault)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import argparse
 import json
 import os
 import sys
-from typing import List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
-from tests.bench import _freeze
+from tests.bench import _freeze, _imports, _vault
 from tests.lab._process import orderly_end
 from tests.lab.azurite import Azurite
 
@@ -24,21 +24,36 @@ def _numbers(text: str) -> List[int]:
 def main(arguments: Optional[List[str]] = None) -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("what", choices=["freeze"])
-    parser.add_argument("--disks", type=_numbers, default=[1, 4, 16, 64])
-    parser.add_argument("--latency-ms", type=_numbers, default=[0, 200])
+    parser.add_argument("what", choices=["freeze", "vault"])
     parser.add_argument("--runs", type=int, default=7, help="after a warm-up")
-    parser.add_argument("--plain", action="store_true", help="the plain way in every case")
+    freeze = parser.add_argument_group("freeze")
+    freeze.add_argument("--disks", type=_numbers, default=[1, 4, 16, 64])
+    freeze.add_argument("--latency-ms", type=_numbers, default=[0, 200])
+    freeze.add_argument("--plain", action="store_true", help="the plain way in every case")
+    vault = parser.add_argument_group("vault")
+    vault.add_argument("--vms", type=_numbers, default=[1, 10, 100, 1000])
+    vault.add_argument("--speed", type=float, default=4.0, help="seconds of Azure's in a second")
     chosen = parser.parse_args(arguments)
-    if os.geteuid() != 0:
-        print("The bench needs root: it makes and freezes filesystems of its own.")
+    if chosen.what == "freeze" and os.geteuid() != 0:
+        print("This bench needs root: it makes and freezes filesystems of its own.")
         return 2
-    with orderly_end(), Azurite() as azurite:
+    with orderly_end():
+        for line in _freeze_lines(chosen) if chosen.what == "freeze" else _vault_lines(chosen):
+            print(json.dumps(line), flush=True)
+    return 0
+
+
+def _freeze_lines(chosen: argparse.Namespace) -> Iterator[Dict[str, Any]]:
+    with Azurite() as azurite:
         for latency_ms in chosen.latency_ms:
             for disks in chosen.disks:
-                line = _freeze.measure(azurite, disks, latency_ms, chosen.runs, chosen.plain)
-                print(json.dumps(line), flush=True)
-    return 0
+                yield _freeze.measure(azurite, disks, latency_ms, chosen.runs, chosen.plain)
+
+
+def _vault_lines(chosen: argparse.Namespace) -> Iterator[Dict[str, Any]]:
+    yield _imports.measure(chosen.runs)
+    for vms in chosen.vms:
+        yield from _vault.measure(vms, chosen.speed)
 
 
 if __name__ == "__main__":
