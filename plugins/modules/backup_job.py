@@ -101,7 +101,7 @@ job:
     status:
       description:
         - Azure's word, one of V(InProgress), V(Completed), V(CompletedWithWarnings), V(Failed),
-          V(Cancelling), V(Cancelled) and V(Expired).
+          V(Cancelling) and V(Cancelled).
       type: str
     vm: {type: str, description: The name of the VM.}
     resource_group: {type: str, description: "The VM's resource group, in lower case."}

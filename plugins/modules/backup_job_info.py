@@ -61,7 +61,6 @@ options:
       - InProgress
       - Cancelling
       - Cancelled
-      - Expired
   started_after:
     description:
       - Only the jobs that began then or later. A date such as V(2026-11-30), or an ISO 8601 time
@@ -148,7 +147,7 @@ jobs:
     status:
       description:
         - Azure's word, one of V(InProgress), V(Completed), V(CompletedWithWarnings), V(Failed),
-          V(Cancelling), V(Cancelled) and V(Expired).
+          V(Cancelling) and V(Cancelled).
       type: str
     vm: {type: str, description: The name of the VM.}
     resource_group: {type: str, description: "The VM's resource group, in lower case."}
@@ -192,7 +191,6 @@ counts:
     Cancelling: 0
     Completed: 12
     CompletedWithWarnings: 1
-    Expired: 0
     Failed: 1
     InProgress: 2
 failure:

@@ -150,6 +150,17 @@ def test_waiting_ends_with_the_timeout(azure: RecoveryServices) -> None:
     assert job_id in done["failure"]["message"] and done["job"]["status"] == "InProgress"
 
 
+def test_a_pause_that_azure_asks_for_and_that_is_too_long_ends_the_waiting(
+    azure: RecoveryServices,
+) -> None:
+    job_id = started(azure, never_ends=True)
+    azure.fault(method="GET", path="/backupJobs/", status=429, retry_after=3600, skip=1, times=99)
+    done = job(azure, "finished", job_id=job_id, timeout=60)
+    assert done.failed and done["failure"]["http_status"] == 429
+    assert job_id in done["failure"]["message"] and "goes on" in done["failure"]["message"]
+    assert done["job"]["status"] == "InProgress"
+
+
 @pytest.mark.parametrize("name", ["backup_job", "backup_job_info"])
 def test_a_job_that_there_is_not(azure: RecoveryServices, name: str) -> None:
     options = {"state": "finished"} if name == "backup_job" else {}
@@ -178,7 +189,6 @@ def test_jobs_are_filtered_and_counted(azure: RecoveryServices) -> None:
         "InProgress": 1,
         "Cancelling": 0,
         "Cancelled": 0,
-        "Expired": 0,
     }
     assert done["counts"] == counts
 

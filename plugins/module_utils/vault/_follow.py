@@ -255,7 +255,14 @@ class Follower:
         asked_long_ago = case.asked is None or now - case.asked >= _LAG
         if certain or ((possible or lags) and asked_long_ago):
             case.asked = now
-            self._ask(case, case.expected.operation_id)
+            try:
+                self._ask(case, case.expected.operation_id)
+            except VaultError as error:
+                # What concerns this VM alone must not end the others.
+                if error.is_wide or error.is_throttled:
+                    raise
+                if error.kind not in _PASSING:
+                    self._give_up([case], error.failure)
 
     def _ask(self, case: _Case, operation_id: str) -> None:
         vm = case.expected.vm

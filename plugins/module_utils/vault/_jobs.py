@@ -41,7 +41,7 @@ COMPLETED, WITH_WARNINGS, FAILED, CANCELLED = (
     "Cancelled",
 )
 #: Every status that a job of a VM has, in the order of the portal's dashboard.
-STATUSES = (COMPLETED, WITH_WARNINGS, FAILED, IN_PROGRESS, CANCELLING, CANCELLED, "Expired")
+STATUSES = (COMPLETED, WITH_WARNINGS, FAILED, IN_PROGRESS, CANCELLING, CANCELLED)
 OPERATIONS = (
     "Backup",
     "ConfigureBackup",
@@ -55,8 +55,7 @@ OPERATIONS = (
 )
 # Of a status that we do not know, a job is not held to be over.
 _OVER = frozenset(status.lower() for status in (COMPLETED, WITH_WARNINGS, FAILED, CANCELLED)) | {
-    "expired",
-    "canceled",
+    "canceled"
 }
 # The service wants both ends of a window, and refuses one of more than 30 days.
 _WINDOW = timedelta(days=30)

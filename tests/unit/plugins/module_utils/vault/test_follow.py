@@ -93,6 +93,10 @@ class FakeJobs:
 
     def operation(self, operation_id: str, vm: VmId) -> Operation:
         self.asked.append(f"operation {operation_id}")
+        if operation_id not in self.operations:
+            raise VaultError(
+                Failure("OperationNotFound", "There is no such operation."), "not_found"
+            )
         return self.operations[operation_id]
 
     def _wire(self, plan: Dict[str, Any], detailed: bool) -> Dict[str, Any]:
@@ -265,6 +269,15 @@ def test_an_operation_that_never_ends_is_given_up_with_its_id(rig: Rig) -> None:
     assert "op-7" in outcome.failure.message
     # Asked for at most once a minute.
     assert 1 < rig.jobs.asked.count("operation op-7") <= 7
+
+
+def test_an_operation_that_cannot_be_read_leaves_the_other_vms_alone(rig: Rig) -> None:
+    rig.jobs.add(vm(2), ends=300.0)
+    found = rig.follower().follow([expect(vm(1), "lost"), expect(vm(2), "op2")])
+    failure = found[vm(1).key].failure
+    assert failure is not None and failure.name == "OperationNotFound"
+    assert "lost" in failure.message and failure.vm == vm(1).id
+    assert found[vm(2).key].failure is None
 
 
 def test_find_does_not_wait_for_the_end(rig: Rig) -> None:
