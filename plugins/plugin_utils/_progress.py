@@ -13,6 +13,7 @@ import os
 import tempfile
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional
 
 from ansible import constants
@@ -46,7 +47,7 @@ class Tail:
         self._thread.join()
         self._file.close()
         with suppress(OSError):
-            os.unlink(self.path)  # noqa: PTH108
+            Path(self.path).unlink()
 
     def _run(self) -> None:
         while not self._ends.wait(_EVERY_S):
