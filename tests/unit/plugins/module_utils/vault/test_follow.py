@@ -183,12 +183,23 @@ def test_pauses_grow_to_a_tenth_of_the_time_and_a_minute(rig: Rig) -> None:
 
 
 def test_an_older_job_of_the_same_vm_is_not_taken_for_ours(rig: Rig) -> None:
-    rig.jobs.add(vm(1), begins=-40.0, ends=-20.0)
+    rig.jobs.add(vm(1), begins=-10.0, ends=-6.0)
+    rig.jobs.add(vm(1), begins=-40.0, ends=60.0)
     rig.jobs.add(vm(2), begins=0.0, ends=10.0)
     rig.jobs.add(vm(1), operation="ConfigureBackup", begins=0.0, ends=10.0)
     ours = rig.jobs.add(vm(1), begins=0.5, shows=12.0, ends=25.0)
     outcome = rig.follower().follow([expect(vm(1))])[vm(1).key]
     assert outcome.job is not None and outcome.job.id == ours
+
+
+def test_jobs_of_another_operation_are_not_taken_for_ours(rig: Rig) -> None:
+    rig.jobs.add(vm(1), operation="ConfigureBackup", begins=0.0, ends=5.0)
+    ours = rig.jobs.add(vm(1), begins=1.0, ends=25.0)
+    other = rig.jobs.add(vm(2), operation="Undelete", begins=1.0, ends=25.0)
+    undelete = Expected(vm(2), "Undelete", START)
+    found = rig.follower().follow([expect(vm(1)), undelete])
+    assert [outcome.job.id for outcome in found.values() if outcome.job] == [ours, other]
+    assert "list None" in rig.jobs.asked
 
 
 def test_where_two_could_be_ours_the_operation_is_asked(rig: Rig) -> None:
