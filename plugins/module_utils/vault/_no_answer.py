@@ -40,6 +40,8 @@ _NETWORK = frozenset(
 )
 _AADSTS = re.compile(r"AADSTS\d+")
 _TRACE = re.compile(r"\s*Trace ID: .*", re.DOTALL)
+# Azure-identity's pointers to its own pages; our recommended action says what to do.
+_ADVICE = re.compile(r"(Visit|To mitigate this issue|See the troubleshooting guide)[^\n]*")
 _CORRELATION = re.compile(r"Correlation ID: ([0-9a-fA-F-]{36})")
 
 
@@ -105,13 +107,13 @@ def of_sign_in(error: BaseException, authority: str) -> Why:
     names, _words = _names_and_words(error)
     found = _AADSTS.search(text)
     correlation = _CORRELATION.search(text)
-    message = " ".join(_TRACE.sub("", text).split())
+    message = " ".join(_ADVICE.sub("", _TRACE.sub("", text)).split())
     if found:
         name = found[0]
         message = message[message.index(name) + len(name) :].lstrip(": ")
     elif "Unable to get authority configuration" in text or "Invalid tenant" in text:
         name, message = "InvalidTenant", f"{_host(authority)} does not know the tenant"
-    elif "CredentialUnavailableError" in names:
+    elif "CredentialUnavailableError" in names or "DefaultAzureCredential failed" in text:
         name = _unavailable(text)
     else:
         name = "AuthenticationFailed"
@@ -121,11 +123,14 @@ def of_sign_in(error: BaseException, authority: str) -> Why:
 
 def _unavailable(text: str) -> str:
     """The name for credentials that are not there."""
+    if "DefaultAzureCredential" in text:
+        # It tells why of each kind, and any of them would do.
+        return "NoCredentials"
     if "az login" in text:
         return "AzureCliNotLoggedIn"
     if "Azure CLI not found" in text:
         return "AzureCliNotFound"
-    if re.search("managed ?identity", text, re.IGNORECASE) and "DefaultAzure" not in text:
+    if re.search("managed ?identity", text, re.IGNORECASE):
         return "NoManagedIdentity"
     return "NoCredentials"
 

@@ -8,7 +8,7 @@ import socket
 from typing import Any, Dict
 
 import pytest
-from azure.core.exceptions import HttpResponseError
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline import Pipeline
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
@@ -61,6 +61,34 @@ def test_a_service_that_does_not_answer_in_time() -> None:
     error = of_sdk(caught.value, "read it", endpoint=f"https://127.0.0.1:{port}")
     assert error.failure.name == "AnswerTimedOut" and not error.is_wide
     assert "may have been done" in str(error)
+
+
+NO_CREDENTIALS = """\
+DefaultAzureCredential failed to retrieve a token from the included credentials.
+Attempted credentials:
+\tEnvironmentCredential: Environment variables are not fully configured.
+Visit https://sdk.example/environment/troubleshoot to troubleshoot this issue.
+\tAzureCliCredential: Please run 'az login' to set up an account
+To mitigate this issue, please refer to https://sdk.example/troubleshoot."""
+EXPIRED = """\
+Authentication failed: AADSTS7000222: The provided client secret keys for app 'x' are expired.\r
+Trace ID: 1b2b3b4b-0000-0000-0000-000000000001\r
+Correlation ID: 2b2b3b4b-0000-0000-0000-000000000002\r
+Timestamp: 2026-11-21 12:00:00Z"""
+
+
+def test_a_sign_in_that_finds_nobody() -> None:
+    error = of_sdk(SignInFailed(ClientAuthenticationError(NO_CREDENTIALS), HOST), "read it")
+    assert error.failure.name == "NoCredentials" and error.is_wide
+    assert "AzureCliCredential: Please run 'az login'" in error.failure.message
+    assert "sdk.example" not in str(error) and "AZURE_TENANT_ID" in str(error)
+
+
+def test_a_sign_in_that_is_refused() -> None:
+    error = of_sdk(SignInFailed(ClientAuthenticationError(EXPIRED), HOST), "read it")
+    assert error.failure.name == "AADSTS7000222" and error.kind == "authentication"
+    assert error.failure.correlation_id == "2b2b3b4b-0000-0000-0000-000000000002"
+    assert "Trace ID" not in str(error) and "make a new one" in error.failure.recommended_action
 
 
 def test_our_own_mistakes_stay_as_they_are() -> None:
