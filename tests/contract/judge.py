@@ -16,6 +16,8 @@ from tests.contract.evidence import SPECIFICATION, Exchange
 from tests.contract.openapi import Documents
 
 _SERVICE = "microsoft.recoveryservices/"
+#: How many kinds of problems are shown.
+_SHOWN = 20
 
 
 @functools.lru_cache(maxsize=1)
@@ -52,14 +54,16 @@ class Judgement:
         self.judged[verdict.operation] += 1
         method_and_path = f"{exchange.method} {exchange.path} -> {exchange.status}"
         for problem in verdict.problems:
+            kind = re.sub(r"\[\d+\]", "[]", problem)
             self.problems.setdefault(
-                f"{verdict.operation or exchange.method}: {problem}",
+                f"{verdict.operation or exchange.method}: {kind}",
                 f"{exchange.where}: {method_and_path}",
             )
         return verdict.problems
 
     def __str__(self) -> str:
-        lines = [f"{problem}\n    {where}" for problem, where in self.problems.items()]
+        found = list(self.problems.items())[:_SHOWN]
+        lines = [f"{problem}\n    {where}" for problem, where in found]
         left_out = ", ".join(f"{count} ({why})" for why, count in self.left_out.items())
         return "\n".join(
             [

@@ -26,9 +26,7 @@ CAUSE = "x-ms-failure-cause"
 
 #: What the lab's Azure never says, and why.
 LEFT_OUT: Dict[str, str] = {
-    "AuthorizationFailed": "the lab has no roles",
-    "LinkedAuthorizationFailed": "the lab has no roles",
-    "MissingSubscriptionRegistration": "every subscription of the lab is registered",
+    "LinkedAuthorizationFailed": "resource guards of other tenants",
     "BMSContainerStatusNotRegistered": "file shares",
     "BMSUserErrorContainerNotUndeleted": "file shares",
     "CloudInternalError": "cross region restore; its form is tested as a fault",
@@ -44,7 +42,12 @@ TO_ORDER = (
     "ServerTimeout",
 )
 #: Refusals for which there is a cause.
-WITH_CAUSE = ("BMSUserErrorDataSourceInDeferredDeleteState", "ResourceRequestsThrottled")
+WITH_CAUSE = (
+    "AuthorizationFailed",
+    "BMSUserErrorDataSourceInDeferredDeleteState",
+    "MissingSubscriptionRegistration",
+    "ResourceRequestsThrottled",
+)
 #: Not errors, but what jobs and items say of errors.
 IN_JOBS_AND_ITEMS = (
     "320001",
@@ -113,6 +116,30 @@ def test_a_soft_deleted_item_is_left_alone(azure: RecoveryServices) -> None:
     request = {"properties": {"objectType": "IaasVMBackupRequest"}}
     ours = Wire(azure).send("POST", vault_url(azure, f"{ITEM}/backup"), request)
     assert (ours.status, ours.response) == (error.status, error.response)
+
+
+def test_what_a_client_may_not_do_is_refused_in_azures_words(azure: RecoveryServices) -> None:
+    error = recorded("AuthorizationFailed")
+    azure.change(deny="*/backupJobs/read")
+    ours = Wire(azure).send("GET", vault_url(azure, "backupJobs"))
+    assert ours.status == error.status
+    assert ours.headers[CAUSE] == error.headers[CAUSE]
+    assert _quotes_aside(ours) == _quotes_aside(error)
+
+
+def test_an_unregistered_subscription_is_told_as_azure_tells_it(azure: RecoveryServices) -> None:
+    error = recorded("MissingSubscriptionRegistration")
+    azure.change(unregister="Microsoft.RecoveryServices")
+    wire = Wire(azure)
+    url = vault_url(azure, "")
+    ours = wire.send("PUT", url.replace("vault1/", "vault9"), {"location": "westeurope"})
+    assert (ours.status, ours.response) == (error.status, error.response)
+    assert ours.headers[CAUSE] == error.headers[CAUSE]
+
+
+def _quotes_aside(exchange: Exchange) -> Tuple[str, str]:
+    error = exchange.response["error"]
+    return error["code"], re.sub(r"'[^']*'", "'...'", error["message"])
 
 
 def test_too_many_requests_are_refused_in_azures_words(azure: RecoveryServices) -> None:
