@@ -34,6 +34,11 @@ def test_the_demo_proves_its_snapshot() -> None:
         "OK    XFS at rest",
         "OK    write log      0 writes reached the disks between freeze and thaw",
         "OK    control",
+        "OK    protected      in the lab's vault, where its state is Protected",
+        "OK    backup job     Completed, 3 of 3 tasks",
+        "OK    recovery point AppConsistent in the vault",
+        "OK    second run     of protected_vm: unchanged",
+        "OK    no secret",
     ):
         assert proved in done.stdout
     assert "  <== frozen" in done.stdout

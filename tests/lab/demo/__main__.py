@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One real snapshot on this machine, with the proof that it is consistent.
+"""One real snapshot on this machine, with the proof that it is consistent, and its VM in a vault.
 
 Starts a blob store, makes two disks of page blobs, puts a workload on them, and runs
-C(playbook.yml) over localhost. Ends with 0 only when every line of the proof holds.
+C(playbook.yml) over localhost. The vault is the lab's, on a clock of its own. Ends with 0 only when
+every line of the proof holds.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any, Dict, List, Set
 from tests.lab._process import LAB, ROOT, LabError, orderly_end
 from tests.lab.azurite import Azurite, signatures
 from tests.lab.blob_disk import BlobDisk
+from tests.lab.demo import vault
 from tests.lab.demo.proof import NAMES, Seen, lines, texts_below
 from tests.lab.demo.timeline import timeline, verdict
 from tests.lab.disk import MIB
@@ -53,6 +55,11 @@ class Demo:
         stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.azurite = stack.enter_context(Azurite())
         say(f"a blob store: Azurite on port {self.azurite.port}")
+        self.azure = stack.enter_context(vault.azure())
+        say(
+            "the lab's own Azure with a vault and a VM for these disks; "
+            f"its clock runs {self.azure.speed:.0f} times as fast"
+        )
         self.disks: List[BlobDisk] = []
         for name, fstype in (("data", "ext4"), ("log", "xfs")):
             disk = stack.enter_context(BlobDisk(self.azurite, name, 64 * MIB, fstype))
@@ -83,6 +90,7 @@ class Demo:
             "demo_socket": self.workload.address,
             "demo_data": facts[0],
             "demo_log": facts[1],
+            "demo_vault": vault.variables(self.azure),
         }
         file = self.folder / "variables.json"
         file.write_text(json.dumps(variables))
@@ -118,6 +126,7 @@ class Demo:
         clean = {name: text for name, text in os.environ.items() if "ANSIBLE" not in name}
         return {
             **clean,
+            **self.azure.environment(),
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "ansible" / "tmp"),
             "ANSIBLE_REMOTE_TEMP": str(self.folder / "ansible" / "tmp"),
@@ -147,6 +156,7 @@ class Demo:
             had_to_thaw=guard.had_to_thaw,
             signatures=[form for uri in self.uris for form in signatures(uri)],
             texts=texts,
+            vault=vault.look(self.azure, found["vault"]),
         )
 
 
@@ -189,6 +199,7 @@ def _show(seen: Seen) -> bool:
     for title, rows in (
         ("The run", timeline(seen.snapshot)),
         ("The verdict", verdict(seen.snapshot)),
+        ("The vault (the lab's; a real one learns from the guest itself)", vault.shown(seen.vault)),
         ("The proof", [f"  {line}" for line in proof]),
     ):
         print(f"\n{title}")

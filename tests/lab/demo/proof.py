@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from tests.lab.blob_disk import BlobDisk, Write
+from tests.lab.demo import vault as vaults
 from tests.lab.workload import LEDGER, STEADY, History
 
 NAMES = {"ext4": "ext4", "xfs": "XFS"}
@@ -42,6 +43,7 @@ class Seen:
     signatures: Sequence[str]
     #: Text by the name of where it was.
     texts: Mapping[str, str]
+    vault: vaults.Vault
 
 
 def lines(seen: Seen) -> List[Line]:
@@ -50,7 +52,8 @@ def lines(seen: Seen) -> List[Line]:
     found += [_records(seen, disk, look) for disk, look in zip(seen.disks, seen.looks)]
     found += [_ledger(seen), _writes(seen), _window(seen), _thawed(seen), _resumed(seen)]
     found += [_verdict(seen), _secrets(seen), _control(seen)]
-    return found
+    proved = str(seen.snapshot["consistency"])
+    return found + [Line(*one) for one in vaults.proof(seen.vault, proved, seen.texts)]
 
 
 def windows(snapshot: Mapping[str, Any]) -> Dict[str, Tuple[int, int]]:

@@ -15,6 +15,7 @@ import pytest
 from tests.lab.blob_disk import Write
 from tests.lab.demo.proof import Seen, lines
 from tests.lab.demo.timeline import timeline, verdict
+from tests.lab.demo.vault import Vault, shown
 from tests.lab.workload import History
 
 _MS = 10**6
@@ -67,6 +68,32 @@ def _snapshot() -> Dict[str, Any]:
     }
 
 
+def _vault() -> Vault:
+    point = {"recovery_point_id": "7", "time": "now", "tiers": []}
+    protected = {"name": "demo01", "state": "protected", "policy": "DefaultPolicy"}
+    backup = {"job_id": "j", "status": "Completed", "consistency": "application"}
+    return Vault(
+        said={
+            "protected": {"changed": True, "vms": [protected]},
+            "backup": {"changed": True, "vms": [{**backup, "recovery_point": point}]},
+            "again": {"changed": False},
+        },
+        item={"protectionState": "Protected", "policyName": "DefaultPolicy"},
+        job={
+            "name": "j",
+            "status": "Completed",
+            "extendedInfo": {"tasksList": [{"taskId": "Take Snapshot", "status": "Completed"}]},
+        },
+        points=["AppConsistent"],
+        writes=[
+            "x/refreshContainers/action",
+            "x/protectedItems/write",
+            "x/protectedItems/backup/action",
+        ],
+        secret="hidden",
+    )
+
+
 def _seen() -> Seen:
     """What a good run looks like: three records before the freeze, one on its way, two after."""
     times = [10.0, 20.0, 30.0, 99.0, 210.0, 220.0]
@@ -87,6 +114,7 @@ def _seen() -> Seen:
         had_to_thaw=0,
         signatures=["s3cret"],
         texts={"output": "nothing", "result": "nothing"},
+        vault=_vault(),
     )
 
 
@@ -108,6 +136,8 @@ def _set(path: str, value: Any) -> Callable[[Seen], Seen]:
         name, *keys = [int(one) if one.isdigit() else one for one in path.split(".")]
         whole = copy.deepcopy(getattr(seen, str(name)))
         inner = whole
+        if isinstance(whole, Vault):
+            inner = vars(whole)
         for key in keys[:-1]:
             inner = inner[key]
         if keys:
@@ -151,11 +181,42 @@ def _silent_log(seen: Seen) -> Seen:
         (_set("signatures", []), "no signature"),
         (_set("looks.2.words", "needs_recovery absent"), "control"),
         (_set("control.consistency", "application"), "control"),
-        (_set("snapshot.consistency", "file-system"), "verdict"),
+        (_set("vault.said.protected.vms.0.state", "stopped"), "protected"),
+        (_set("vault.said.protected.changed", False), "protected"),
+        (_set("vault.item.protectionState", "IRPending"), "protected"),
+        (_set("vault.item", {}), "protected"),
+        (_set("vault.job.status", "Failed"), "backup job"),
+        (_set("vault.job.name", "another"), "backup job"),
+        (_set("vault.job.extendedInfo.tasksList.0.status", "InProgress"), "backup job"),
+        (_set("vault.job", {}), "backup job"),
+        (_set("vault.points", ["FileSystemConsistent"]), "recovery point"),
+        (_set("vault.points", []), "recovery point"),
+        (_set("vault.said.backup.vms.0.consistency", "file-system"), "recovery point"),
+        (_set("vault.said.backup.vms.0.recovery_point", None), "recovery point"),
+        (_set("vault.said.again.changed", True), "second run"),
+        (_set("vault.writes", ["x/protectedItems/write"]), "second run"),
+        (_set("texts.result", "here: hidden"), "no secret"),
+        (_set("texts.result", "Bearer eyJhbGciOiJSUzI1NiJ9.x.y"), "no secret"),
+        (_set("vault.secret", ""), "no secret"),
     ],
 )
 def test_each_line_can_fail(change: Callable[[Seen], Seen], subject: str) -> None:
     assert _failing(change(_seen())) == [subject]
+
+
+def test_a_verdict_that_is_not_that_of_the_backup_fails_both() -> None:
+    assert _failing(_set("snapshot.consistency", "file-system")(_seen())) == [
+        "verdict",
+        "recovery point",
+    ]
+
+
+def test_the_vault_is_shown_with_job_and_recovery_point() -> None:
+    assert shown(_vault())[1:3] == [
+        "  job             j: Completed",
+        "                  Take Snapshot: Completed",
+    ]
+    assert "application-consistent" in shown(_vault())[3]
 
 
 def test_without_a_window_nothing_that_needs_one_holds() -> None:
