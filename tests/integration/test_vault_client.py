@@ -237,6 +237,7 @@ TROUBLES: List[Dict[str, Any]] = [
     {"status": 504, "code": "GatewayTimeout"},
     {"kind": "reset"},
     {"kind": "malformed"},
+    {"status": 200, "body": "[]"},
     {"kind": "empty"},
 ]
 
@@ -254,8 +255,11 @@ def test_trouble_that_stays_is_told(rig: Rig, fault: Dict[str, Any]) -> None:
     error = failure(lambda: read(rig.connect()))
     body = fault.get("body")
     code = fault.get("code") or (body["ErrorCode"] if isinstance(body, dict) else None)
-    code = code or (f"HTTP{fault['status']}" if "status" in fault else error.failure.name)
-    assert error.failure.name == code
+    if fault.get("status") == 200 or fault.get("kind") in ("malformed", "empty"):
+        code = "MalformedAnswer"
+    elif "kind" in fault:
+        code = "ConnectionBroken"
+    assert error.failure.name == (code or f"HTTP{fault['status']}")
     assert error.failure.recommended_action and error.failure.message.startswith("Could not read")
     assert "policy DefaultPolicy" in error.failure.message
     if "kind" not in fault:

@@ -276,7 +276,8 @@ def _error(
     text = f"Could not {asked.what}: {code}: {words}"
     if not text.endswith((".", "!", "?")):
         text += "."
-    vm = asked.vm
+    # What every request would end in is no matter of one VM.
+    vm = None if is_wide else asked.vm
     if vm and vm.name.lower() not in asked.what.lower():
         text = f"VM {vm.resource_group}/{vm.name}: {text}"
     failure = Failure(

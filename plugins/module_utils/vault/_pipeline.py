@@ -200,7 +200,6 @@ def _is_malformed(answer: Any) -> bool:
         path = answer.request.url.partition("?")[0].lower()
         return answer.request.method == "GET" and "operationresults" not in path
     try:
-        json.loads(text)
+        return not isinstance(json.loads(text), dict)
     except ValueError:
         return True
-    return False
