@@ -95,7 +95,10 @@ def _expiry(properties: Mapping[str, Any], now: datetime) -> datetime:
 
 
 def _let_run(estate: Estate, job: Job, item: Item, plan: Plan, expires: datetime) -> None:
-    """The stations of a backup: the snapshot, which makes the recovery point, and the end."""
+    """The stations of a backup: the snapshot, which makes the recovery point, and the end.
+
+    Long, because the stations share what they know of this one backup.
+    """
     made: list[RecoveryPoint] = []
     vm = item.vm
 

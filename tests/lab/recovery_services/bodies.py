@@ -22,7 +22,10 @@ _UPCOMING = timedelta(days=2)
 
 
 def vault_body(vault: Vault) -> Dict[str, Any]:
-    """A vault."""
+    """A vault.
+
+    One long literal: it is read beside an answer of the service.
+    """
     made = vault.provisioned
     on = "Enabled"
     monitoring = vault.monitoring or {
@@ -201,7 +204,10 @@ def item_id(vault: Vault, item: Item) -> str:
 
 
 def item_body(vault: Vault, item: Item, now: datetime, one: bool = False) -> Dict[str, Any]:
-    """A protected item; C(one): asked for by itself and with its extended information."""
+    """A protected item; C(one): asked for by itself and with its extended information.
+
+    Long, because the order of the fields is the service's.
+    """
     body: Dict[str, Any] = {
         "friendlyName": item.vm.name,
         "virtualMachineId": item.vm.shown_id,

@@ -27,7 +27,10 @@ def _status(code: str, shown: str, when: str = "", level: str = "Info") -> Dict[
 
 
 def vm_body(vm: Vm, now: datetime, view: bool = False) -> Dict[str, Any]:
-    """A VM; C(view): with its instance view."""
+    """A VM; C(view): with its instance view.
+
+    One long literal: it is read beside an answer of the service.
+    """
     os_disk = f"{vm.name}_OsDisk_1"
     configuration = {"provisionVMAgent": True, "patchSettings": {"patchMode": "ImageDefault"}}
     key = "linuxConfiguration" if vm.os_type == "Linux" else "windowsConfiguration"

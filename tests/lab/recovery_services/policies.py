@@ -32,7 +32,10 @@ def _kept(count: int, time: str) -> Dict[str, Any]:
 
 
 def of_a_new_vault(now: datetime) -> Dict[str, Tuple[str, Dict[str, Any]]]:
-    """The policies that every vault begins with."""
+    """The policies that every vault begins with.
+
+    One long literal: it is read beside an answer of the service.
+    """
     evening, morning = f"{now:%Y-%m-%d}T18:30:00Z", f"{now:%Y-%m-%d}T08:00:00Z"
     daily = {
         "schedulePolicyType": "SimpleSchedulePolicy",
