@@ -9,6 +9,7 @@ PRIVATE: for this collection only.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, Optional, Sequence
@@ -112,7 +113,7 @@ def tell_of_jobs(
     if after and (before or connection.clock.now()) - after > _LONGEST_SPAN:
         refuse("InvalidTime", "started_after: at most 366 days are listed at a time.")
     vm = _vm(connection, params)
-    ids = [_id(text) for text in [params["job_id"], *(params["job_ids"] or ())] if text]
+    ids = [_id(text) for text in [params["job_id"], *(params["job_ids"] or ())] if text is not None]
     if params["wait"] and not ids:
         refuse("MissingJobIds", "wait needs job_id or job_ids: the jobs to wait for.")
     if ids:
@@ -256,4 +257,13 @@ def _is_wanted(params: Mapping[str, Any], vm: Optional[VmId], job: Job) -> bool:
 
 
 def _id(text: str) -> str:
-    return last_segment(text.strip())
+    """The id of a job, which may be given as its resource id."""
+    job_id = last_segment(text.strip())
+    # Nothing, and what is no id, would read the list of jobs, which is never over.
+    if not re.fullmatch(r"[\w-]+", job_id):
+        refuse(
+            "InvalidJobId",
+            f"{text!r} is not the id of a job.",
+            "Give the job_id that quiesce.azure_backup.vm_backup or backup_job_info has returned.",
+        )
+    return job_id

@@ -159,7 +159,9 @@ def _name(part: str, text: str, what: str) -> str:
     if _NOT_IN_A_NAME.search(part) or part in (".", ".."):
         refuse(
             f"Invalid{what.capitalize()}Name",
-            f"{text!r} cannot be the name of a {what}.",
+            f"{text!r} cannot be the name of a {what}."
+            if part in text
+            else f"{part!r} cannot be the resource group of the {what} {text!r}.",
             f"Give its resource id, or its name and resource group{_HOW.get(what, '')}.",
         )
     return part
