@@ -248,6 +248,8 @@ def test_waiting_for_jobs_ends_with_the_timeout(azure: RecoveryServices) -> None
     ("options", "name"),
     [
         ({"wait": True}, "MissingJobIds"),
+        ({"job_id": ""}, "InvalidJobId"),
+        ({"job_ids": [" / "]}, "InvalidJobId"),
         ({"started_after": "yesterday"}, "InvalidTime"),
         ({"started_after": "2020-01-01"}, "InvalidTime"),
         ({"vm": "not//a/vm"}, "InvalidVmName"),

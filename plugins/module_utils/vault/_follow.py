@@ -234,11 +234,15 @@ class Follower:
         self._listed = len(jobs)
         by_id = {job.id: job for job in jobs}
         taken = {case.job.id for case in cases if case.job}
+        of_vm: Dict[str, List[Job]] = {}
+        for job in jobs:
+            if job.id not in taken:
+                of_vm.setdefault(job.container_key, []).append(job)
         for case in cases:
             if case.job is not None:
                 case.job = by_id.get(case.job.id, case.job)
             else:
-                self._match(case, [job for job in jobs if job.id not in taken])
+                self._match(case, of_vm.get(case.expected.vm.container_key, []))
 
     def _match(self, case: _Case, jobs: Sequence[Job]) -> None:
         """Find the job of a case, of the operation itself where the list leaves doubt."""
@@ -306,16 +310,14 @@ class Follower:
 
 
 def matching(expected: Expected, jobs: Sequence[Job]) -> Tuple[List[Job], List[Job]]:
-    """The jobs that are the expected one: by all that is known, and perhaps; oldest first.
+    """The jobs of the VM that are the expected one: by all that is known, and perhaps.
 
-    A job that ended before the expected one was accepted, or began long before, is another.
+    The oldest comes first. A job that ended before the expected one was accepted, or began long
+    before, is another.
     """
     certain, possible = [], []
     for job in reversed(jobs):
-        if (
-            job.container_key != expected.vm.container_key
-            or job.operation.lower() != expected.operation.lower()
-        ):
+        if job.operation.lower() != expected.operation.lower():
             continue
         start = job.start_time or expected.since
         was_over = job.end_time is not None and job.end_time < expected.since - timedelta(seconds=5)
