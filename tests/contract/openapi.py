@@ -17,15 +17,28 @@ import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import jsonschema
 from jsonschema.protocols import Validator
 from referencing import Registry, Resource
-from referencing._core import Resolver
 from referencing.jsonschema import DRAFT4
 
 from tests.contract.evidence import Exchange
+
+if TYPE_CHECKING:
+    from referencing._core import Resolver
 
 _METHODS = ("get", "put", "post", "patch", "delete", "head")
 _PLAIN = ("type", "enum", "format", "pattern", "minimum", "maximum", "minLength", "maxLength")
