@@ -124,8 +124,13 @@ class Demo:
 
     def _environment(self) -> Dict[str, str]:
         clean = {name: text for name, text in os.environ.items() if "ANSIBLE" not in name}
+        # A module that is killed leaves files behind: where they go with all the rest.
+        temporary = self.folder / "tmp"
+        temporary.mkdir()
         return {
             **clean,
+            "TMPDIR": str(temporary),
+            "DEMO_TMPDIR": tempfile.gettempdir(),
             **self.azure.environment(),
             "ANSIBLE_HOME": str(self.folder / "ansible"),
             "ANSIBLE_LOCAL_TEMP": str(self.folder / "ansible" / "tmp"),
