@@ -368,6 +368,9 @@ def test_the_lab_goes_up_and_down_by_hand(tmp_path: Path) -> None:
         assert _status(made["LAB_DATA_BLOB_URI"]) == 200
         for name in ("DATA", "LOG"):
             assert _writes(Path(made[f"LAB_{name}_MOUNT_POINT"]))
+        vault = {"resource_group": made["LAB_RESOURCE_GROUP"], "vault": made["LAB_VAULT"]}
+        found = run_module("protectable_vm_info", {**vault, "poll_interval": 0.2}, env=made)
+        assert [vm["name"] for vm in found["vms"]] == ["db01", "db02", "web01"]
     finally:
         assert "is down" in say("down")
     for name in ("DATA", "LOG"):

@@ -32,6 +32,11 @@ from tests.lab.recovery_services.lab import RecoveryServices
 STATE = Path(os.environ.get("LAB_STATE") or LAB / "lab.json")
 _LOG = LAB / "log" / "lab.log"
 _A_DAY_S = 86400.0
+#: How the modules reach the lab's vault, with what was printed above it.
+_ANSIBLE = """\
+# .venv/bin/ansible localhost -m quiesce.azure_backup.protectable_vm_info \\
+#   -a "resource_group=$LAB_RESOURCE_GROUP vault=$LAB_VAULT"
+"""
 #: How Azure's own command line reaches the lab's Azure, with what was printed above it.
 _AZ = """\
 # az: export REQUESTS_CA_BUNDLE=$AZURE_CA_CERTIFICATES AZURE_CORE_INSTANCE_DISCOVERY=false
@@ -139,6 +144,7 @@ def main() -> int:
     assert state is not None
     for name, value in state["environment"].items():
         print(f"export {name}={shlex.quote(value)}")
+    print(_ANSIBLE, end="")
     print(_AZ)
     print("# Stop the lab with: ./dev lab down")
     return 0
