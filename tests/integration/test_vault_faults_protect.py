@@ -21,6 +21,7 @@ from tests.integration.vault_faults import (
     ALWAYS,
     CORRELATION,
     GROUP,
+    LIMIT_S,
     OTHER_SHAPE,
     add_vms,
     by_name,
@@ -173,7 +174,7 @@ def test_one_is_deleted_meanwhile(recovery_services: RecoveryServices, name: str
     )
     wait_for(lambda: "two" in jobs(azure, way.operations[0]).values())
     azure.remove_vm("two")
-    done = checked(azure, process.finish())
+    done = checked(azure, process.finish(LIMIT_S))
     agrees(azure, done)
     assert state_of(azure, "one") == state_of(azure, "three") == way.after
     if way.after == "protected":
@@ -232,6 +233,9 @@ TROUBLES = {
     "gateway-after": Trouble(
         {"status": 504, "code": "GatewayTimeout", "after": True, "times": 2}, None, True
     ),
+    # Said to be done, in words that nobody understands: believed in neither case.
+    "half-said": Trouble(stays(kind="malformed"), "MalformedAnswer"),
+    "half-said-after": Trouble({"kind": "malformed", "after": True}, "MalformedAnswer", True),
     "moved": Trouble(stays(status=307, body="", headers={"Location": "https://127.0.0.1:1/"}), ""),
 }
 
@@ -258,7 +262,8 @@ def test_each_vm_has_trouble_of_its_own(recovery_services: RecoveryServices) -> 
             assert vm["failure"]["http_status"] == TROUBLES[name].fault["status"]
         if TROUBLES[name].fault.get("headers") == SUPPORT and name != "cut":
             assert vm["failure"]["correlation_id"] == CORRELATION
-    finishes(azure, WAYS["protect"], *TROUBLES, left=wanted)
+    left = {name for name in wanted if not TROUBLES[name].is_done}
+    finishes(azure, WAYS["protect"], *TROUBLES, left=left)
 
 
 @every_way

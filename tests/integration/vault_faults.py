@@ -20,6 +20,8 @@ from tests.lab.recovery_services.lab import RecoveryServices, Request
 GROUP = "app-rg"
 #: More requests than any test sends.
 ALWAYS = 10_000
+#: No module runs longer.
+LIMIT_S = 60.0
 #: What support finds a request by; given with a fault, it must come back in the failure.
 CORRELATION = "12345678-abcd-4def-8abc-1234567890ab"
 #: The second shape of Azure's errors.
@@ -51,7 +53,8 @@ def run(
     **options: Any,
 ) -> ModuleRun:
     """Run a module; nothing secret may be in what it says."""
-    done = run_module(module, options_for(azure, module, options), check=check, diff=diff)
+    given = options_for(azure, module, options)
+    done = run_module(module, given, check=check, diff=diff, limit_s=LIMIT_S)
     return checked(azure, done)
 
 

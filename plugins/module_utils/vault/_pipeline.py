@@ -131,6 +131,7 @@ class PatientPolicy:
                 self._gate.close(concerned, pause, status, answer)
             return pause is not None
         if _is_malformed(answer):
+            self._answers.lose()
             if safe and self._may_sleep(
                 trouble_pause(500, attempt, answer.request.method == "GET")
             ):
