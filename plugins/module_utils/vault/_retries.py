@@ -30,6 +30,9 @@ _TROUBLE_S = (0.5, 1.0, 2.0, 4.0)
 _UNREACHABLE_S = (1.0, 2.0)
 _BUSY_TRIES = 10
 _LONGEST_S = 60.0
+_SHORTEST_ASKED_S = 0.1
+# No pause is longer; what asks for more must not end up beyond the calendar.
+_A_YEAR_S = 366 * 86400.0
 # A pause shorter than this is nobody's business.
 _WORTH_SAYING_S = 3.0
 _TROUBLE = frozenset({408, 500, 502, 504})
@@ -61,13 +64,13 @@ def seconds_of(retry_after: Optional[str], date: Optional[str]) -> Optional[floa
     if not retry_after:
         return None
     try:
-        return max(0.0, float(retry_after))
+        return min(max(0.0, float(retry_after)), _A_YEAR_S)
     except ValueError:
         pass
     try:
         then = parsedate_to_datetime(retry_after)
         at = parsedate_to_datetime(date) if date else datetime.now(then.tzinfo)
-        return max(0.0, (then - at).total_seconds())
+        return min(max(0.0, (then - at).total_seconds()), _A_YEAR_S)
     except (TypeError, ValueError):
         return None
 
@@ -225,13 +228,15 @@ def counted_as(action: str, code: str) -> str:
 def busy_pause(status: int, attempt: int, asked: Optional[float], safe: bool) -> Optional[float]:
     """The pause after a 429 or 503, for all who send this action; None for no other attempt.
 
-    A 503 without a pause asked for may come from one who did what was asked, but too slowly.
+    A 503 without a pause asked for may come from one who did what was asked, but too slowly. And
+    who asks for no pause at all, or one that is over, would otherwise be asked again at once and
+    without an end, as no deadline passes where nobody waits.
     """
     if status == 503 and (attempt >= _BUSY_TRIES or (asked is None and not safe)):
         return None
-    if asked is not None:
+    if asked is not None and asked >= _SHORTEST_ASKED_S:
         return asked
-    return min(2.0**attempt, _LONGEST_S)
+    return min(2.0 ** min(attempt, 10), _LONGEST_S)
 
 
 def trouble_pause(status: int, attempt: int, safe: bool) -> Optional[float]:

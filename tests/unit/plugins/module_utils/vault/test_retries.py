@@ -86,6 +86,7 @@ def test_what_may_be_sent_twice() -> None:
         ("7", 7.0),
         ("0.5", 0.5),
         ("-3", 0.0),
+        ("9" * 400, 366 * 86400.0),
         ("soon", None),
         ("Sat, 21 Nov 2026 12:01:30 GMT", 90.0),
         ("Sat, 21 Nov 2026 11:00:00 GMT", 0.0),
@@ -109,6 +110,11 @@ def test_pauses() -> None:
     assert trouble_pause(500, 1, False) is None and trouble_pause(400, 1, True) is None
     assert broken_pause(1, True, False) is None and broken_pause(1, True, True) == 0.5
     assert broken_pause(1, False, False) == 1.0 and broken_pause(3, False, False) is None
+
+
+def test_who_is_busy_and_asks_for_no_pause_gets_one() -> None:
+    assert busy_pause(429, 3, 0.0, False) == 8 and busy_pause(503, 3, 0.0, True) == 8
+    assert busy_pause(429, 5000, 0.0, True) == 60
 
 
 def test_the_gate_is_closed_for_one_action_and_says_so_once() -> None:
