@@ -41,6 +41,15 @@ def by_name(done: ModuleRun) -> Dict[str, Any]:
     return {one["name"]: one for one in done["vms"]}
 
 
+@pytest.mark.parametrize("vm", ["", None])
+def test_an_empty_name_is_not_taken_for_nothing_to_back_up(
+    azure: RecoveryServices, vm: Any
+) -> None:
+    done = run_module("vm_backup", {**azure.options(), "vm": vm})
+    assert done.failed and done["failure"]["name"] in ("InvalidVmName", "MissingVms")
+    assert not azure.requests()
+
+
 def test_the_recovery_point_of_this_very_job_is_found(azure: RecoveryServices) -> None:
     azure.next_backup("db01", "file-system", duration_s=600)
     done = back_up(azure)

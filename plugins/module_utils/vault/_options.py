@@ -96,11 +96,19 @@ def chosen_vault(params: Mapping[str, Any], subscription_id: str) -> VaultId:
     return VaultId.of_option(params["vault"], subscription_id, params.get("resource_group") or "")
 
 
-def chosen_vms(params: Mapping[str, Any], connection: Any) -> Tuple[VmId, ...]:
-    """The VMs of the options, each once, in the order in which they were given."""
+def chosen_vms(
+    params: Mapping[str, Any], connection: Any, required: bool = True
+) -> Tuple[VmId, ...]:
+    """The VMs of the options, each once, in the order in which they were given.
+
+    A null, which Ansible takes for an option that is given, and an empty name are refused: what was
+    to be backed up, and was not, must not look done. An empty list is a choice.
+    """
     given: List[str] = list(params.get("vms") or ())
-    if params.get("vm"):
+    if params.get("vm") is not None:
         given.append(params["vm"])
+    elif params.get("vms") is None and required:
+        refuse("MissingVms", "Neither vms nor vm has a value.", "Say vms or vm.")
     vault: VaultId = connection.vault
     group = params.get("vm_resource_group") or vault.resource_group
     found: Dict[str, VmId] = {}

@@ -157,7 +157,7 @@ def tell_of_protected(
 ) -> Dict[str, Any]:
     """The VMs that the vault protects, or keeps data of, and how."""
     del check_mode
-    wanted = chosen_vms(params, connection)
+    wanted = chosen_vms(params, connection, required=False)
     policy = ChosenPolicy.of_option(params.get("policy"), connection.vault)
     items = list_items(connection)
     if params.get("vms") is None and params.get("vm") is None:

@@ -78,7 +78,13 @@ def test_vms_count_once_and_keep_their_order() -> None:
         f"vault-rg/{path}/a",
     ]
     assert chosen(vm="a", vm_resource_group="other") == [f"other/{path}/a"]
-    assert chosen(vms=[]) == chosen() == []
+    assert chosen(vms=[]) == []
+
+
+@pytest.mark.parametrize("params", [{}, {"vm": None, "vms": None}, {"vm": ""}, {"vms": [" "]}])
+def test_no_vm_is_never_taken_for_none_to_do(params: Dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        chosen(**params)
 
 
 def test_a_vault_by_name_or_id() -> None:
