@@ -1,0 +1,93 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the guide and the README show of the vault runs as it stands, against the lab's Azure."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any, Dict, List
+
+import yaml
+
+from tests.lab._process import ROOT
+from tests.lab.recovery_services import seed as seeds
+from tests.lab.recovery_services.lab import RecoveryServices
+
+#: Modules that wait do it for the lab's fast clock; nothing else of what is shown is changed.
+_WAITING = ("backup_job", "backup_job_info", "protectable_vm_info", "protected_vm", "vm_backup")
+_DEFAULTS = {f"quiesce.azure_backup.{name}": {"poll_interval": 0.2} for name in _WAITING}
+_SPEED = 1000.0
+
+
+def test_the_guide_to_the_vault(recovery_services: RecoveryServices, tmp_path: Path) -> None:
+    text = (ROOT / "docs/docsite/rst/guide_vault.rst").read_text()
+    blocks = re.findall(r"^\.\. code-block:: yaml\n\n((?:(?: {4}.*)?\n)+)", text, re.MULTILINE)
+    assert len(blocks) == text.count("code-block:: yaml") > 5
+    plays: List[Dict[str, Any]] = []
+    for block in blocks:
+        shown = yaml.safe_load(textwrap.dedent(block))
+        if "hosts" in shown[0]:
+            plays += shown
+        else:
+            # "The tasks in the rest of this guide belong into plays of the same kind."
+            same = {key: plays[0][key] for key in ("hosts", "gather_facts", "module_defaults")}
+            plays.append({"name": shown[0]["name"], **same, "tasks": shown})
+    output = run_plays(plays, recovery_services, tmp_path)
+    vault = recovery_services.state()["vaults"]["vault1"]
+    states = {one["properties"]["protectionState"] for one in vault["items"]}
+    assert len(vault["items"]) == 2 and states <= {"Protected", "IRPending"}
+    assert "file-system-consistent" in output
+    assert "web01" in output
+
+
+def test_the_playbook_of_the_readme(recovery_services: RecoveryServices, tmp_path: Path) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "README.md").read_text(), re.M | re.S)
+    (shown,) = [block for block in blocks if "quiesce.azure_backup.protected_vm" in block]
+    output = run_plays(yaml.safe_load(shown), recovery_services, tmp_path)
+    assert "file-system-consistent" in output
+
+
+def run_plays(plays: List[Dict[str, Any]], azure: RecoveryServices, folder: Path) -> str:
+    """Run them in this order, each with what is shown and no more; the output."""
+    # Longer than all of it on the fast clock, where an hour is a few seconds.
+    azure.reset(seed={**seeds.default(), "token_lifetime_s": 30 * 86400.0}, speed=_SPEED)
+    whole = [
+        {**play, "module_defaults": {**_DEFAULTS, **play["module_defaults"]}} for play in plays
+    ]
+    playbook = folder / "playbook.json"
+    # JSON is YAML too.
+    playbook.write_text(json.dumps(whole))
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("ansible-playbook")), "-v", str(playbook)],
+        env={
+            **os.environ,
+            **azure.environment(),
+            "ANSIBLE_HOME": str(folder / "ansible"),
+            "ANSIBLE_LOCAL_TEMP": str(folder / "local"),
+            "ANSIBLE_REMOTE_TEMP": str(folder / "remote"),
+            "ANSIBLE_NOCOLOR": "1",
+            "ANSIBLE_LOCALHOST_WARNING": "false",
+            "ANSIBLE_INVENTORY_UNPARSED_WARNING": "false",
+        },
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0
+    # Nothing that is shown is of the past: an option, a module or a way to write it.
+    assert "WARNING" not in done.stdout
+    assert azure.secret not in done.stdout
+    return done.stdout
