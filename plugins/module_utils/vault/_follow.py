@@ -320,7 +320,7 @@ def matching(expected: Expected, jobs: Sequence[Job]) -> Tuple[List[Job], List[J
         if job.operation.lower() != expected.operation.lower():
             continue
         start = job.start_time or expected.since
-        was_over = job.end_time is not None and job.end_time < expected.since - timedelta(seconds=5)
+        was_over = job.end_time is not None and job.end_time < expected.since
         if start >= expected.since - _SURELY_OURS and not was_over:
             certain.append(job)
         elif start >= expected.since - _PERHAPS_OURS:

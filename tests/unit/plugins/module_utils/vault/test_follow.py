@@ -192,6 +192,14 @@ def test_an_older_job_of_the_same_vm_is_not_taken_for_ours(rig: Rig) -> None:
     assert outcome.job is not None and outcome.job.id == ours
 
 
+def test_a_short_job_that_has_just_ended_is_not_taken_for_ours(rig: Rig) -> None:
+    rig.jobs.add(vm(1), begins=-4.0, ends=-1.0)
+    ours = rig.jobs.add(vm(1), begins=0.5, shows=12.0, ends=25.0)
+    rig.jobs.operations["op"] = Operation("InProgress")
+    outcome = rig.follower().follow([expect(vm(1), "op")])[vm(1).key]
+    assert outcome.job is not None and outcome.job.id == ours
+
+
 def test_jobs_of_another_operation_are_not_taken_for_ours(rig: Rig) -> None:
     rig.jobs.add(vm(1), operation="ConfigureBackup", begins=0.0, ends=5.0)
     ours = rig.jobs.add(vm(1), begins=1.0, ends=25.0)
