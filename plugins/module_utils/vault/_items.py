@@ -39,11 +39,13 @@ PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED = (
     "not_protected",
 )
 ITEM_TYPE = "Microsoft.Compute/virtualMachines"
+_CHOICE = "diskExclusionProperties"
 _FILTER = "backupManagementType eq 'AzureIaasVM' and itemType eq 'VM'"
 # As the modules for policies call them.
 _POLICY_TYPES = {"V1": "standard", "V2": "enhanced"}
 # Backups that are not made any more: the data is kept for ever, or as long as the policy says.
 _STOPPED = ("protectionstopped", "backupssuspended")
+_CLOCKS_DIFFER = timedelta(minutes=10)
 _REMAINING = re.compile(r"^(?:(?P<d>\d+)\.)?(?P<h>\d{1,2}):(?P<m>\d{2}):(?P<s>\d{2})(?:\.\d+)?$")
 
 
@@ -64,7 +66,7 @@ class Disks:
         if self.is_everything:
             return {}
         chosen = {"diskLunList": list(self.luns), "isInclusionList": self.inclusive}
-        return {"diskExclusionProperties": chosen}
+        return {_CHOICE: chosen}
 
 
 ALL_DISKS = Disks((), False)
@@ -93,6 +95,12 @@ class ProtectedItem:
         if self.soft_deleted:
             return SOFT_DELETED
         return STOPPED if self.protection_state.lower() in _STOPPED else PROTECTED
+
+    @property
+    def extended(self) -> Dict[str, Any]:
+        """What its C(extendedProperties) say beside the choice of disks."""
+        of = self.properties.get("extendedProperties") or {}
+        return {key: value for key, value in of.items() if value and key != _CHOICE}
 
     def to_result(self) -> Dict[str, Any]:
         """What a module returns of it."""
@@ -237,7 +245,7 @@ def _names(item_id: str) -> Tuple[str, str]:
 
 def _disks(of: Mapping[str, Any]) -> Disks:
     extended = of.get("extendedProperties") or {}
-    chosen = extended.get("diskExclusionProperties")
+    chosen = extended.get(_CHOICE)
     if not isinstance(chosen, Mapping):
         return ALL_DISKS
     return chosen_disks(chosen.get("diskLunList") or (), bool(chosen.get("isInclusionList")))
@@ -251,11 +259,12 @@ def chosen_disks(luns: Sequence[Any], inclusive: bool) -> Disks:
 def _deleted_until(of: Mapping[str, Any], now: datetime) -> Optional[datetime]:
     """When the data of a soft-deleted item will be gone.
 
-    The service says when it was deleted, and for how many days it keeps it; or how long is left.
+    The service says when it was deleted, and for how many days it keeps it; or how long is left. A
+    time that has only just come, by a clock that is not the service's own, is that of the deletion.
     """
     at = read_time(of.get("deferredDeleteTimeInUTC"))
     days = of.get("softDeleteRetentionPeriod") or of.get("softDeleteRetentionPeriodInDays")
-    if at and at > now:
+    if at and at > now + (_CLOCKS_DIFFER if days else timedelta()):
         return at
     if at and days:
         return at + timedelta(days=int(days))

@@ -177,7 +177,7 @@ def _configure(actions: Tuple[str, ...], wanted: Wanted, item: Optional[Protecte
     }
     disks = wanted.disks if wanted.disks is not None else item.disks if item else ALL_DISKS
     if not disks.is_everything or (item and not item.disks.is_everything):
-        properties["extendedProperties"] = disks.to_wire()
+        properties["extendedProperties"] = {**(item.extended if item else {}), **disks.to_wire()}
     return Step(actions, "ConfigureBackup", properties)
 
 

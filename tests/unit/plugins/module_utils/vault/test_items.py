@@ -89,6 +89,14 @@ def test_states(state: str, deleted: Optional[bool], told: str) -> None:
             },
             "2026-12-04T10:32:11Z",
         ),
+        (
+            {
+                # Deleted a moment ago, by a clock that is ahead of ours.
+                "deferredDeleteTimeInUTC": "2026-11-21T12:00:03.0390921Z",
+                "softDeleteRetentionPeriod": 14,
+            },
+            "2026-12-05T12:00:03Z",
+        ),
         ({"deferredDeleteTimeRemaining": "13.23:31:57.6296707"}, "2026-12-05T11:31:57Z"),
         ({"deferredDeleteTimeRemaining": "23:31:57"}, "2026-11-22T11:31:57Z"),
         ({"deferredDeleteTimeInUTC": "2026-12-04T10:32:11Z"}, "2026-12-04T10:32:11Z"),

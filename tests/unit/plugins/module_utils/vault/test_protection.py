@@ -137,6 +137,14 @@ def test_what_is_left_as_it_is_is_sent_as_it_is() -> None:
         "policyId": GOLD,
         "extendedProperties": {},
     }
+    named = {"extendedProperties": {"linuxVmApplicationName": "oracle", **chosen}}
+    for wanted, disks in (
+        (Wanted("protected", SILVER), chosen),
+        (Wanted("protected", disks=ALL_DISKS), {}),
+    ):
+        assert sent(wanted, dataclasses.replace(with_choice, properties=named))[
+            "extendedProperties"
+        ] == {"linuxVmApplicationName": "oracle", **disks}
     stopped = dataclasses.replace(STOPPED, disks=Disks((1,), False))
     assert sent(Wanted("protected", GOLD), stopped)["extendedProperties"] == chosen
 
