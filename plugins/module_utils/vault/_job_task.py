@@ -159,7 +159,8 @@ def _cancel(
             job = get_job(connection, job.id)
             if not job.is_over and not same(job.status, CANCELLING):
                 raise JobError(error.failure, _result(job)) from error
-            asked = False
+            # Where only the answer was lost, it was most likely this request.
+            asked = error.is_doubtful
     if not params["wait"]:
         return _result(get_job(connection, job.id), changed=asked)
     outcome = _until_over(connection, params, job)
