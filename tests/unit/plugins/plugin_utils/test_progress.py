@@ -16,7 +16,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._progre
     append_line,
     progress_of,
 )
-from ansible_collections.quiesce.azure_backup.plugins.plugin_utils._progress import Tail
+from ansible_collections.quiesce.azure_backup.plugins.plugin_utils._tail import Tail
 
 
 def test_lines_are_said_as_they_come_and_the_file_goes(tmp_path: Path) -> None:
