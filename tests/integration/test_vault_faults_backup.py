@@ -68,7 +68,6 @@ TROUBLES = {
     "slow-after": Trouble({"status": 504, "code": "GatewayTimeout", "after": True}, None, True),
     "cut": Trouble({"kind": "reset"}, "ConnectionBroken"),
     "cut-after": Trouble({"kind": "reset", "after": True}, None, True),
-    "signed-out": Trouble({"kind": "expired_token"}, None, True),
 }
 
 

@@ -356,10 +356,16 @@ def _summary(failed: Sequence[Course], count: int) -> Failure:
     more = f" And {len(failures) - _SHOWN} more." if len(failures) > _SHOWN else ""
     names = {one.name for one in failures}
     actions = list(dict.fromkeys(one.recommended_action for one in failures if one))
+    # The first one's, as support finds by it what Azure knows.
+    first = failures[0]
     return Failure(
         names.pop() if len(names) == 1 else "SomeVmsFailed",
         f"{len(failures)} of {count} VMs failed: {shown}{more}",
         actions[0]
         if len(actions) == 1
         else "What to do for each is in the failure of each of the result's vms.",
+        first.code if len(failures) == 1 else None,
+        first.correlation_id,
+        first.http_status if len(failures) == 1 else None,
+        first.vm if len(failures) == 1 else "",
     )
