@@ -323,6 +323,9 @@ def test_a_policy_in_use_is_not_deleted(recovery_services: RecoveryServices) -> 
     assert "protected_vm" in done["failure"]["recommended_action"]
     assert done["failure"]["http_status"] == 400 and done["failure"]["correlation_id"]
     assert only(azure, "DefaultPolicy")["protected_items_count"] == 2
+    # Azure's list of all policies does not say it.
+    counts = {one["name"]: one["protected_items_count"] for one in info(azure)}
+    assert counts == {"DefaultPolicy": 2, "EnhancedPolicy": 0}
 
 
 def test_a_change_that_azure_carries_to_the_vms_is_waited_for(

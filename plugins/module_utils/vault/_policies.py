@@ -9,7 +9,8 @@ PRIVATE: for this collection only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure
@@ -25,6 +26,8 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client
     plain,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._clock import Deadline
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items import list_items
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import last_segment
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_model import (
     Policy,
 )
@@ -79,13 +82,23 @@ class Found:
 
 
 def list_policies(connection: Connection) -> List[Found]:
-    """Every policy for Azure VMs, by name."""
+    """Every policy for Azure VMs, by name.
+
+    Azure's list says 0 VMs of every policy, so the protected items are counted.
+    """
     answers = connection.items(
         f"list the backup policies of vault {connection.vault.name}",
         lambda: connection.backup.backup_policies.list(**connection.at, filter=_FILTER),
     )
-    found = [Found.of_answer(answer) for answer in answers]
-    return sorted((one for one in found if one.is_for_vms), key=lambda one: one.name.lower())
+    listed = (Found.of_answer(answer) for answer in answers)
+    found = sorted((one for one in listed if one.is_for_vms), key=lambda one: one.name.lower())
+    under = Counter(
+        last_segment(item.policy_id).lower() for item in list_items(connection).values()
+    )
+    return [
+        replace(one, properties={**one.properties, "protectedItemsCount": under[one.name.lower()]})
+        for one in found
+    ]
 
 
 def find_policy(connection: Connection, name: str) -> Optional[Found]:
