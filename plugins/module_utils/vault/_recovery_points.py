@@ -136,11 +136,10 @@ def point_of_job(
     found = [
         point
         for point in points
-        if point.time is not None
-        and point.time >= first
-        and (last is None or point.time <= last)
-        and not _expires_otherwise(point, expires)
+        if point.time is not None and point.time >= first and (last is None or point.time <= last)
     ]
+    # A point may also expire at another time because the service has decided so.
+    found = [point for point in found if not _expires_otherwise(point, expires)] or found
     return min(found, key=lambda point: str(written(point.time))) if found else None
 
 

@@ -55,6 +55,7 @@ def test_where_two_are_the_expiry_decides_and_then_the_time() -> None:
     assert chosen(both, 30) == "theirs"
     assert chosen(both) == "ours"
     assert chosen([point("unknown", 40)], 100) == "unknown"
+    assert chosen([point("ours", 25, 14)], 100) == "ours"
 
 
 def test_a_point_as_the_service_writes_it() -> None:
