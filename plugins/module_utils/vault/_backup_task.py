@@ -119,6 +119,13 @@ class _Backup:
         self.point: Optional[RecoveryPoint] = None
         self.warnings: List[str] = []
 
+    @property
+    def protected_item(self) -> ProtectedItem:
+        """The item; raises C(LookupError) for a VM that is not fit to be backed up."""
+        if self.item is None:
+            raise LookupError(self.vm.id)
+        return self.item
+
     def to_result(self) -> Dict[str, Any]:
         return {
             "name": self.vm.name,
@@ -216,8 +223,7 @@ def _trigger(connection: Connection, backups: Sequence[_Backup], wanted: Wanted)
     before = connection.server_now()
 
     def ask(backup: _Backup) -> Started:
-        assert backup.item is not None
-        item = backup.item
+        item = backup.protected_item
         return connection.start(
             f"back up VM {backup.vm.name}",
             lambda **options: connection.backup.backups.trigger(
@@ -310,9 +316,10 @@ def _find_points(connection: Connection, backups: Sequence[_Backup], wanted: Wan
     errors: Dict[str, VaultError] = {}
 
     def look(backup: _Backup) -> Optional[RecoveryPoint]:
-        assert backup.item is not None and backup.job is not None
+        if backup.job is None:
+            return None
         after = (backup.job.start_time or connection.server_now()) - timedelta(minutes=1)
-        points = list_points(connection, backup.item, after)
+        points = list_points(connection, backup.protected_item, after)
         return point_of_job(points, backup.job, wanted.retain_until)
 
     lacking = list(backups)

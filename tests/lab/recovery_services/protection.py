@@ -22,7 +22,7 @@ from tests.lab.recovery_services.errors import (
 )
 from tests.lab.recovery_services.estate import Estate
 from tests.lab.recovery_services.model import Item, Job, Operation, Vault, Vm
-from tests.lab.recovery_services.names import parse_vm_id, vm_key
+from tests.lab.recovery_services.names import parse_vm_id, vm_id, vm_key
 from tests.lab.recovery_services.plans import Plan
 
 _TYPES = ("microsoft.compute/virtualmachines", "microsoft.classiccompute/virtualmachines")
@@ -75,8 +75,7 @@ def _protect(
 ) -> Operation:
     subscription, group, name = parse_vm_id(str(properties.get("sourceResourceId") or ""))
     policy, policy_type = _policy(vault, properties, None)
-    vm = estate.vms.get("/".join(["", "subscriptions", subscription, "resourceGroups", group,
-        "providers", "Microsoft.Compute", "virtualMachines", name]).lower())  # fmt: skip
+    vm = estate.vms.get(vm_id(subscription, group, name).lower())
     plan = estate.plans.take(str(properties["sourceResourceId"]), "ConfigureBackup") or Plan()
     bag = {"Policy Name": policy}
     if vm is None:

@@ -61,7 +61,8 @@ class FakeJobs:
         self.plans: List[Dict[str, Any]] = []
         self.operations: Dict[str, Operation] = {}
         self.asked: List[str] = []
-        self.fails: Callable[[], Optional[Exception]] = lambda: None
+        self.error: VaultError = VaultError(Failure("GatewayTimeout", "Could not list."))
+        self.fails: Callable[[], bool] = lambda: False
 
     def add(self, vm: VmId, operation: str = "Backup", **plan: Any) -> str:
         job_id = f"job-{len(self.plans)}"
@@ -72,9 +73,8 @@ class FakeJobs:
 
     def list(self, operation: Optional[str], since: datetime) -> List[Job]:
         self.asked.append(f"list {operation}")
-        error = self.fails()
-        if error:
-            raise error
+        if self.fails():
+            raise self.error
         return [
             read_job(self._wire(plan, detailed=False))
             for plan in sorted(self.plans, key=lambda plan: -plan["begins"])
@@ -85,9 +85,8 @@ class FakeJobs:
 
     def get(self, job_id: str) -> Job:
         self.asked.append(f"get {job_id}")
-        error = self.fails()
-        if error:
-            raise error
+        if self.fails():
+            raise self.error
         plan = next(plan for plan in self.plans if plan["id"] == job_id)
         return read_job(self._wire(plan, detailed=True))
 
@@ -310,12 +309,12 @@ def test_find_does_not_wait_for_the_end(rig: Rig) -> None:
 def test_looks_that_fail_are_borne_until_the_deadline(rig: Rig) -> None:
     job_id = rig.jobs.add(vm(1), ends=100.0)
     error = VaultError(Failure("GatewayTimeout", "Could not list.", http_status=504), "service")
-    rig.jobs.fails = lambda: error if 10 < rig.clock.time < 90 else None
+    rig.jobs.error, rig.jobs.fails = error, lambda: 10 < rig.clock.time < 90
     outcome = rig.follower().follow([expect(vm(1))])[vm(1).key]
     assert outcome.failure is None
     assert outcome.job is not None and outcome.job.id == job_id
 
-    rig.jobs.fails = lambda: error
+    rig.jobs.fails = lambda: True
     outcome = rig.follower(timeout_s=60).follow([expect(vm(1))])[vm(1).key]
     assert outcome.failure is not None
     assert outcome.failure.name == "OperationTimedOut"
@@ -329,7 +328,7 @@ def test_an_error_that_does_not_pass_ends_the_looks_and_says_that_the_job_goes_o
     error = VaultError(
         Failure("AuthorizationFailed", "No.", "Ask.", http_status=403), "authorization"
     )
-    rig.jobs.fails = lambda: error if rig.clock.time > 10 else None
+    rig.jobs.error, rig.jobs.fails = error, lambda: rig.clock.time > 10
     outcome = rig.follower().follow([expect(vm(1))])[vm(1).key]
     assert outcome.failure is not None
     assert outcome.failure.name == "AuthorizationFailed"
