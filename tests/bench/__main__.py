@@ -32,7 +32,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
     freeze.add_argument("--plain", action="store_true", help="the plain way in every case")
     vault = parser.add_argument_group("vault")
     vault.add_argument("--vms", type=_numbers, default=[1, 10, 100, 1000])
-    vault.add_argument("--speed", type=float, default=4.0, help="seconds of Azure's in a second")
+    vault.add_argument("--speed", type=float, default=2.0, help="seconds of Azure's in a second")
     chosen = parser.parse_args(arguments)
     if chosen.what == "freeze" and os.geteuid() != 0:
         print("This bench needs root: it makes and freezes filesystems of its own.")

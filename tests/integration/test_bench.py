@@ -17,7 +17,7 @@ _WRITE = "Microsoft.RecoveryServices/vaults/backupFabrics/protectionContainers/p
 
 def test_the_bench_of_the_vault() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench", "vault", "--vms=1", "--speed=60", "--runs=1"],
+        [sys.executable, "-m", "tests.bench", "vault", "--vms=1", "--speed=40", "--runs=1"],
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -35,6 +35,6 @@ def test_the_bench_of_the_vault() -> None:
         assert line["requests"] == sum(line["requests_by_action"].values())
         assert line["requests_by_action"].get(_WRITE, 0) == (line is not unchanged)
     for line in (first, known, plain):
-        # The service's own time on a clock 60 times as fast.
-        assert 0.5 < line["slowest_job_s"] < 1.1 and line["ratio"] > 1
+        # The service's own time on its fast clock.
+        assert 30 < line["slowest_job_s"] * line["speed"] < 62 and line["ratio"] > 1
     assert first["discovery_s"] > 0 and "discovery_s" not in known
