@@ -242,6 +242,27 @@ def test_everyone_has_trouble_that_passes(recovery_services: RecoveryServices) -
     assert len(began) == 1
 
 
+@pytest.mark.parametrize("after", [True, False], ids=["carried out", "not carried out"])
+def test_a_policy_whose_answer_is_unreadable(
+    recovery_services: RecoveryServices, after: bool
+) -> None:
+    azure = recovery_services
+    steps: Dict[str, Dict[str, Any]] = {
+        "PUT": {"instant_restore_days": 3},
+        "DELETE": {"state": "absent"},
+    }
+    for method, more in steps.items():
+        options = {"name": "EnhancedPolicy", **more}
+        before = azure.state()["vaults"]["vault1"]["policies"].get("EnhancedPolicy")
+        azure.fault(method=method, path="/backupPolicies/", kind="malformed", after=after)
+        done = run(azure, "backup_policy", **options)
+        now = azure.state()["vaults"]["vault1"]["policies"].get("EnhancedPolicy")
+        assert done.failed and bool(done.result.get("changed")) is (now != before) is after
+        explained(done["failure"], "MalformedAnswer", "EnhancedPolicy", "vault1")
+        again = run(azure, "backup_policy", **options)
+        assert not again.failed and again["changed"] is not after
+
+
 def test_answers_that_tell_secrets(recovery_services: RecoveryServices) -> None:
     azure = recovery_services
     add_vms(azure, ["one"], "protected")

@@ -126,6 +126,14 @@ def policies_info(
     return {"changed": False, "policies": [one.to_result() for one in policies]}
 
 
+class PolicyUnsure(VaultError):
+    """A request that failed, and all the same changed the policy; C(result) has what is there."""
+
+    def __init__(self, error: VaultError, result: Dict[str, Any]) -> None:
+        super().__init__(error.failure, error.kind, error.is_wide)
+        self.result = result
+
+
 class PolicyTask:
     """One run of C(backup_policy)."""
 
@@ -176,7 +184,10 @@ class PolicyTask:
         more: List[str] = []
         if not self._check_mode:
             name = present.name if present else self._name
-            stored = _policies.put_policy(self._connection, name, wanted, present)
+            try:
+                stored = _policies.put_policy(self._connection, name, wanted, present)
+            except VaultError as error:
+                raise self._as_it_is_now(error, present) from error
             more = _differences(wanted, stored.policy)
         return self._result(True, stored, before, wanted, more)
 
@@ -190,9 +201,25 @@ class PolicyTask:
             try:
                 _policies.delete_policy(self._connection, present.name)
             except VaultError as error:
+                if error.kind not in ("request", "conflict"):
+                    raise self._as_it_is_now(error, present) from error
                 raise _explained(error, present) from error
         result = self._result(True, None, present.policy, None, more)
         return {**result, "protected_items_count": count if self._check_mode else 0}
+
+    def _as_it_is_now(self, error: VaultError, present: Optional[Found]) -> VaultError:
+        """The error; with a look at the policy where the request may have been carried out."""
+        if not error.is_doubtful and error.kind != "service":
+            return error
+        try:
+            stored = _policies.find_policy(self._connection, self._name)
+        except VaultError:
+            return error
+        before = present.policy if present else None
+        after = stored.policy if stored else None
+        if before == after:
+            return error
+        return PolicyUnsure(error, self._result(True, stored, before, after))
 
     def _result(
         self,
