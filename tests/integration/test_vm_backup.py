@@ -228,6 +228,16 @@ def test_a_lost_answer_does_not_lead_to_a_second_backup(azure: RecoveryServices)
     assert len(triggers(azure)) == 1
 
 
+def test_a_first_attempt_that_was_carried_out_is_the_backup(azure: RecoveryServices) -> None:
+    azure.next_backup("db01", "application", duration_s=600)
+    azure.fault(method="POST", path="/backup$", status=503, retry_after=1, after=True)
+    done = back_up(azure)
+    assert not done.failed, done.result
+    assert len(triggers(azure)) == 2 and done["changed"] is True
+    assert len(azure.state()["vaults"]["vault1"]["jobs"]) == 1
+    assert done["consistency"] == "application"
+
+
 def test_a_lost_request_is_no_backup(azure: RecoveryServices) -> None:
     azure.fault(method="POST", path="/backup$", kind="reset")
     done = back_up(azure)

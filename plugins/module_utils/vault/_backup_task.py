@@ -269,19 +269,22 @@ def _look_at_running(
     except VaultError:
         running = []
     for backup, error in refused:
-        if error.kind in _FATE_UNKNOWN:
+        is_unknown = error.kind in _FATE_UNKNOWN
+        if is_unknown:
             backup.failure = replace(error.failure, message=f"{error.failure.message} {_UNKNOWN}")
         job = next((job for job in running if job.container_key == backup.vm.container_key), None)
         if job is None or job.start_time is None:
             continue
-        if error.kind in _FATE_UNKNOWN and job.operation == "Backup" and job.start_time >= before:
+        # What is in the way of a second attempt may be the first, of which no answer came.
+        is_ours = job.operation == "Backup" and job.start_time >= before
+        if is_ours and (is_unknown or error.is_doubtful):
             backup.failure, backup.changed = None, True
             backup.expected = Expected(backup.vm, "Backup", job.start_time)
             backup.warnings.append(
                 f"{error.failure.message} Job {job.id} of VM {backup.vm.name}, which began just "
                 "then, is taken for the one that was asked for."
             )
-        elif error.kind not in _FATE_UNKNOWN:
+        elif not is_unknown:
             backup.failure = _busy(backup.vm, job, error.failure)
 
 
