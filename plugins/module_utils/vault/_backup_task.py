@@ -82,9 +82,10 @@ _LOOKS_FOR_POINTS = 8
 # Of a request that ended like this, it is not known whether Azure has carried it out.
 _FATE_UNKNOWN = frozenset({"service", "connection", "answer"})
 _LONGEST_BACKUP = timedelta(days=7)
-_UNKNOWN = (
-    "Whether Azure has begun the backup all the same is not known: see backup_job_info before "
-    "asking for another."
+_UNKNOWN = "Whether Azure has begun the backup all the same is not known."
+_SEE_FIRST = (
+    "Look with quiesce.azure_backup.backup_job_info whether a backup of the VM has begun; if not, "
+    "run the task again."
 )
 _MEND_SCRIPTS = (
     "Look at the pre-script and the post-script on the VM with "
@@ -271,7 +272,11 @@ def _look_at_running(
     for backup, error in refused:
         is_unknown = error.kind in _FATE_UNKNOWN
         if is_unknown:
-            backup.failure = replace(error.failure, message=f"{error.failure.message} {_UNKNOWN}")
+            backup.failure = replace(
+                error.failure,
+                message=f"{error.failure.message} {_UNKNOWN}",
+                recommended_action=_SEE_FIRST,
+            )
         job = next((job for job in running if job.container_key == backup.vm.container_key), None)
         if job is None or job.start_time is None:
             continue
