@@ -19,6 +19,7 @@ description:
     M(quiesce.azure_backup.protected_vm), above all with C(wait=false), and from
     M(quiesce.azure_backup.backup_job_info).
   - While it waits, and with C(-v), a line of progress is shown whenever something has changed.
+    Into a pipe or a file, Ansible writes it at once only when E(PYTHONUNBUFFERED) is set.
 options:
   job_id:
     description:

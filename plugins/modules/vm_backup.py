@@ -25,6 +25,7 @@ description:
     found out before anything is sent; the others are backed up. One VM's failure leaves the others
     alone. The task fails at the end then, and RV(vms) has what became of each.
   - While it waits, and with C(-v), a line of progress is shown whenever something has changed.
+    Into a pipe or a file, Ansible writes it at once only when E(PYTHONUNBUFFERED) is set.
 options:
   retain_until:
     description:
