@@ -110,6 +110,11 @@ class Asked(NamedTuple):
     vault: Optional[VaultId] = None
     endpoint: str = ""
 
+    @property
+    def is_read(self) -> bool:
+        """Whether it changes nothing in Azure, so that nothing of it can be half done."""
+        return self.what.startswith(("read ", "list ", "follow "))
+
 
 def of_sdk(
     error: Exception,
@@ -137,7 +142,8 @@ def of_sdk(
             # Not Azure's doing: a mistake of ours, which shall be seen as such.
             raise error
         why = _no_answer.of_network(error, endpoint)
-        action = why.action if why.never_arrived else f"{_UNKNOWN_OUTCOME} {why.action}"
+        is_known = why.never_arrived or asked.is_read
+        action = why.action if is_known else f"{_UNKNOWN_OUTCOME} {why.action}"
         return _error(why.name, why.message, asked, "connection", action, is_wide=why.never_arrived)
     return _of_answer(response, asked)
 

@@ -34,6 +34,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names 
 
 _RENEW_BEFORE_S = 300
 _CLI_TIMEOUT_S = 60
+_SIGN_IN_S = 60
 _SERVICE_PRINCIPAL = ("tenant", "client_id", "secret")
 _GIVE_SUBSCRIPTION = (
     "Give subscription_id or the vault's resource id, or set AZURE_SUBSCRIPTION_ID."
@@ -237,6 +238,9 @@ def _transport_options(params: Mapping[str, Any], cloud: Cloud) -> Dict[str, Any
         "authority": cloud.authority,
         "connection_timeout": 20,
         "retry_connect": 2,
+        # Of themselves they wait 300 s, up to four times, whatever the task's timeout.
+        "read_timeout": min(max(params.get("timeout") or _SIGN_IN_S, 10), _SIGN_IN_S),
+        "retry_read": 1,
     }
     if cloud.custom:
         # Otherwise Microsoft's own authority is asked whether it knows this one.

@@ -25,6 +25,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import each
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._credentials import (
     Tokens,
+    _transport_options,
     check_certificates,
     cloud_of,
     subscription_of,
@@ -58,9 +59,17 @@ def test_a_service_that_does_not_answer_in_time() -> None:
         port = server.getsockname()[1]
         with Pipeline(RequestsTransport()) as pipeline, pytest.raises(Exception) as caught:
             pipeline.run(HttpRequest("GET", f"http://127.0.0.1:{port}/"), read_timeout=0.2)
-    error = of_sdk(caught.value, "read it", endpoint=f"https://127.0.0.1:{port}")
-    assert error.failure.name == "AnswerTimedOut" and not error.is_wide
-    assert "may have been done" in str(error)
+    endpoint = f"https://127.0.0.1:{port}"
+    for what, is_read in (("stop it", False), ("read it", True)):
+        error = of_sdk(caught.value, what, endpoint=endpoint)
+        assert error.failure.name == "AnswerTimedOut" and not error.is_wide
+        assert ("may have been done" in str(error)) is not is_read
+
+
+def test_a_sign_in_waits_no_longer_than_the_task() -> None:
+    cloud = cloud_of({})
+    for timeout, waits in ((None, 60), (28800, 60), (30, 30), (1, 10)):
+        assert _transport_options({"timeout": timeout}, cloud)["read_timeout"] == waits
 
 
 NO_CREDENTIALS = """\
