@@ -19,6 +19,7 @@ from tests.integration.vault_faults import (
     CORRELATION,
     LIMIT_S,
     OTHER_SHAPE,
+    SUPPORT,
     add_vms,
     checked,
     explained,
@@ -32,8 +33,6 @@ from tests.integration.vault_faults import (
 from tests.lab.module_run import ModuleRun
 from tests.lab.recovery_services import seed as seeds
 from tests.lab.recovery_services.lab import RecoveryServices
-
-SUPPORT = {"x-ms-correlation-request-id": CORRELATION}
 
 
 class Task(NamedTuple):

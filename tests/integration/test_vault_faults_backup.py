@@ -19,6 +19,7 @@ from tests.integration.vault_faults import (
     GROUP,
     LIMIT_S,
     OTHER_SHAPE,
+    SUPPORT,
     add_vms,
     back_up,
     by_name,
@@ -35,7 +36,6 @@ from tests.integration.vault_faults import (
 from tests.lab.recovery_services import seed as seeds
 from tests.lab.recovery_services.lab import RecoveryServices
 
-SUPPORT = {"x-ms-correlation-request-id": CORRELATION}
 JOBS, POINTS = "/backupJobs$", "/recoveryPoints$"
 
 

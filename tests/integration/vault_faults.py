@@ -10,7 +10,7 @@ import http.client
 import json
 import ssl
 import time
-from typing import Any, Callable, Dict, List, Mapping, Sequence
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence
 from urllib.parse import quote, urlencode, urlsplit
 
 from tests.lab.module_run import ModuleProcess, ModuleRun, run_module, start_module
@@ -24,6 +24,7 @@ ALWAYS = 10_000
 LIMIT_S = 60.0
 #: What support finds a request by; given with a fault, it must come back in the failure.
 CORRELATION = "12345678-abcd-4def-8abc-1234567890ab"
+SUPPORT = {"x-ms-correlation-request-id": CORRELATION}
 #: The second shape of Azure's errors.
 OTHER_SHAPE = {
     "ErrorCode": "CloudInternalError",
@@ -191,3 +192,53 @@ def wait_for(happens: Callable[[], object]) -> None:
     while not happens():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.02)
+
+
+class Way(NamedTuple):
+    """How VMs get into a state: from which, by which requests, and where they end."""
+
+    before: str
+    method: str
+    operations: List[str]
+    after: str
+    options: Dict[str, Any]
+
+
+WAYS = {
+    "protect": Way("", "PUT", ["ConfigureBackup"], "protected", {}),
+    "resume": Way("stopped", "PUT", ["ConfigureBackup"], "protected", {}),
+    "undelete and protect": Way(
+        "soft_deleted", "PUT", ["Undelete", "ConfigureBackup"], "protected", {}
+    ),
+    "stop": Way("protected", "PUT", ["DisableBackup"], "stopped", {"state": "stopped"}),
+    "delete": Way("protected", "DELETE", ["DeleteBackupData"], "soft_deleted", {"state": "absent"}),
+    "undelete": Way("soft_deleted", "PUT", ["Undelete"], "stopped", {"state": "undeleted"}),
+}
+
+
+def agrees(azure: RecoveryServices, done: ModuleRun) -> None:
+    """What the result says of each VM is what the vault has; what changed has a job."""
+    worked_on = set(jobs(azure).values())
+    for name, vm in by_name(done).items():
+        assert vm["state"] == state_of(azure, name), (name, vm)
+        assert not vm["changed"] or name in worked_on, vm
+    assert done["changed"] is any(vm["changed"] for vm in done["vms"])
+
+
+def finishes(azure: RecoveryServices, way: Way, *vms: str, left: Any) -> None:
+    """Without faults, a second run changes those that are left, and a third nothing."""
+    azure.forget_faults()
+    second = protect(azure, *vms, **way.options)
+    assert not second.failed, second.stdout
+    assert {vm["name"] for vm in second["vms"] if vm["changed"]} == set(left)
+    assert {state_of(azure, vm) for vm in vms} == {way.after}
+    agrees(azure, second)
+    azure.forget_requests()
+    third = protect(azure, *vms, **way.options)
+    assert not third.failed and third["changed"] is False
+    assert writes(azure) == []
+
+
+def stays(**fault: Any) -> Dict[str, Any]:
+    """A fault that every attempt meets."""
+    return {"times": ALWAYS, "headers": SUPPORT, **fault}
