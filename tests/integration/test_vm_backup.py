@@ -50,6 +50,18 @@ def test_an_empty_name_is_not_taken_for_nothing_to_back_up(
     assert not azure.requests()
 
 
+def test_a_name_taken_of_the_wrong_group_is_told(azure: RecoveryServices) -> None:
+    given = {**azure.options(), "vm": "DB01"}
+    done = run_module("vm_backup", given)
+    assert done["failure"]["name"] == "VmNotProtected"
+    action = done["failure"]["recommended_action"]
+    assert "resource group backup-rg" in action and "/resourceGroups/app-rg/" in action
+    other = run_module("vm_backup", {**given, "vm": "other"})["failure"]["recommended_action"]
+    assert other.startswith("Protect it")
+    gone = run_module("protected_vm", {**given, "state": "absent"})
+    assert gone["changed"] is False and "/resourceGroups/app-rg/" in str(gone["warnings"])
+
+
 def test_the_recovery_point_of_this_very_job_is_found(azure: RecoveryServices) -> None:
     azure.next_backup("db01", "file-system", duration_s=600)
     done = back_up(azure)

@@ -13,10 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
-    Failure,
-    refuse,
-)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure, refuse
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
     VaultError,
 )
@@ -34,6 +31,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items 
     SOFT_DELETED,
     ProtectedItem,
     list_items,
+    namesakes,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._jobs import (
     IN_PROGRESS,
@@ -110,10 +108,10 @@ class Wanted(NamedTuple):
 class _Backup:
     """One VM's backup, as far as it has come."""
 
-    def __init__(self, vm: VmId, item: Optional[ProtectedItem], vault: str) -> None:
+    def __init__(self, vm: VmId, items: Mapping[str, ProtectedItem], vault: str) -> None:
         self.vm = vm
-        self.item = item
-        self.failure = unfit(vm, item, vault)
+        self.item = items.get(vm.key)
+        self.failure = unfit(vm, self.item, vault, namesakes(vm, items))
         self.changed = False
         self.expected: Optional[Expected] = None
         self.job: Optional[Job] = None
@@ -146,7 +144,7 @@ def back_up(connection: Connection, params: Mapping[str, Any], check_mode: bool)
     wanted = read_wanted(params, connection.clock.now())
     vms = chosen_vms(params, connection)
     items = list_items(connection) if vms else {}
-    backups = [_Backup(vm, items.get(vm.key), connection.vault.name) for vm in vms]
+    backups = [_Backup(vm, items, connection.vault.name) for vm in vms]
     fit = [backup for backup in backups if backup.failure is None]
     if check_mode:
         for backup in fit:
@@ -187,13 +185,13 @@ def read_wanted(params: Mapping[str, Any], now: datetime) -> Wanted:
     return Wanted(until, required, params["wait"], params["poll_interval"])
 
 
-def unfit(vm: VmId, item: Optional[ProtectedItem], vault: str) -> Optional[Failure]:
+def unfit(vm: VmId, item: Optional[ProtectedItem], vault: str, hint: str = "") -> Optional[Failure]:
     """Why a VM cannot be backed up now, by what the vault says of it."""
     if item is None:
         name, what, advice = (
             "VmNotProtected",
             "is not protected by it",
-            "Protect it with quiesce.azure_backup.protected_vm, then back up again.",
+            hint or "Protect it with quiesce.azure_backup.protected_vm, then back up again.",
         )
     elif item.state == SOFT_DELETED:
         until = f", and is kept until {written(item.soft_deleted_until)}"
@@ -280,7 +278,7 @@ def _look_at_running(
         job = next((job for job in running if job.container_key == backup.vm.container_key), None)
         if job is None or job.start_time is None:
             continue
-        # What is in the way of a second attempt may be the first, of which no answer came.
+        # In the way of a second attempt may be the first, of which no answer came.
         is_ours = job.operation == "Backup" and job.start_time >= before
         if is_ours and (is_unknown or error.is_doubtful):
             backup.failure, backup.changed = None, True

@@ -25,6 +25,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names 
     FABRIC,
     VmId,
     last_segment,
+    same,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._times import (
     read_time,
@@ -179,6 +180,20 @@ def read_item(resource: Mapping[str, Any], now: datetime) -> Optional[ProtectedI
         soft_deleted=deleted,
         soft_deleted_until=_deleted_until(of, now) if deleted else None,
         properties=of,
+    )
+
+
+def namesakes(vm: VmId, items: Mapping[str, ProtectedItem]) -> str:
+    """Words on the VMs of that name that the vault has elsewhere; empty when it has none.
+
+    Who gives a name alone may have another resource group in mind than the one that it is taken of.
+    """
+    others = sorted(item.vm.id for item in items.values() if same(item.vm.name, vm.name))
+    if not others or vm.key in items:
+        return ""
+    return (
+        f"VM {vm.name} was looked for in resource group {vm.resource_group}; the vault has "
+        f"{' and '.join(others)}. Give GROUP/NAME or the resource id."
     )
 
 

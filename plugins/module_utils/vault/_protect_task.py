@@ -32,6 +32,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items 
     ProtectedItem,
     chosen_disks,
     list_items,
+    namesakes,
     not_protected,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import (
@@ -134,6 +135,8 @@ def protect_vms(
     policy_type = _check_policy(connection, policy, courses)
     _refuse_namesakes(courses, items)
     warnings = _discover(connection, params, wanted, courses, may_write=not check_mode)
+    if wanted.state != PROTECTED:
+        warnings += filter(None, (namesakes(vm, items) for vm in vms))
     if not check_mode:
         _await_others(connection, params, courses)
         Runner(
