@@ -76,7 +76,8 @@ options:
   timeout:
     description:
       - The longest time that the whole task waits, in seconds. What is still going on then goes
-        on in Azure, and the VM's failure has its job's id.
+        on in Azure, and the VM's failure has its job's id. At most half of it is spent on the
+        discovery of VMs that the vault does not know yet.
     type: int
     default: 3600
 attributes:

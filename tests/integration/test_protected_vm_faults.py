@@ -52,7 +52,9 @@ def test_a_discovery_that_never_ends(recovery_services: RecoveryServices) -> Non
     done = protect(azure, "new", "web01", policy="EnhancedPolicy", timeout=3)
     assert done.failed
     failure = by_name(done)["new"]["failure"]
-    assert failure["name"] == "OperationTimedOut" and "3 s" in failure["message"]
+    assert failure["name"] == "OperationTimedOut"
+        # Half of the timeout, at most, is for the discovery.
+        assert "after 1 s" in failure["message"] or "after 0 s" in failure["message"]
     told = run(azure, "protectable_vm_info", timeout=1)
     assert told.failed and told["failure"]["name"] == "OperationTimedOut"
     azure.forget_faults()

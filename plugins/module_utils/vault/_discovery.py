@@ -34,6 +34,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names 
     VmId,
     same,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._times import in_words
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._waiting import Waiting
 
 _FILTER = "backupManagementType eq 'AzureIaasVM'"

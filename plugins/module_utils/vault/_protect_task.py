@@ -12,10 +12,8 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure, refuse
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
-    VaultError,
-)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import Connection
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._clock import Deadline
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._discovery import (
     Discovery,
     being_protected,
@@ -63,11 +61,13 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._protec
     Runner,
     lacks_policy,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._vms_failed import (
+    VmsFailed,
+)
 
 _TIMEOUT_S = 3600
 _DISCOVERY_TIMEOUT_S = 900
 _HIGHEST_LUN = 63
-_SHOWN = 3
 
 PROTECTED_VM: Dict[str, Any] = {
     "argument_spec": {
@@ -111,20 +111,12 @@ PROTECTABLE_VM_INFO: Dict[str, Any] = {
 }
 
 
-class SomeVmsFailed(VaultError):
-    """What was wanted of one or more VMs was not reached; C(result) has every VM."""
-
-    def __init__(self, failure: Failure, result: Dict[str, Any]) -> None:
-        super().__init__(failure)
-        self.result = result
-
-
 def protect_vms(
     connection: Connection, params: Mapping[str, Any], check_mode: bool, with_diff: bool = False
 ) -> Dict[str, Any]:
     """Bring the VMs to the wanted state, or say what would be done; then the result.
 
-    Raises C(SomeVmsFailed) at the end, when all that could be done is done.
+    Raises C(VmsFailed) at the end, when all that could be done is done.
     """
     disks = _disks(params)
     vms = chosen_vms(params, connection)
@@ -149,9 +141,9 @@ def protect_vms(
             policy_type=policy_type,
         ).run(courses)
     result = _result(courses, warnings, check_mode, with_diff)
-    failed = [course for course in courses if course.failure is not None]
+    failed = [(course.vm.name, course.failure) for course in courses if course.failure]
     if failed:
-        raise SomeVmsFailed(_summary(failed, len(courses)), result)
+        raise VmsFailed(failed, len(courses), result)
     return result
 
 
@@ -222,9 +214,11 @@ def _discover(
     fresh = {course.vm.key: course for course in courses if course.is_ready and not course.before}
     if not fresh:
         return []
-    found = Discovery(
-        connection, connection.deadline, params["poll_interval"], wanted.disks, may_write
-    ).find([course.vm for course in fresh.values()])
+    # Half of the time at most: the rest is for the VMs that are known, and for what was found.
+    deadline = Deadline(connection.clock, connection.deadline.left() / 2)
+    found = Discovery(connection, deadline, params["poll_interval"], wanted.disks, may_write).find(
+        [course.vm for course in fresh.values()]
+    )
     for key, course in fresh.items():
         course.is_discovered_first = key in found.after_refresh
         course.vm = found.protectable.get(key, course.vm)
@@ -348,27 +342,3 @@ def _diff(courses: Sequence[Course], check_mode: bool) -> Dict[str, Any]:
         if then != now:
             before[name], after[name] = then, now
     return {"before": before, "after": after}
-
-
-def _summary(failed: Sequence[Course], count: int) -> Failure:
-    """One failure for the task; of several VMs the first are named."""
-    failures = [course.failure for course in failed if course.failure]
-    if count == 1:
-        return failures[0]
-    shown = " ".join(f"{one.message}" for one in failures[:_SHOWN])
-    more = f" And {len(failures) - _SHOWN} more." if len(failures) > _SHOWN else ""
-    names = {one.name for one in failures}
-    actions = list(dict.fromkeys(one.recommended_action for one in failures if one))
-    # The first one's, as support finds by it what Azure knows.
-    first = failures[0]
-    return Failure(
-        names.pop() if len(names) == 1 else "SomeVmsFailed",
-        f"{len(failures)} of {count} VMs failed: {shown}{more}",
-        actions[0]
-        if len(actions) == 1
-        else "What to do for each is in the failure of each of the result's vms.",
-        first.code if len(failures) == 1 else None,
-        first.correlation_id,
-        first.http_status if len(failures) == 1 else None,
-        first.vm if len(failures) == 1 else "",
-    )

@@ -16,6 +16,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     QuiesceError,
 )
 
+# So many VMs are named in the message; all of them are in the result.
+_SHOWN = 3
+
 
 class VmsFailed(QuiesceError):
     """Names each VM that failed; C(result) holds what became of every VM."""
@@ -28,19 +31,30 @@ class VmsFailed(QuiesceError):
 
 
 def _summary(failed: Sequence[Tuple[str, Failure]], count: int) -> Failure:
+    """One failure for the task; of many VMs the first are named."""
     first = failed[0][1]
-    if len(failed) == 1 and count == 1:
+    if count == 1:
         return first
-    reasons = " ".join(f"{name}: {failure.message}" for name, failure in failed)
+    reasons = " ".join(_reason(name, failure) for name, failure in failed[:_SHOWN])
+    more = f" And {len(failed) - _SHOWN} more." if len(failed) > _SHOWN else ""
+    names = {failure.name for _name, failure in failed}
     what_to_do = {failure.recommended_action for _name, failure in failed}
+    is_only = len(failed) == 1
     return Failure(
-        first.name,
-        f"{len(failed)} of {count} VMs failed. {reasons}",
+        first.name if len(names) == 1 else "SomeVmsFailed",
+        f"{len(failed)} of {count} VMs failed: {reasons}{more}",
         what_to_do.pop()
         if len(what_to_do) == 1
         else "The result says under vms, for each of them, what to do.",
-        first.code,
+        first.code if is_only else None,
+        # The first one's, as Microsoft's support finds by it what Azure knows.
         first.correlation_id,
-        first.http_status,
-        first.vm,
+        first.http_status if is_only else None,
+        first.vm if is_only else "",
     )
+
+
+def _reason(name: str, failure: Failure) -> str:
+    if name.lower() in failure.message.lower():
+        return failure.message
+    return f"{name}: {failure.message}"
