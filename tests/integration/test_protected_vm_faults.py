@@ -53,8 +53,8 @@ def test_a_discovery_that_never_ends(recovery_services: RecoveryServices) -> Non
     assert done.failed
     failure = by_name(done)["new"]["failure"]
     assert failure["name"] == "OperationTimedOut"
-        # Half of the timeout, at most, is for the discovery.
-        assert "after 1 s" in failure["message"] or "after 0 s" in failure["message"]
+    # Half of the timeout, at most, is for the discovery.
+    assert "after 1 s" in failure["message"] or "after 0 s" in failure["message"]
     told = run(azure, "protectable_vm_info", timeout=1)
     assert told.failed and told["failure"]["name"] == "OperationTimedOut"
     azure.forget_faults()

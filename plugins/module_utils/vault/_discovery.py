@@ -112,7 +112,7 @@ def refresh(connection: Connection, deadline: Deadline, poll_interval_s: float) 
     raise VaultError(
         Failure(
             "OperationTimedOut",
-            f"Vault {vault} was still looking for new VMs after {deadline.seconds:g} seconds "
+            f"Vault {vault} was still looking for new VMs after {in_words(deadline.seconds)} "
             f"(operation {operation_id}).",
             "It goes on in Azure. Run the task again later, or raise timeout.",
         )
