@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Iterator, List, Optional
+from typing import Any, Iterator, List, Optional
 
 import pytest
 
@@ -26,6 +26,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("contract")
         for line in _said:
             terminalreporter.write_line(line)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where tests run in several processes, give what is to be said to the one that says it."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["said"] = _said
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what one of the processes has to say."""
+    _said.extend(line for line in getattr(node, "workeroutput", {}).get("said", ()))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The module backup_policy."""
+"""The module backup_policy.
+
+Over 400 lines, nearly all of them documentation: each part of a policy is an option and a result.
+"""
 
 from __future__ import annotations
 

@@ -71,6 +71,9 @@ R = TypeVar("R")
 Say = Callable[[str], None]
 # The version of the reads of a vault, which the SDK of backups does not have.
 _VAULT_API = "2024-04-01"
+# Fixed, so that a newer SDK changes nothing: the version that real exchanges were recorded of. The
+# SDK of VMs takes none for the whole client; of VMs we only read.
+_API = {"azure.mgmt.recoveryservicesbackup": {"api_version": "2025-02-01"}}
 AGENT = "ansible-quiesce.azure_backup"
 _CONNECT_TIMEOUT_S = 20
 # How long Azure's pauses may take where no timeout was given: the limits are those of an hour.
@@ -215,7 +218,7 @@ class Connection:
 
     def _make(self, package: str, name: str, subscription_id: str) -> Any:
         require_sdk(package)
-        options: Dict[str, Any] = {}
+        options: Dict[str, Any] = dict(_API.get(package, {}))
         if self._ca_certificates:
             options["connection_verify"] = self._ca_certificates
         try:
