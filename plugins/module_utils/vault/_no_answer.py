@@ -12,6 +12,7 @@ PRIVATE: for this collection only.
 from __future__ import annotations
 
 import re
+import traceback
 from typing import FrozenSet, Iterator, List, NamedTuple, Tuple
 from urllib.parse import urlsplit
 
@@ -63,8 +64,12 @@ def is_of_network(error: BaseException) -> bool:
 
 
 def is_unsent(error: BaseException) -> bool:
-    """Whether the SDK is sure that the request did not come to the service."""
-    return any(kind.__name__ == "ServiceRequestError" for kind in type(error).__mro__)
+    """Whether the request surely did not come to the service.
+
+    The SDK says so also of TLS, or a proxy, that fails while the answer is read.
+    """
+    says_so = any(kind.__name__ == "ServiceRequestError" for kind in type(error).__mro__)
+    return says_so and _was_connecting(error)
 
 
 def of_network(error: BaseException, endpoint: str) -> Why:
@@ -77,14 +82,14 @@ def of_network(error: BaseException, endpoint: str) -> Why:
 
     if "NameResolutionError" in names or "gaierror" in names:
         return why("EndpointNotFound", f"the name of {host} is not known", _ADDRESS)
-    if "ProxyError" in names:
+    if "ProxyError" in names and _was_connecting(error):
         return why("ProxyFailed", f"the proxy on the way to {host} failed", _ADDRESS)
     if "SSLCertVerificationError" in names or "CERTIFICATE_VERIFY_FAILED" in words:
         detail = re.search(r"certificate verify failed: ([^(\"']+)", words)
         said = f" ({detail[1].strip()})" if detail else ""
         message = f"the certificate of {host} is not trusted{said}"
         return why("CertificateNotTrusted", message, _CERTIFICATE)
-    if "SSLError" in names:
+    if "SSLError" in names and _was_connecting(error):
         return why("TlsFailed", f"no TLS connection to {host} came about", _ADDRESS)
     if "ConnectionRefusedError" in names:
         return why("ConnectionRefused", f"{host} refused the connection", _ADDRESS)
@@ -93,7 +98,7 @@ def of_network(error: BaseException, endpoint: str) -> Why:
     if "ReadTimeoutError" in names or "ReadTimeout" in names:
         action = "Try again later."
         return why("AnswerTimedOut", f"{host} did not answer in time", action, False)
-    if "ServiceRequestError" in names:
+    if is_unsent(error):
         return why("ConnectionFailed", f"no connection to {host} came about", _ADDRESS)
     return why("ConnectionBroken", f"the connection to {host} broke", "Try again later.", False)
 
@@ -137,6 +142,15 @@ def _unavailable(text: str) -> str:
 
 def _is_io(error: BaseException) -> bool:
     return any(kind.__name__.startswith("Service") for kind in type(error).__mro__)
+
+
+def _was_connecting(error: BaseException) -> bool:
+    """Whether it was raised while the connection was made, TLS included, so before any request."""
+    return any(
+        frame.f_code.co_name == "connect"
+        for cause in _chain(error)
+        for frame, _line in traceback.walk_tb(cause.__traceback__)
+    )
 
 
 def _host(endpoint: str) -> str:

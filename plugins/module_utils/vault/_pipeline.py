@@ -178,9 +178,10 @@ def policies(
 
 def _pause_after(error: Exception, attempt: int, safe: bool) -> Optional[float]:
     """The pause after there was no answer; None for no other attempt."""
-    if type(getattr(error, "inner_exception", None)).__name__ == "SSLError":
+    unsent = is_unsent(error)
+    if unsent and type(getattr(error, "inner_exception", None)).__name__ == "SSLError":
         return None
-    return broken_pause(attempt, not is_unsent(error), safe)
+    return broken_pause(attempt, not unsent, safe)
 
 
 def _asked(answer: Any) -> Optional[float]:

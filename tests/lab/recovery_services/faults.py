@@ -10,7 +10,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, List, Mapping, Optional
 
-KINDS = ("reset", "malformed", "empty", "never_ends", "expired_token")
+KINDS = ("reset", "tls", "malformed", "empty", "never_ends", "expired_token")
 
 
 @dataclass
@@ -52,7 +52,8 @@ class Fault:
     @property
     def answers(self) -> bool:
         """Whether the client gets the fault instead of the real answer."""
-        return self.status is not None or self.kind in ("reset", "malformed", "empty")
+        lost = ("reset", "tls", "malformed", "empty")
+        return self.status is not None or self.kind in lost
 
     def error(self) -> Any:
         """The body of the answer."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import json
+import os
 import re
 import ssl
 from dataclasses import dataclass, field
@@ -129,12 +130,15 @@ class Server:
                 reply = self._reply(incoming)
             finally:
                 estate.hang = False
-        cut = fault is not None and fault.kind == "reset"
+        cut = fault is not None and fault.kind in ("reset", "tls")
         if fault is not None and fault.answers and not cut:
             reply = self._faulty(fault)
         self._record(incoming, 0 if cut else reply.status)
         if cut:
             if request.transport is not None:
+                if fault is not None and fault.kind == "tls":
+                    # Under TLS, of whose records it is none.
+                    os.write(request.transport.get_extra_info("socket").fileno(), b"no TLS" * 9)
                 request.transport.abort()
             return web.Response(status=500)
         response = _response(reply, self._common(incoming))
