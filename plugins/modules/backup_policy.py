@@ -332,6 +332,9 @@ policy:
     - The policy in the words of the options, so that it can be given to this module again. What
       the policy does not have is left out. In check mode as it would be. V(null) with
       O(state=absent).
+    - Where another client has put a retention in a unit that this module does not use for it, such
+      as a weekly one in days, the count has that unit's name. It stays so until you give a count
+      of your own.
   returned: success
   type: dict
   sample:

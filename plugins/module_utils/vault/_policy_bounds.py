@@ -114,6 +114,8 @@ def warnings_of(policy: Policy) -> Tuple[str, ...]:
             "and no post-script: every recovery point of this policy is crash-consistent."
         )
     kept, instant = policy.retention.daily_days, policy.instant_restore_days
+    if policy.retention.daily_unit:
+        kept = None
     if kept is not None and instant is not None and instant > kept:
         said.append(
             f"Snapshots are kept for {instant} days and daily backups for {kept}: Azure does not "
@@ -170,16 +172,21 @@ def _check_retention(policy: Policy) -> None:
             f"A policy with schedule.frequency {policy.schedule.frequency} needs retention.daily.",
             "Give retention.daily.days, 7 at least.",
         )
-    _range("retention.daily.days", retention.daily_days, DAYS_KEPT)
+    # A count of something else is one that Azure has, and is left as it is.
+    if not retention.daily_unit:
+        _range("retention.daily.days", retention.daily_days, DAYS_KEPT)
     among = policy.schedule.days_of_week if weekly else ()
     if retention.weekly:
-        _range("retention.weekly.weeks", retention.weekly.weeks, WEEKS_KEPT)
+        if not retention.weekly.unit:
+            _range("retention.weekly.weeks", retention.weekly.weeks, WEEKS_KEPT)
         _weekdays("retention.weekly.days_of_week", retention.weekly.days_of_week, among)
     if retention.monthly:
-        _range("retention.monthly.months", retention.monthly.months, MONTHS_KEPT)
+        if not retention.monthly.unit:
+            _range("retention.monthly.months", retention.monthly.months, MONTHS_KEPT)
         _check_dates("retention.monthly", retention.monthly.dates, weekly, among)
     if retention.yearly:
-        _range("retention.yearly.years", retention.yearly.years, YEARS_KEPT)
+        if not retention.yearly.unit:
+            _range("retention.yearly.years", retention.yearly.years, YEARS_KEPT)
         if not retention.yearly.months_of_year:
             refuse(
                 "InvalidOption",

@@ -34,6 +34,11 @@ def in_order(words: Iterable[str], known: Tuple[str, ...]) -> Tuple[str, ...]:
     return (*(word for word in known if word in given), *sorted(given.difference(known)))
 
 
+def _kept(count: int, unit: str, other: Optional[str]) -> Dict[str, int]:
+    """For how long, by the name of the unit; C(other) is the one that Azure has instead of it."""
+    return {(other or unit).lower(): count}
+
+
 def _given(**options: Any) -> Dict[str, Any]:
     """The options that have a value: Ansible takes null for none of those that have choices."""
     return {name: value for name, value in options.items() if value is not None}
@@ -105,10 +110,13 @@ class Weekly:
 
     weeks: int
     days_of_week: Tuple[str, ...]
+    #: Azure's word for what C(weeks) counts, where that is something else.
+    unit: Optional[str] = None
 
     def to_options(self) -> Dict[str, Any]:
         """The value of C(retention.weekly)."""
-        return {"weeks": self.weeks, "days_of_week": list(self.days_of_week)}
+        kept = _kept(self.weeks, "weeks", self.unit)
+        return {**kept, "days_of_week": list(self.days_of_week)}
 
 
 @dataclass(frozen=True)
@@ -117,10 +125,12 @@ class Monthly:
 
     months: int
     dates: Dates
+    #: Azure's word for what C(months) counts, where that is something else.
+    unit: Optional[str] = None
 
     def to_options(self) -> Dict[str, Any]:
         """The value of C(retention.monthly)."""
-        return {"months": self.months, **self.dates.to_options()}
+        return {**_kept(self.months, "months", self.unit), **self.dates.to_options()}
 
 
 @dataclass(frozen=True)
@@ -130,11 +140,13 @@ class Yearly:
     years: int
     months_of_year: Tuple[str, ...]
     dates: Dates
+    #: Azure's word for what C(years) counts, where that is something else.
+    unit: Optional[str] = None
 
     def to_options(self) -> Dict[str, Any]:
         """The value of C(retention.yearly)."""
         return {
-            "years": self.years,
+            **_kept(self.years, "years", self.unit),
             "months_of_year": list(self.months_of_year),
             **self.dates.to_options(),
         }
@@ -148,11 +160,14 @@ class Retention:
     weekly: Optional[Weekly] = None
     monthly: Optional[Monthly] = None
     yearly: Optional[Yearly] = None
+    #: Azure's word for what C(daily_days) counts, where that is something else.
+    daily_unit: Optional[str] = None
 
     def to_options(self) -> Dict[str, Any]:
         """The value of the option C(retention)."""
+        days = self.daily_days
         return _given(
-            daily=None if self.daily_days is None else {"days": self.daily_days},
+            daily=None if days is None else _kept(days, "days", self.daily_unit),
             weekly=self.weekly and self.weekly.to_options(),
             monthly=self.monthly and self.monthly.to_options(),
             yearly=self.yearly and self.yearly.to_options(),

@@ -158,6 +158,7 @@ def _retention(given: Options, schedule: Schedule, present: Optional[Policy]) ->
         weekly=_weekly(weekly, old.weekly, schedule),
         monthly=_monthly(given.get("monthly"), old.monthly, schedule),
         yearly=_yearly(given.get("yearly"), old.yearly, schedule),
+        daily_unit=old.daily_unit if days is None else None,
     )
 
 

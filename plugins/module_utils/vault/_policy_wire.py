@@ -16,6 +16,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, Optional
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import same
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_model import (
     AFTER,
     BEST,
@@ -43,6 +44,8 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy
 
 Wire = Dict[str, Any]
 MANAGEMENT_TYPE = "AzureIaasVM"
+# What the counts of the rules are of, unless another client has put it otherwise.
+_DAYS, _WEEKS, _MONTHS, _YEARS = "Days", "Weeks", "Months", "Years"
 # Azure takes the time of day of a date and passes over its day.
 _ANY_DAY = "2020-01-01"
 _TIERING = {"TierRecommended": RECOMMENDED, "TierAfter": AFTER, "DoNotTier": DO_NOT_TIER}
@@ -98,15 +101,19 @@ def _retention_of(wire: Mapping[str, Any]) -> Retention:
     monthly, yearly = wire.get("monthlySchedule"), wire.get("yearlySchedule")
     return Retention(
         daily_days=_count(daily) if daily else None,
-        weekly=Weekly(_count(weekly), _weekdays(weekly)) if weekly else None,
-        monthly=Monthly(_count(monthly), _dates_of(monthly)) if monthly else None,
+        weekly=Weekly(_count(weekly), _weekdays(weekly), _unit(weekly, _WEEKS)) if weekly else None,
+        monthly=Monthly(_count(monthly), _dates_of(monthly), _unit(monthly, _MONTHS))
+        if monthly
+        else None,
         yearly=Yearly(
             _count(yearly),
             in_order(yearly.get("monthsOfYear") or [], MONTHS),
             _dates_of(yearly),
+            _unit(yearly, _YEARS),
         )
         if yearly
         else None,
+        daily_unit=_unit(daily, _DAYS) if daily else None,
     )
 
 
@@ -133,6 +140,12 @@ def _tiering_of(wire: Mapping[str, Any]) -> Tiering:
 
 def _count(rule: Mapping[str, Any]) -> int:
     return int(_part(rule, "retentionDuration").get("count") or 0)
+
+
+def _unit(rule: Mapping[str, Any], usual: str) -> Optional[str]:
+    """What the count is of, where that is not the usual."""
+    unit = str(_part(rule, "retentionDuration").get("durationType") or usual)
+    return None if same(unit, usual) else unit
 
 
 def _weekdays(wire: Mapping[str, Any]) -> Any:
@@ -229,7 +242,7 @@ def _retention_to(policy: Policy, was: Optional[Policy], old: Mapping[str, Any])
     same_times = was is not None and was.schedule.run_time == policy.schedule.run_time
     wire: Wire = {**old, "retentionPolicyType": "LongTermRetentionPolicy"}
     rules = {
-        "dailySchedule": (new.daily_days, before.daily_days, _daily_to),
+        "dailySchedule": (_daily(new), _daily(before), _daily_to),
         "weeklySchedule": (new.weekly, before.weekly, _weekly_to),
         "monthlySchedule": (new.monthly, before.monthly, _monthly_to),
         "yearlySchedule": (new.yearly, before.yearly, _yearly_to),
@@ -244,19 +257,26 @@ def _retention_to(policy: Policy, was: Optional[Policy], old: Mapping[str, Any])
     return wire
 
 
-def _daily_to(days: Any) -> Wire:
-    return {"retentionDuration": {"count": days, "durationType": "Days"}}
+def _daily(retention: Retention) -> Any:
+    if retention.daily_days is None:
+        return None
+    return retention.daily_days, retention.daily_unit
+
+
+def _daily_to(rule: Any) -> Wire:
+    days, unit = rule
+    return {"retentionDuration": {"count": days, "durationType": unit or _DAYS}}
 
 
 def _weekly_to(rule: Any) -> Wire:
     return {
         "daysOfTheWeek": [day.capitalize() for day in rule.days_of_week],
-        "retentionDuration": {"count": rule.weeks, "durationType": "Weeks"},
+        "retentionDuration": {"count": rule.weeks, "durationType": rule.unit or _WEEKS},
     }
 
 
 def _monthly_to(rule: Any) -> Wire:
-    duration = {"count": rule.months, "durationType": "Months"}
+    duration = {"count": rule.months, "durationType": rule.unit or _MONTHS}
     return {**_dates_to(rule.dates), "retentionDuration": duration}
 
 
@@ -264,7 +284,7 @@ def _yearly_to(rule: Any) -> Wire:
     return {
         **_dates_to(rule.dates),
         "monthsOfYear": [month.capitalize() for month in rule.months_of_year],
-        "retentionDuration": {"count": rule.years, "durationType": "Years"},
+        "retentionDuration": {"count": rule.years, "durationType": rule.unit or _YEARS},
     }
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from typing import Any, Dict, List, Optional
 
@@ -14,6 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_bounds import (
+    check_policy,
+    warnings_of,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_model import (
     AFTER,
     BEST,
@@ -32,6 +37,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy
     Weekly,
     Yearly,
     in_order,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_wanted import (
+    wanted_policy,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_wire import (
     of_wire,
@@ -212,6 +220,50 @@ def test_what_is_hardly_a_policy_is_still_shown(wire: Dict[str, Any]) -> None:
     assert policy.policy_type == "standard"
     assert policy.retention == Retention()
     assert policy.to_options()["schedule"] == {"frequency": ""}
+
+
+@pytest.mark.parametrize(
+    ("rule", "option", "unit"),
+    [
+        ("dailySchedule", "daily", "Weeks"),
+        ("weeklySchedule", "weekly", "Days"),
+        ("monthlySchedule", "monthly", "Years"),
+        ("yearlySchedule", "yearly", "Months"),
+    ],
+)
+def test_a_count_of_another_unit_is_neither_lost_nor_taken_for_the_usual(
+    rule: str, option: str, unit: str
+) -> None:
+    dates = Dates(days_of_week=("sunday",), weeks_of_month=("first",))
+    usual = Policy(
+        "standard",
+        Schedule("daily", "18:30"),
+        Retention(2, Weekly(2, ("sunday",)), Monthly(2, dates), Yearly(2, ("january",), dates)),
+        instant_restore_days=5,
+    )
+    wire = to_wire(usual)
+    wire["retentionPolicy"][rule]["retentionDuration"]["durationType"] = unit
+    odd = of_wire(wire)
+    assert odd != usual and to_wire(odd, wire) == wire and of_wire(to_wire(odd)) == odd
+    assert to_wire(usual, wire) == to_wire(usual)
+    shown = odd.to_options()["retention"][option]
+    assert shown.pop(unit.lower()) == 2
+    (name,) = set(usual.to_options()["retention"][option]) - set(shown)
+    assert name in ("days", "weeks", "months", "years")
+    # What is not given stays; what is given is put in the usual unit.
+    given: Dict[str, Any] = {"daily": None, "weekly": None, "monthly": None, "yearly": None}
+    options: Dict[str, Any] = {"name": "gold", "time_zone": "W. Europe Standard Time"}
+    kept = wanted_policy({**options, "retention": given}, odd)
+    assert kept.retention == odd.retention
+    assert (option == "daily") is not any("Snapshots" in said for said in warnings_of(odd))
+    check_policy(dataclasses.replace(kept, retention=kept_for_check(kept.retention, option)))
+    other = wanted_policy({**options, "retention": {**given, option: {name: 2}}}, odd)
+    assert other.retention == usual.retention
+
+
+def kept_for_check(retention: Retention, option: str) -> Retention:
+    """With as many days as Azure wants, where it is not the days that are odd."""
+    return retention if option == "daily" else dataclasses.replace(retention, daily_days=7)
 
 
 def test_archive_tiering_ends_only_when_it_is_said() -> None:
