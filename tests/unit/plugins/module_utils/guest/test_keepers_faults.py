@@ -177,7 +177,9 @@ def test_all_three(tmp_path: Path) -> None:
     with Rig(tmp_path) as rig:
         rig.start()
         rig.do("freeze")
-        for who in _WHO:
-            rig.send(who, signal.SIGKILL)
+        # Stopped first, so that none of them sees another one die.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for who in reversed(_WHO):
+                rig.send(who, number)
         rig.wait_ended()
         assert rig.guarded.thaw(rig.disks[0].mount_point), "it was thawed by nobody that is known"
