@@ -276,6 +276,20 @@ def test_an_answer_that_is_lost(recovery_services: RecoveryServices) -> None:
     assert [job["properties"]["operation"] for job in jobs] == ["ConfigureBackup"]
 
 
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_delete_whose_answer_was_lost(recovery_services: RecoveryServices, wait: bool) -> None:
+    azure = recovery_services
+    done_well(azure, "db01")
+    azure.next_job("db01", "DeleteBackupData", duration_s=0.1)
+    azure.fault(method="DELETE", kind="reset", after=True)
+    code = "BMSUserErrorDataSourceInDeferredDeleteState"
+    azure.fault(method="DELETE", status=400, code=code)
+    done = protect(azure, "db01", state="absent", wait=wait)
+    assert not done.failed, done.stdout
+    assert only(done)["state"] == "soft_deleted" and only(done)["changed"] is True
+    assert azure.faults() == []
+
+
 # --- the end -------------------------------------------------------------------------------------
 
 

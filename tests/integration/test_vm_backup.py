@@ -240,6 +240,19 @@ def test_a_lost_answer_does_not_lead_to_a_second_backup(azure: RecoveryServices)
     assert len(triggers(azure)) == 1
 
 
+def test_a_lost_answer_of_a_backup_that_has_ended_already(azure: RecoveryServices) -> None:
+    azure.next_backup("db01", "application", duration_s=1)
+    azure.fault(method="POST", path="/backup$", kind="reset", after=True)
+    azure.fault(method="GET", path="/backupJobs$", delay_s=0.5)
+    done = back_up(azure)
+    assert not done.failed, done.result
+    (row,) = done["vms"]
+    (job,) = azure.state()["vaults"]["vault1"]["jobs"]
+    assert row["job_id"] == job["name"] and row["job_id"] in row["warnings"][0]
+    assert done["changed"] is True and done["consistency"] == "application"
+    assert len(triggers(azure)) == 1
+
+
 def test_a_first_attempt_that_was_carried_out_is_the_backup(azure: RecoveryServices) -> None:
     azure.next_backup("db01", "application", duration_s=600)
     azure.fault(method="POST", path="/backup$", status=503, retry_after=1, after=True)

@@ -51,6 +51,8 @@ _A_RESOURCE = re.compile(r"'(?P<type>[A-Za-z0-9.]+/[A-Za-z]+)/(?P<name>[^'/]+)'"
 _NOT_PASSING = frozenset(
     {"scopelocked", "missingsubscriptionregistration", "readonlydisabledsubscription"}
 )
+# What a 400 says, in its code or message, that means that another operation is at work.
+_BUSY = ("conflict", "in progress", "inprogress", "is running")
 _UNKNOWN_OUTCOME = "Look at what is there and run the task again: it may have been done."
 
 
@@ -78,6 +80,13 @@ class VaultError(QuiesceError):
     def is_conflict(self) -> bool:
         """Whether another operation is in the way, or a state."""
         return self.kind == "conflict"
+
+    @property
+    def is_busy(self) -> bool:
+        """The same, also where Azure says it with the status of a bad request."""
+        said = f"{self.failure.name} {self.failure.message}".lower()
+        told = self.failure.http_status == 400 and any(words in said for words in _BUSY)
+        return self.is_conflict or told
 
     @property
     def is_throttled(self) -> bool:

@@ -245,49 +245,48 @@ def _trigger(connection: Connection, backups: Sequence[_Backup], wanted: Wanted)
             backup.changed = True
             backup.expected = Expected(backup.vm, "Backup", answer.at, answer.operation_id)
     doubtful = [
-        (backup, error)
-        for backup, error in refused
-        if error.is_conflict or error.kind in _FATE_UNKNOWN or _is_busy(error)
+        (backup, error) for backup, error in refused if error.is_busy or error.kind in _FATE_UNKNOWN
     ]
     if doubtful:
-        _look_at_running(connection, doubtful, before)
+        _look_at_jobs(connection, doubtful, before)
 
 
-def _is_busy(error: VaultError) -> bool:
-    said = f"{error.failure.name} {error.failure.message}".lower()
-    return any(words in said for words in ("conflict", "in progress", "inprogress", "is running"))
-
-
-def _look_at_running(
+def _look_at_jobs(
     connection: Connection, refused: "Sequence[tuple[_Backup, VaultError]]", before: datetime
 ) -> None:
-    """See what runs on the VMs whose backup was refused, or whose answer was lost."""
-    since = connection.server_now() - _LONGEST_BACKUP
+    """See what runs on the VMs whose backup was refused, and whether one began of a lost answer."""
+    begun: List[Job] = []
+    running: List[Job] = []
+    unknown = [error.kind in _FATE_UNKNOWN for _backup, error in refused]
     try:
-        running = list_jobs(connection, status=IN_PROGRESS, started_after=since)
+        # It may have ended by now, so its status does not matter.
+        if any(unknown) or any(error.is_doubtful for _backup, error in refused):
+            begun = list_jobs(connection, operation="Backup", started_after=before)
+        if not all(unknown):
+            long_ago = connection.server_now() - _LONGEST_BACKUP
+            running = list_jobs(connection, status=IN_PROGRESS, started_after=long_ago)
     except VaultError:
-        running = []
-    for backup, error in refused:
-        is_unknown = error.kind in _FATE_UNKNOWN
+        pass
+    for (backup, error), is_unknown in zip(refused, unknown):
         if is_unknown:
             backup.failure = replace(
                 error.failure,
                 message=f"{error.failure.message} {_UNKNOWN}",
                 recommended_action=_SEE_FIRST,
             )
-        job = next((job for job in running if job.container_key == backup.vm.container_key), None)
-        if job is None or job.start_time is None:
-            continue
-        # In the way of a second attempt may be the first, of which no answer came.
-        is_ours = job.operation == "Backup" and job.start_time >= before
-        if is_ours and (is_unknown or error.is_doubtful):
+        # In the way of a second attempt may be the first. Of those since, ours is the oldest.
+        key = backup.vm.container_key
+        job = next((job for job in reversed(begun) if job.container_key == key), None)
+        if job and job.start_time and (is_unknown or error.is_doubtful):
             backup.failure, backup.changed = None, True
             backup.expected = Expected(backup.vm, "Backup", job.start_time)
             backup.warnings.append(
                 f"{error.failure.message} Job {job.id} of VM {backup.vm.name}, which began just "
                 "then, is taken for the one that was asked for."
             )
-        elif not is_unknown:
+            continue
+        job = next((job for job in running if job.container_key == key), None)
+        if job and job.start_time and not is_unknown:
             backup.failure = _busy(backup.vm, job, error.failure)
 
 

@@ -79,7 +79,7 @@ def advised(
         action = _by_words(f"{failure.name} {failure.message}") or action
     if same(item_type, "V2") and same(policy_type, "V1") and failure.http_status == 400:
         action = _NO_WAY_BACK
-    if not waits and failure.http_status == 409:
+    if not waits:
         action = f"{action} With wait=true the task waits for it.".strip()
     return dataclasses.replace(failure, recommended_action=action, vm=failure.vm or vm.id)
 

@@ -85,11 +85,18 @@ class Course:
     is_open: bool = False
     #: Whether a request was perhaps carried out of which we only know that its answer was lost.
     is_doubtful: bool = False
+    #: Whether it failed of a refusal that does not count where all is as it is wanted.
+    is_refused: bool = False
 
     @property
     def is_ready(self) -> bool:
         """Whether there is another step to send."""
         return bool(self.plan.steps) and self.failure is None
+
+    @property
+    def is_to_confirm(self) -> bool:
+        """Whether what the vault lists in the end says what has become of it."""
+        return bool(self.done) or self.is_doubtful or self.is_refused
 
     @property
     def actions(self) -> Tuple[str, ...]:
@@ -172,7 +179,7 @@ class Runner:
             if not ready:
                 break
             self._wave(ready)
-        self._confirm([course for course in courses if course.done or course.is_doubtful])
+        self._confirm([course for course in courses if course.is_to_confirm])
 
     # --- a wave ---------------------------------------------------------------------------------
 
@@ -212,20 +219,23 @@ class Runner:
             course.vm,
             item.policy_type if item else "",
             self._policy_type,
-            waits=self._wait,
+            waits=self._wait or not error.is_busy,
         )
         if error.not_found:
             course.surprises += 1
-        if error.is_conflict:
+        if error.is_busy:
             course.phantoms += 1
         course.is_doubtful = course.is_doubtful or error.is_doubtful
-        may_pass = error.is_conflict or (error.not_found and item is not None)
+        may_pass = error.is_busy or (error.not_found and item is not None)
         is_believed = course.surprises < _MOST_SURPRISES and course.phantoms < _MOST_PHANTOMS
         if may_pass and self._wait and is_believed:
             course.obstacle = failure
             course.plan = Plan()
         else:
             course.fail(failure)
+            is_refusal = error.is_busy or error.not_found or error.kind == "request"
+            of_state = self._wait and error.failure.http_status == 400
+            course.is_refused = of_state or (is_refusal and course.is_doubtful)
 
     def _note(
         self,
@@ -316,13 +326,19 @@ class Runner:
             for course in courses:
                 course.after, course.is_after_known = items.get(course.vm.key), True
             lacking = [course for course in courses if self._is_lacking(course)]
+        for course in courses:
+            if course.is_refused and self._is_as_wanted(course):
+                # Such as what was deleted already: by another, or by us, with the answer lost.
+                course.failure, course.plan = None, Plan()
         self._unconfirmed(lacking, None)
 
     def _is_lacking(self, course: Course) -> bool:
-        if course.failure is not None or not self._wait:
-            return False
+        may_be_done = course.failure is None or (course.is_refused and course.is_doubtful)
+        return self._wait and may_be_done and not self._is_as_wanted(course)
+
+    def _is_as_wanted(self, course: Course) -> bool:
         left = plan(self._wanted, course.vm, course.after)
-        return bool(left.steps) or left.failure is not None
+        return not left.steps and left.failure is None
 
     def _unconfirmed(self, courses: Sequence[Course], cause: Optional[Failure]) -> None:
         for course in courses:

@@ -9,6 +9,8 @@ from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
+import pytest
+
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
     VaultError,
@@ -22,6 +24,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._follow
     Expected,
     Outcome,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items import read_item
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._jobs import Job
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import (
     VaultId,
@@ -42,6 +45,14 @@ GOLD = f"{VAULT.id}/backupPolicies/Gold"
 DB01, DB02 = VmId("s", "app-rg", "db01"), VmId("s", "app-rg", "db02")
 ACCEPTED = Started("op", 202, None, NOW)
 CONFLICT = VaultError(Failure("Busy", "Busy.", "Wait.", http_status=409), "conflict")
+# The same, told with the status of a bad request.
+BUSY = VaultError(
+    Failure("Busy", "Another operation is in progress.", "Wait.", http_status=400), "request"
+)
+DELETED = VaultError(
+    Failure("BMSUserErrorDataSourceInDeferredDeleteState", "Deleted.", "", http_status=400),
+    "request",
+)
 
 
 class FakeClock(Clock):
@@ -178,9 +189,10 @@ def test_what_is_done_at_once_has_no_job() -> None:
     assert courses["db01"].failure is None and courses["db01"].changed
 
 
-def test_a_busy_vm_is_tried_again_only_when_nothing_is_at_work_on_it() -> None:
+@pytest.mark.parametrize("said", [CONFLICT, BUSY])
+def test_a_busy_vm_is_tried_again_only_when_nothing_is_at_work_on_it(said: VaultError) -> None:
     connection = FakeConnection(
-        db01=[CONFLICT, ACCEPTED],
+        db01=[said, ACCEPTED],
         jobs=[[busy(DB01)], [busy(DB02), busy(DB01)], [busy(DB02)]],
         items=[[], [protected(DB01)]],
     )
@@ -217,10 +229,13 @@ def test_a_conflict_that_no_job_explains_ends_with_the_deadline() -> None:
     assert connection.asked.count("db01") < 40
 
 
-def test_without_waiting_a_busy_vm_fails() -> None:
-    connection = FakeConnection(db01=[CONFLICT], items=[[]])
+@pytest.mark.parametrize("said", [CONFLICT, BUSY])
+def test_without_waiting_a_busy_vm_fails(said: VaultError) -> None:
+    connection = FakeConnection(db01=[said], items=[[]])
     courses = run(connection, FakeFollower(), DB01, wait=False)
     assert failure_of(courses["db01"]) == "Busy"
+    failure = courses["db01"].failure
+    assert failure and failure.recommended_action.endswith("With wait=true the task waits for it.")
     assert connection.asked == ["db01"]
 
 
@@ -247,3 +262,28 @@ def test_a_job_that_may_go_on_counts_as_a_change() -> None:
     connection = FakeConnection(db01=[ACCEPTED], items=[[]])
     course = run(connection, FakeFollower(db01=late), DB01)["db01"]
     assert course.changed and failure_of(course) == "OperationTimedOut"
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+@pytest.mark.parametrize("is_done", [False, True])
+def test_what_is_as_wanted_has_not_failed_of_a_refusal(is_lost: bool, is_done: bool) -> None:
+    wanted, before = Wanted("absent"), read_item(protected(DB01), NOW)
+    gone = protected(DB01)
+    gone["properties"]["isScheduledForDeferredDelete"] = is_done
+    refusal = VaultError(DELETED.failure, DELETED.kind)
+    refusal.is_doubtful = is_lost
+    connection = FakeConnection(db01=[refusal], items=[[protected(DB01)], [gone]])
+    if not is_lost:
+        connection = FakeConnection(db01=[refusal], items=[[gone]])
+    course = Course(DB01, before, plan(wanted, DB01, before))
+    runner = Runner(
+        connection,  # type: ignore[arg-type]
+        wanted,
+        FakeFollower(),  # type: ignore[arg-type]
+        Deadline(connection.clock, 1000),
+    )
+    runner.run([course])
+    assert (course.failure is None) is is_done
+    assert failure_of(course) in (None, DELETED.failure.name)
+    # Who has done it is known only where a request of ours may have been carried out.
+    assert course.changed is (is_done and is_lost) and course.actions == ()
