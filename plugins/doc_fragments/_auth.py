@@ -18,9 +18,10 @@ options:
   auth_source:
     description:
       - Where the credentials come from.
-      - V(auto) takes a service principal when O(tenant), O(client_id) and O(secret) are known, and
-        otherwise what azure-identity's C(DefaultAzureCredential) finds without asking anybody,
-        such as the environment, a workload's or a machine's identity, and the Azure CLI.
+      - V(auto) takes a service principal when O(secret) is known, and otherwise what
+        azure-identity's C(DefaultAzureCredential) finds without asking anybody, such as the
+        environment, a workload's or a machine's identity, and the Azure CLI. A secret without
+        O(tenant) or O(client_id) is refused; nothing else is tried in its place.
       - V(service_principal) takes O(tenant), O(client_id) and O(secret).
       - V(env) takes the environment alone, by the names that azure-identity reads
         (E(AZURE_TENANT_ID), E(AZURE_CLIENT_ID), and E(AZURE_CLIENT_SECRET) or
