@@ -95,7 +95,7 @@ attributes:
   platform:
     details: The controller, or whatever host the task is delegated to.
 requirements:
-  - azure-mgmt-compute >= 30.0, to find out why a VM cannot be protected
+  - azure-mgmt-compute >= 33.0, to find out why a VM cannot be protected
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
   - quiesce.azure_backup._auth
