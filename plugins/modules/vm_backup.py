@@ -88,7 +88,7 @@ EXAMPLES = r"""
     vault: vault1
     vm: app-rg/db01
     require_consistency: application
-    retain_until: "2027-12-31"
+    retain_until: "{{ now(utc=true).year + 1 }}-12-31"
   register: backup
 
 - name: Say what was made

@@ -29,7 +29,7 @@ _WAITING = ("backup_job", "backup_job_info", "protectable_vm_info", "protected_v
 _DEFAULTS = {f"quiesce.azure_backup.{name}": {"poll_interval": 0.2} for name in _WAITING}
 _SPEED = 1000.0
 #: What is shown with a date, so that it does not end with that date.
-_DATES = {"2027-12-31": 90, "2026-11-01": -20, "2026-11-16": -5}
+_DATES = {"2026-11-01": -20, "2026-11-16": -5}
 _ID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 _MODULES = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["action_groups"]["azure"]
 
