@@ -43,10 +43,12 @@ class ProgressAction(ActionBase):
         if wrap_async or not self._is_wanted():
             result.update(self._run_module(variables, wrap_async, {}))
         else:
+            # Ansible makes its constants when it starts, so mypy does not know them.
             folder: str = constants.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]
             with Tail(self._sayer(variables), folder) as tail:
                 result.update(self._run_module(variables, False, {ARGUMENT: tail.path}))
         if not wrap_async:
+            # Ansible's own, without types.
             self._remove_tmp_path(  # type: ignore[no-untyped-call]
                 self._connection._shell.tmpdir
             )

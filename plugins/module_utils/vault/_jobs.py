@@ -217,6 +217,7 @@ def list_jobs(
         wanted = " and ".join(f"{key} eq '{value}'" for key, value in parts.items() if value)
         listed = connection.items(
             f"list the jobs of vault {connection.vault.name}",
+            # mypy cannot tell the type of a lambda with a default.
             lambda wanted=wanted: connection.backup.backup_jobs.list(  # type: ignore[misc]
                 **connection.at, filter=wanted
             ),
