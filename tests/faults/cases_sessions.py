@@ -22,6 +22,7 @@ from typing import Callable, Iterator, List, Set
 from tests.faults import _processes as processes
 from tests.faults._case import APPLICATION, DIED, WINDOW, Case, Missed, Unavailable
 from tests.faults._rig import LIMIT_S, Rig
+from tests.lab.interpreter import interpreter
 
 _SSHD = "/usr/sbin/sshd"
 
@@ -136,11 +137,9 @@ def _asynchronously(kill: bool) -> Callable[[Rig], None]:
             _PLAYBOOK.replace("vm_snapshot:", f"vm_snapshot: {json.dumps(rig.options())}")
         )
         playbook.chmod(0o600)
-        # Under async Ansible does not quote the interpreter, whose path may hold a space.
-        python, kept = rig.folder / "python", str(rig.folder / "run.kept")
-        python.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
-        python.chmod(0o700)
-        values.write_text(json.dumps({"kept": kept, "ansible_python_interpreter": str(python)}))
+        kept = str(rig.folder / "run.kept")
+        given = {"kept": kept, "ansible_python_interpreter": interpreter(rig.folder)}
+        values.write_text(json.dumps(given))
         rig.more_env.update(
             ANSIBLE_COLLECTIONS_PATH=str(rig.tree),
             ANSIBLE_ASYNC_DIR=str(rig.scratch / "async"),

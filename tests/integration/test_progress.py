@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, Sequence
 
 import pytest
 
+from tests.lab.interpreter import interpreter
 from tests.lab.module_run import run_module
 from tests.lab.recovery_services.lab import RecoveryServices
 
@@ -57,7 +58,10 @@ class Play:
             [
                 str(Path(sys.executable).with_name("ansible-playbook")),
                 *("--connection", "local", "--inventory", hosts),
-                *("--extra-vars", json.dumps({"ansible_python_interpreter": sys.executable})),
+                *(
+                    "--extra-vars",
+                    json.dumps({"ansible_python_interpreter": interpreter(self.folder)}),
+                ),
                 *words,
                 str(playbook),
             ],

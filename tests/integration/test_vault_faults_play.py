@@ -22,6 +22,7 @@ from tests.integration.vault_faults import (
     state_of,
     writes,
 )
+from tests.lab.interpreter import interpreter
 from tests.lab.recovery_services.call import SIGNATURE
 from tests.lab.recovery_services.lab import RecoveryServices
 
@@ -68,7 +69,7 @@ def play(
         [
             str(Path(sys.executable).with_name("ansible-playbook")),
             *("--connection", "local", "--inventory", "localhost,", *words),
-            *("--extra-vars", json.dumps({"ansible_python_interpreter": sys.executable})),
+            *("--extra-vars", json.dumps({"ansible_python_interpreter": interpreter(folder)})),
             str(playbook),
         ],
         env={
