@@ -187,7 +187,7 @@ class Runner:
         """The next step of each: all are sent, then their jobs are followed together."""
         self._connection.say(
             f"vault {self._connection.vault.name}: {_counted(courses)}, "
-            f"then their {'jobs' if len(courses) > 1 else 'job'}"
+            f"then {'their jobs' if len(courses) > 1 else 'its job'}"
         )
         sent: List[Tuple[Course, Started]] = []
         for course, answer in each(self._send, courses):
