@@ -129,9 +129,13 @@ def test_it_discovers_and_protects_a_vm(az: Az) -> None:
         "/Microsoft.Compute/virtualMachines/db01"
     )
     job = az.backup(
-        "protection", "enable-for-vm", vm=vm, policy_name="DefaultPolicy",
-        disk_list_setting="include", diskslist="0",
-    )  # fmt: skip
+        "protection",
+        "enable-for-vm",
+        vm=vm,
+        policy_name="DefaultPolicy",
+        disk_list_setting="include",
+        diskslist="0",
+    )
     assert job["properties"]["operation"] == "ConfigureBackup"
     assert job["properties"]["status"] == "Completed"
     item = one(az.backup("item", "list"))

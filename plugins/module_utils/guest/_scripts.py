@@ -264,6 +264,8 @@ def run_script(
     C(stop) is asked some twenty times a second and ends the script early when it says true.
     C(output) is a pipe of C(open_output) that others hold open too: a script whose only reader
     died would die of the next line that it writes. Raises nothing for what the script does.
+
+    Over 50 lines, as what it promises takes a third of them.
     """
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
         # Inherited so, the kernel would throw the exit status away.

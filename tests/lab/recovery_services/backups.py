@@ -106,11 +106,15 @@ def _let_run(estate: Estate, job: Job, item: Item, plan: Plan, expires: datetime
         return vm.id.lower() not in estate.vms
 
     def failed(moment: datetime) -> None:
-        error = Plan().error(*jobs.VM_GONE) if gone() else plan.error(
-            "UserErrorGuestAgentStatusUnavailable",
-            "VM agent unable to communicate with the backup service.",
-            "Make sure that the VM agent runs and can reach the network, then try again.",
-        )  # fmt: skip
+        error = (
+            Plan().error(*jobs.VM_GONE)
+            if gone()
+            else plan.error(
+                "UserErrorGuestAgentStatusUnavailable",
+                "VM agent unable to communicate with the backup service.",
+                "Make sure that the VM agent runs and can reach the network, then try again.",
+            )
+        )
         jobs.fail(job, moment, error)
         item.last_backup, item.last_backup_status = job.start, "Failed"
         item.health = error

@@ -72,8 +72,14 @@ class FakeClock(Clock):
 
 
 def protected(vm: VmId) -> Dict[str, Any]:
-    return {"properties": {"virtualMachineId": vm.id, "protectionState": "Protected",
-                           "policyId": GOLD, "policyName": "Gold"}}  # fmt: skip
+    return {
+        "properties": {
+            "virtualMachineId": vm.id,
+            "protectionState": "Protected",
+            "policyId": GOLD,
+            "policyName": "Gold",
+        }
+    }
 
 
 class FakeConnection:
@@ -145,14 +151,20 @@ def run(
     wanted = Wanted("protected", GOLD)
     courses = {vm.name: Course(vm, None, plan(wanted, vm, None)) for vm in vms}
     deadline = Deadline(connection.clock, timeout_s)
-    runner = Runner(connection, wanted, follower, deadline, wait=wait)  # type: ignore[arg-type]
+    runner = Runner(connection, wanted, follower, deadline, wait=wait)  # type: ignore[arg-type] - a fake
     runner.run(list(courses.values()))
     return courses
 
 
 def busy(vm: VmId) -> Dict[str, Any]:
-    return {"name": "j", "properties": {"operation": "Backup", "status": "InProgress",
-            "containerName": vm.container}}  # fmt: skip
+    return {
+        "name": "j",
+        "properties": {
+            "operation": "Backup",
+            "status": "InProgress",
+            "containerName": vm.container,
+        },
+    }
 
 
 def failure_of(course: Course) -> Optional[str]:
@@ -277,9 +289,9 @@ def test_what_is_as_wanted_has_not_failed_of_a_refusal(is_lost: bool, is_done: b
         connection = FakeConnection(db01=[refusal], items=[[gone]])
     course = Course(DB01, before, plan(wanted, DB01, before))
     runner = Runner(
-        connection,  # type: ignore[arg-type]
+        connection,  # type: ignore[arg-type] - a fake
         wanted,
-        FakeFollower(),  # type: ignore[arg-type]
+        FakeFollower(),  # type: ignore[arg-type] - a fake
         Deadline(connection.clock, 1000),
     )
     runner.run([course])
