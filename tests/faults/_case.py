@@ -108,6 +108,8 @@ class Outcome:
     unavailable: str = ""
     seconds: float = 0.0
     detail: str = ""
+    #: The folder that keeps all there is to know of a case that failed; empty for one that passed.
+    kept: str = ""
 
     @property
     def passed(self) -> bool:

@@ -85,12 +85,15 @@ class Striker:
         rig.start()
         if plan.aim != "start":
             processes.wait_for(lambda: self._reached(rig), 60, 0.002)
+        rig.witness.note(f"{plan.aim} was reached")
         time.sleep(plan.after_s)
         living = rig.roles()
         self.where = _where(rig)
+        rig.witness.note(f"{self.where}; alive: {living}")
         for role in plan.roles:
             if role in living:
-                processes.send(living[role], rig.token, signal.SIGKILL)
+                sent = processes.send(living[role], rig.token, signal.SIGKILL)
+                rig.witness.note(f"SIGKILL to {role}{'' if sent else ', which was gone'}")
                 time.sleep(plan.apart_s)
 
     def _reached(self, rig: Rig) -> bool:
@@ -116,13 +119,13 @@ def _where(rig: Rig) -> str:
     return "quiesce" if rig.started(PRE) else "before"
 
 
-def case_of(number: int, plan: Plan) -> Case:
+def case_of(number: int, plan: Plan, seed: int = 0) -> Case:
     """The plan as a case."""
     expect: Tuple[str, ...] = (*ANY_VERDICT, FAILED)
     if "run" in plan.roles:
         expect = (*expect, DIED)
     return Case(
-        name=f"chaos/{number}",
+        name=f"chaos/{seed}/{number}",
         fault=f"{number}: SIGKILL to {' and '.join(plan.roles)}, "
         f"{plan.after_s:.2f} s after {plan.aim}",
         phase="random",
@@ -140,7 +143,7 @@ def run(runs: int, seed: int, jobs: int) -> List[Outcome]:
     with engine.ground() as (azurite, tree), engine.workers(jobs) as pool:
 
         def one(numbered: Tuple[int, Plan]) -> Outcome:
-            case = case_of(*numbered)
+            case = case_of(*numbered, seed)
             outcome = engine.run_case(case, azurite, tree)
             engine.show(outcome, getattr(case.inject, "where", None))
             return outcome

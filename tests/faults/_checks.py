@@ -15,7 +15,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from tests.faults import _processes as processes
 from tests.faults._case import DIED, FAILED, PRE, Case
@@ -35,22 +35,33 @@ def outcome_of(rig: Rig) -> str:
 
 def all_of(case: Case, rig: Rig) -> List[str]:
     """What does not hold, each as a sentence that begins with its letter."""
-    problems = [
-        *_ended(rig),
-        *_thawed(rig),
-        *_stall(case, rig),
-        *_post_script(case, rig),
-        *_snapshots(rig),
-        *_said(case, rig),
-        *_secrets(rig),
-        *_left(rig),
-    ]
-    if case.also is not None:
-        try:
-            case.also(rig)
-        except AssertionError as error:
-            problems.append(f"also: {error}")
+    checks: Tuple[Callable[[], List[str]], ...] = (
+        lambda: _ended(rig),
+        lambda: _thawed(rig),
+        lambda: _stall(case, rig),
+        lambda: _post_script(case, rig),
+        lambda: _snapshots(rig),
+        lambda: _said(case, rig),
+        lambda: _secrets(rig),
+        lambda: _left(rig),
+        lambda: _also(case, rig),
+    )
+    problems: List[str] = []
+    for check in checks:
+        found = check()
+        for problem in found:
+            rig.witness.look(problem)
+        problems += found
     return problems
+
+
+def _also(case: Case, rig: Rig) -> List[str]:
+    try:
+        if case.also is not None:
+            case.also(rig)
+    except AssertionError as error:
+        return [f"also: {error}"]
+    return []
 
 
 def _ended(rig: Rig) -> List[str]:
@@ -62,8 +73,14 @@ def _thawed(rig: Rig) -> List[str]:
     # FITHAW answers EINVAL for what is not frozen, and thaws what is.
     frozen = [mount for mount in rig.mount_points if rig.guarded.thaw(mount)]
     problems = [f"(a) {mount} was still frozen" for mount in frozen]
+    if frozen:
+        rig.witness.look(f"was still frozen: {frozen}")
+
+    def look() -> None:
+        rig.witness.look("a write has taken long and is not done")
+
     for mount in rig.writers.folders:
-        took = rig.writers.first_write_after(mount, 60)
+        took = rig.writers.first_write_after(mount, 60, slow_s=WRITE_S, when_slow=look)
         if took > WRITE_S:
             problems.append(f"(a) a write to {mount} took {took:.2f} s")
     return problems
@@ -162,9 +179,10 @@ def _left(rig: Rig) -> List[str]:
         for path in rig.scratch.rglob("*")
         if not str(path.relative_to(rig.scratch)).startswith(tuple(rig.unjudged_files))
     ]
-    problems += [
-        f"(g) left running: {one.comm} {one.pid}" for one in processes.mentions(str(rig.folder))
-    ]
+    running = processes.mentions(str(rig.folder))
+    problems += [f"(g) left running: {one.comm} {one.pid}" for one in running]
+    if running:
+        rig.witness.look(f"left running: {running}")
     rig.writers.stop()
     for mount in reversed(rig.mount_points):
         refusal = _held(mount)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import tempfile
 import threading
@@ -20,6 +21,7 @@ from tests.faults import _checks as checks
 from tests.faults import _places as places
 from tests.faults._case import Case, Missed, Outcome, Unavailable
 from tests.faults._rig import CHECKOUT, Rig
+from tests.faults._witness import KEPT
 from tests.lab.azurite import Azurite
 
 #: A case whose fault came too early or too late is tried again so often; it never counts as passed.
@@ -52,26 +54,50 @@ def run_case(case: Case, azurite: Azurite, tree: Path) -> Outcome:
     """Run the case; again when it missed its phase."""
     began = time.monotonic()
     outcome = Outcome(case)
-    for _try in range(_TRIES):
-        outcome = _attempt(case, azurite, tree)
+    for attempt in range(1, _TRIES + 1):
+        rig = Rig(case.setting, azurite, tree)
+        outcome = _attempt(case, rig)
+        outcome.seconds = time.monotonic() - began
+        if (
+            not outcome.passed
+            and not outcome.unavailable
+            and (not outcome.missed or attempt == _TRIES)
+        ):
+            _keep(rig, outcome)
         if not outcome.missed:
             break
-    outcome.seconds = time.monotonic() - began
     return outcome
 
 
-def _attempt(case: Case, azurite: Azurite, tree: Path) -> Outcome:
+def _keep(rig: Rig, outcome: Outcome) -> None:
+    """Write down what is known of a case that failed, and say in the outcome where."""
+    folder = KEPT / re.sub("[^A-Za-z0-9.+-]", "-", outcome.case.name)
+    try:
+        rig.witness.keep(folder, outcome)
+    except Exception:  # As below: one case must not end the others.
+        outcome.problems.append("what is known was not kept: " + traceback.format_exc(limit=8))
+    else:
+        outcome.kept = str(folder)
+
+
+def _attempt(case: Case, rig: Rig) -> Outcome:
     outcome = Outcome(case)
     try:
-        with Rig(case.setting, azurite, tree) as rig:
+        with rig:
             try:
                 case.inject(rig)
                 outcome.problems += places.finish(rig, patience_s=case.patience_s)
                 outcome.problems += checks.all_of(case, rig)
+            except Unavailable:
+                raise
+            except BaseException as error:
+                rig.witness.look(f"the case was broken off: {error!r}", error)
+                raise
             finally:
                 outcome.outcome = checks.outcome_of(rig)
                 outcome.stall_ms = checks.judged_stall_ms(case, rig)
                 outcome.detail = rig.output()[-3000:]
+                rig.witness.gather()
         if rig.guarded.had_to_thaw:
             outcome.problems.append("(a) only the safety process of the test thawed something")
     except Unavailable as why:
@@ -108,6 +134,7 @@ def show(outcome: Outcome, phase: Optional[str] = None) -> None:
             for problem in outcome.problems:
                 print("       " + problem.replace("\n", "\n       "))
             print("       the run said: " + outcome.detail.replace("\n", "\n       "))
+            print(f"       kept: {outcome.kept or 'nothing'}")
         sys.stdout.flush()
 
 
@@ -127,8 +154,9 @@ def run_all(cases: Sequence[Case], jobs: int) -> List[Outcome]:
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """The last line."""
+    """The last line; it names the folder with what is known of cases that failed."""
     passed = sum(outcome.passed for outcome in outcomes)
     unavailable = sum(bool(outcome.unavailable) for outcome in outcomes)
     skipped = f", {unavailable} that cannot run here" if unavailable else ""
-    return f"{passed} passed, {len(outcomes) - passed - unavailable} failed{skipped}"
+    kept = f"; see {KEPT}" if any(outcome.kept for outcome in outcomes) else ""
+    return f"{passed} passed, {len(outcomes) - passed - unavailable} failed{skipped}{kept}"

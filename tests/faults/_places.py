@@ -116,6 +116,7 @@ def signal_to(roles: Tuple[str, ...], signum: int, phase: str) -> Callable[[Rig]
         for role in roles:
             if not processes.send(living[role], rig.token, signum):
                 raise Missed(f"{phase}: {role} was gone before the signal")
+            rig.witness.note(f"signal {signum} to {role} {living[role]}")
         let_go(rig, phase, run_hit="run" in roles)
 
     return inject
@@ -146,14 +147,18 @@ def finish(rig: Rig, limit_s: float = LIMIT_S, patience_s: float = 30.0) -> "lis
     problems = []
     if not processes.wait_for(lambda: rig.run is None or rig.run.poll() is not None, limit_s):
         problems.append("(g) the run never ended")
+        rig.witness.look(problems[-1])
         os.kill(rig.run.pid, signal.SIGKILL)
+    rig.witness.note(f"the run has ended: {rig.run.poll()}")
     if not processes.wait_for(lambda: not processes.marked(rig.token), limit_s):
         problems += [
             f"(g) {one.comm} {one.pid} is still there ({one.state})"
             for one in processes.marked(rig.token)
         ]
+        rig.witness.look(f"keepers that did not end within {limit_s:g} s")
         rig.release()
         processes.resume_all(rig.token)
         processes.kill_all(rig.token)
         processes.wait_for(lambda: not processes.marked(rig.token), 30)
+    rig.witness.note("all processes of the run have ended")
     return problems

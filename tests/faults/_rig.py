@@ -21,6 +21,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
 from tests.faults import _processes as processes
 from tests.faults._case import POST, PRE, Missed, Setting
+from tests.faults._witness import Witness
 from tests.lab.azurite import Azurite, signatures
 from tests.lab.blob_disk import BlobDisk
 from tests.lab.disk import LoopDisk, MountedDisk
@@ -68,6 +69,7 @@ class Rig:
         #: Whether what the run printed is not the module's.
         self.unjudged_output = False
         self.more_env: Dict[str, str] = dict(setting.env)
+        self.witness = Witness(self)
         self._stack = contextlib.ExitStack()
 
     # -- making and unmaking ------------------------------------------------------------------
@@ -75,7 +77,8 @@ class Rig:
     def __enter__(self) -> Rig:
         try:
             self._make()
-        except BaseException:
+        except BaseException as error:
+            self.witness.look(f"the case could not be made: {error!r}", error)
             self._stack.close()
             raise
         return self
@@ -83,17 +86,25 @@ class Rig:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
+    def _look_if_failed(self, _kind: object, error: Optional[BaseException], _at: object) -> None:
+        """Have the witness look when a step of the clean-up fails, before the next step."""
+        if error is not None:
+            self.witness.look(f"the case could not be left: {error!r}", error)
+
     def _make(self) -> None:
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self._stack.push(self._look_if_failed)
         for folder in (self.marks, self.scratch):
             folder.mkdir()
         for index, fstype in enumerate(self.setting.filesystems):
             self.disks.append(self._disk(index, fstype))
+            self._stack.push(self._look_if_failed)
         self.mount_points = [str(disk.mount_point) for disk in self.disks]
         for _disk in range(self.setting.bare_disks):
             self.disks.append(self._stack.enter_context(LoopDisk(16 << 20, "")))
         outers = [str(disk.mount_point) for disk in self.outer.values()]
         self.guarded = self._stack.enter_context(Guarded([*self.mount_points, *outers], 60))
+        self._stack.push(self._look_if_failed)
         self.proxy = self._stack.enter_context(FaultProxy(self.azurite.account_url))
         self._blobs()
         self._scripts()
@@ -103,6 +114,7 @@ class Rig:
             if index not in (*self.setting.blockable, *self.setting.served)
         ]
         self.write_to(free)
+        self._stack.push(self._look_if_failed)
         # What a case adds goes before all this; and what may still hold things up goes first.
         self._more = self._stack.enter_context(contextlib.ExitStack())
         self._stack.callback(self._settle)
@@ -251,6 +263,7 @@ class Rig:
     def start(self, wrapper: "tuple[str, ...]" = (), **more: Any) -> None:
         """Start the module as a process of its own."""
         self.run = self.spawn("run", [*wrapper, *self.command(self.write_arguments(**more))])
+        self.witness.note(f"the run was started: {self.run.pid}")
 
     @property
     def run_pid(self) -> int:
@@ -309,6 +322,7 @@ class Rig:
 
         if not processes.wait_for(ready, limit_s, 0.005) or not condition():
             raise Missed(f"{what}: not seen; the run said: {self.output()[-1500:]}")
+        self.witness.note(f"seen: {what}")
         self.hit_ns = time.monotonic_ns()
 
     def _ended(self) -> bool:
@@ -330,9 +344,11 @@ class Rig:
     def block_storage(self, index: int) -> None:
         """From now on nothing is written to the disk of this filesystem: writers to it wait."""
         self.guarded.freeze(str(self.outer[index].mount_point))
+        self.witness.note(f"the storage of {self.mount_points[index]} is blocked")
 
     def release(self) -> None:
         """Take back everything that the case holds up."""
+        self.witness.note("everything that is held up is let go")
         for kind in (PRE, POST):
             self.go(kind)
         self.gate.open()

@@ -42,5 +42,10 @@ def test_fault(case: Case, outcomes: Dict[str, "Future[Outcome]"]) -> None:
     if outcome.unavailable:
         pytest.skip(f"cannot run on this machine: {outcome.unavailable}")
     assert outcome.passed, "\n".join(
-        [engine.row(outcome), *outcome.problems, f"the run said: {outcome.detail}"]
+        [
+            engine.row(outcome),
+            *outcome.problems,
+            f"the run said: {outcome.detail}",
+            f"kept: {outcome.kept}",
+        ]
     )

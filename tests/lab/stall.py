@@ -13,6 +13,7 @@ the writer.
 from __future__ import annotations
 
 import contextlib
+import math
 import mmap
 import os
 import signal
@@ -23,7 +24,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import List, Sequence, Tuple
+from typing import Callable, List, Sequence, Tuple
 
 _PERIOD_S = 0.001
 #: Gaps between two writes that are longer than this are kept.
@@ -36,6 +37,10 @@ _PAUSE = struct.Struct("qq")
 _SLOT = _HEAD.size + _ROOM * _PAUSE.size
 
 Pause = Tuple[int, int]
+
+
+def _do_nothing() -> None:
+    """Do nothing."""
 
 
 def overlap_ns(pause: Pause, others: Sequence[Pause]) -> int:
@@ -112,17 +117,28 @@ class StallWriter:
         )
         return max(judged, default=0) / 1e6
 
-    def first_write_after(self, folder: str, limit_s: float) -> float:
+    def first_write_after(
+        self,
+        folder: str,
+        limit_s: float,
+        slow_s: float = math.inf,
+        when_slow: Callable[[], None] = _do_nothing,
+    ) -> float:
         """Seconds until a write that begins from now on is done, less the machine's own pauses.
 
-        Infinite when there is none within C(limit_s).
+        Infinite when there is none within C(limit_s). C(when_slow) is called once, as soon as the
+        write has taken C(slow_s) and is not done.
         """
         begin = time.monotonic_ns()
         # The write under way may have begun before; the second from now has begun after.
         wanted = self.writes(folder) + 2
         while self.writes(folder) < wanted:
-            if time.monotonic_ns() - begin > limit_s * 1e9:
-                return float("inf")
+            spent_s = (time.monotonic_ns() - begin) / 1e9
+            if spent_s > limit_s:
+                return math.inf
+            if spent_s > slow_s:
+                slow_s = math.inf
+                when_slow()
             time.sleep(0.002)
         took = (begin, time.monotonic_ns())
         return (took[1] - took[0] - overlap_ns(took, self.machine_pauses())) / 1e9

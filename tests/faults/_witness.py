@@ -1,0 +1,262 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Keep all there is to know of a case that fails, taken while its processes and mounts exist.
+
+A case that passes costs a few notes in memory. At the first sign of trouble the witness looks at
+the whole machine, before anything is thawed, killed or unmounted; the engine writes it down in the
+end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pprint
+import re
+import subprocess
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+
+from tests.faults import _processes as processes
+from tests.lab._process import LAB
+
+if TYPE_CHECKING:
+    from tests.faults._case import Outcome
+    from tests.faults._rig import Rig
+
+#: Where failed cases are kept; a folder for each invocation, in it one for each case.
+KEPT = LAB / "failed" / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+_MOST_BYTES = 1 << 20
+_MOST_LOOKS = 12
+_MACHINE = ("loadavg", "uptime", "meminfo", "pressure/cpu", "pressure/io", "pressure/memory")
+_SHARED_MEMORY = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw-s .*/dev/zero \(deleted\)$")
+
+
+class Witness:
+    """What is known of one case: a timeline, looks at the machine, and the case's files."""
+
+    def __init__(self, rig: Rig) -> None:
+        self._rig = rig
+        self._began_ns = time.monotonic_ns()
+        self._wall = time.time()
+        self._timeline: List[Tuple[int, str]] = []
+        self._files: Dict[str, bytes] = {}
+        self._looks = 0
+        self._seen: Optional[BaseException] = None
+
+    def note(self, text: str) -> None:
+        """Add a line to the timeline."""
+        self._timeline.append((time.monotonic_ns(), text))
+
+    def look(self, why: str, error: Optional[BaseException] = None) -> None:
+        """Take down the whole machine and the case's files; the same C(error) only once."""
+        self.note(f"look: {why}")
+        if self._looks >= _MOST_LOOKS or (error is not None and error is self._seen):
+            return
+        self._looks += 1
+        self._seen = error
+        try:
+            self._take_machine(f"look-{self._looks:02}", why)
+        except Exception:  # What goes wrong in here must not hide what went wrong before.
+            self.note(traceback.format_exc())
+        self.gather()
+
+    def gather(self) -> None:
+        """Take the case's files, requests and pauses as they are now."""
+        try:
+            self._take_files()
+        except Exception:  # As above.
+            self.note(traceback.format_exc())
+
+    def _take_machine(self, name: str, why: str) -> None:
+        self._files[f"{name}.txt"] = "\n".join(self._machine(why)).encode()
+        for pid in self._own():
+            for number, content in enumerate(_shared_memory(pid)):
+                self._files[f"{name}-shared-{pid}-{number}.bin"] = content
+
+    def _take_files(self) -> None:
+        rig = self._rig
+        for path in sorted(rig.folder.rglob("*")):
+            with contextlib.suppress(OSError):
+                if path.is_file() and not path.is_symlink():
+                    name = f"files/{path.relative_to(rig.folder)}"
+                    self._files[name] = path.read_bytes()[-_MOST_BYTES:]
+        self._files["modified.txt"] = self._modified().encode()
+        self._files["result.txt"] = pprint.pformat(rig.result(), width=100).encode()
+        if hasattr(rig, "proxy"):
+            lines = [
+                f"{self._at(one.ns)} {one.status or 'no answer'} {one.method} {one.path} "
+                f"({one.operation})"
+                for one in list(rig.proxy.seen)
+            ]
+            self._files["requests.txt"] = "\n".join(lines).encode()
+        if hasattr(rig, "writers"):
+            self._files["pauses.txt"] = "\n".join(self._pauses()).encode()
+
+    def keep(self, folder: Path, outcome: Outcome) -> None:
+        """Write everything below the folder; the case's secrets are replaced."""
+        case = outcome.case
+        plan = getattr(case.inject, "plan", None)
+        parts = {
+            "name": case.name,
+            "fault": case.fault,
+            "phase": case.phase,
+            "plan": dataclasses.asdict(plan) if plan is not None else repr(case.inject),
+            "struck": getattr(case.inject, "where", None),
+            "expect": case.expect,
+            "outcome": outcome.outcome,
+            "problems": outcome.problems,
+            "stall_ms": outcome.stall_ms,
+            "seconds": outcome.seconds,
+            "setting": repr(case.setting),
+            "token": self._rig.token,
+            "began": {"monotonic_ns": self._began_ns, "wall_s": self._wall},
+            "disks": [
+                f"{disk.device} {disk.fstype} {getattr(disk, 'mount_point', '')}"
+                for disk in self._rig.disks
+            ],
+        }
+        lines = [f"{self._at(ns)} {text}" for ns, text in self._timeline]
+        found = {
+            **self._files,
+            "case.json": json.dumps(parts, indent=1).encode(),
+            "timeline.txt": "\n".join(lines).encode(),
+        }
+        for name, content in found.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self._without_secrets(content) + b"\n")
+
+    def _without_secrets(self, content: bytes) -> bytes:
+        for number, secret in enumerate(sorted(set(self._rig.secrets), key=len, reverse=True)):
+            content = content.replace(secret.encode(), b"<secret %d>" % number)
+        return content
+
+    def _at(self, ns: int) -> str:
+        return f"{(ns - self._began_ns) / 1e9:+10.4f} s"
+
+    def _modified(self) -> str:
+        """When each file of the case was last written, in seconds after the case began."""
+        lines = []
+        for path in sorted(self._rig.folder.rglob("*")):
+            with contextlib.suppress(OSError):
+                found = path.lstat()
+                lines.append(f"{found.st_mtime - self._wall:+10.4f} s {found.st_size:8} {path}")
+        return "\n".join(lines)
+
+    def _pauses(self) -> Iterator[str]:
+        writers = self._rig.writers
+        named = [("the machine", writers.machine_pauses())]
+        named += [(folder, writers.pauses(folder)) for folder in writers.folders]
+        for name, pauses in named:
+            yield f"{name}:"
+            yield from (
+                f"  {self._at(begin)} to {self._at(end)}: {(end - begin) / 1e6:.1f} ms"
+                for begin, end in pauses
+            )
+
+    def _own(self) -> List[int]:
+        rig = self._rig
+        found = {one.pid for one in processes.marked(rig.token)}
+        return sorted(found | {one.pid for one in processes.mentions(str(rig.folder))})
+
+    def _machine(self, why: str) -> Iterator[str]:
+        yield f"{why}\n{self._at(time.monotonic_ns())} after the case began, {time.time():.4f}"
+        for name in _MACHINE:
+            yield f"--- /proc/{name}\n{_text(Path('/proc') / name)}"
+        yield "--- mounts of the harness"
+        yield _text(Path("/proc/self/mountinfo"))
+        yield "--- loop devices"
+        for path in sorted(Path("/sys/block").glob("loop*/loop/backing_file")):
+            yield f"{path.parts[3]} {_text(path)}"
+        own = set(self._own())
+        yield "--- processes: number, parent, group, session, state, niceness, start, name, command"
+        stuck: Set[int] = set()
+        for pid in _numbers():
+            line, state = _described(pid)
+            if line:
+                yield ("* " if pid in own else "  ") + line
+            if state == "D":
+                stuck.add(pid)
+        for pid in sorted(own | stuck):
+            yield from _in_depth(pid)
+        yield "--- the kernel's last lines"
+        yield _kernel_log()
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes()[:_MOST_BYTES].decode(errors="replace").rstrip("\n")
+    except OSError as error:
+        return f"({error.strerror})"
+
+
+def _numbers() -> List[int]:
+    return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
+
+
+def _described(pid: int) -> Tuple[str, str]:
+    """The process as a line of a table, and its state; empty when it is gone."""
+    stat = _text(Path(f"/proc/{pid}/stat"))
+    if ")" not in stat:
+        return "", ""
+    comm = stat[stat.index("(") + 1 : stat.rindex(")")]
+    fields = stat[stat.rindex(")") + 2 :].split()
+    command = _text(Path(f"/proc/{pid}/cmdline")).replace("\0", " ")[:400]
+    numbers = " ".join(f"{field:>7}" for field in fields[1:4])
+    return f"{pid:>7} {numbers} {fields[0]} {fields[16]:>3} {fields[19]:>9} {comm:16} {command}", (
+        fields[0]
+    )
+
+
+def _in_depth(pid: int) -> Iterator[str]:
+    """Its threads with their system calls and kernel stacks, and what it has open."""
+    home = Path(f"/proc/{pid}")
+    yield f"--- process {pid}"
+    yield _text(home / "status")
+    yield f"cgroup: {_text(home / 'cgroup')}"
+    with contextlib.suppress(OSError):
+        for entry in sorted((home / "fd").iterdir(), key=lambda one: int(one.name)):
+            with contextlib.suppress(OSError):
+                yield f"descriptor {entry.name}: {entry.readlink()}"
+    for task in _tasks(home):
+        yield f"thread {task.name}: {_text(task / 'comm')}"
+        for name in ("wchan", "syscall", "stack"):
+            yield f"{name}: {_text(task / name)}"
+    yield f"its mounts:\n{_text(home / 'mountinfo')}"
+
+
+def _tasks(home: Path) -> Iterable[Path]:
+    try:
+        return sorted((home / "task").iterdir(), key=lambda one: int(one.name))
+    except OSError:
+        return []
+
+
+def _shared_memory(pid: int) -> Iterator[bytes]:
+    """The memory that the run and its keepers share, as this process has it."""
+    for line in _text(Path(f"/proc/{pid}/maps")).splitlines():
+        found = _SHARED_MEMORY.match(line)
+        if found is None:
+            continue
+        begin, end = (int(part, 16) for part in found.groups())
+        try:
+            with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+                memory.seek(begin)
+                yield memory.read(min(end - begin, _MOST_BYTES))
+        except (OSError, ValueError):
+            continue
+
+
+def _kernel_log() -> str:
+    try:
+        done = subprocess.run(["dmesg"], capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"({error})"
+    return "\n".join(done.stdout.splitlines()[-100:])
