@@ -204,7 +204,7 @@ def _numbers() -> List[int]:
 def _described(pid: int) -> Tuple[str, str]:
     """The process as a line of a table, and its state; empty when it is gone."""
     stat = _text(Path(f"/proc/{pid}/stat"))
-    if ")" not in stat:
+    if not stat[:1].isdigit():
         return "", ""
     comm = stat[stat.index("(") + 1 : stat.rindex(")")]
     fields = stat[stat.rindex(")") + 2 :].split()

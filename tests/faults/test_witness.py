@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Callable
 
@@ -15,6 +16,7 @@ import pytest
 
 from tests.faults import _engine as engine
 from tests.faults import _places as places
+from tests.faults import _witness as witness
 from tests.faults._case import APPLICATION, WINDOW, Case, Outcome
 from tests.faults._chaos import Plan, Striker, case_of
 from tests.faults._rig import Rig
@@ -92,6 +94,14 @@ def test_a_check_that_fails_is_kept_with_the_result(kept: Path) -> None:
     assert "not as it should be" in (folder / "look-01.txt").read_text()
     assert "'consistency': 'application'" in (folder / "result.txt").read_text()
     assert '"consistency"' in (folder / "files" / "run.out").read_text()
+
+
+def test_a_process_that_is_gone_is_left_out() -> None:
+    """A look survives processes that end while it is taken."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    assert witness._described(gone.pid) == ("", "")
+    assert witness._described(os.getpid())[1] in tuple("RSD")
 
 
 def test_a_case_that_passes_keeps_nothing(kept: Path) -> None:
