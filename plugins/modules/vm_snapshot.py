@@ -118,6 +118,28 @@ options:
         whatever else is going on.
     type: int
     default: 10
+  expedite:
+    description:
+      - Whether the kernel is to end grace periods of RCU early while filesystems are being frozen.
+        C(FIFREEZE) waits for some of them, which takes tens of milliseconds while writers wait,
+        and 1 to 7 ms when they are expedited.
+      - The guard sets C(/sys/kernel/rcu_expedited) right before the first C(FIFREEZE), to a number
+        of its own, 1903520101. As soon as the last C(FIFREEZE) has returned it writes 0 again.
+        When the guard is killed or stopped, the watchdog or the run does so. The value of somebody
+        else is never changed. Runs at the same time count themselves, and the last one writes 0.
+      - It is a setting of the whole machine. While it is on, every CPU may be interrupted for some
+        microseconds by each grace period that somebody waits for.
+      - V(auto) uses it unless the file is absent, read-only or set already, C(rcu_normal) is set
+        (it wins), the kernel is one for real time, or CPUs are isolated or free of ticks
+        (C(nohz_full)).
+      - V(yes) uses it on kernels for real time and with isolated CPUs too. When the file is absent
+        or read-only, or C(rcu_normal) is set, the task fails with C(ExpediteUnavailable) before
+        anything is changed.
+      - V(no) never turns it on.
+    type: str
+    choices: [auto, "yes", "no"]
+    default: auto
+    version_added: 0.2.0
   on_partial:
     description:
       - What becomes of snapshots when some disk has none, or when some were acknowledged only
@@ -288,6 +310,13 @@ freeze:
       description: From the end of the last FIFREEZE to the start of the first FITHAW.
       type: float
     timeout_s: {type: float, description: The O(freeze_timeout).}
+    expedited:
+      description: What became of O(expedite). Empty when the run ended before anything was set up.
+      type: dict
+      contains:
+        used: {type: bool, description: Whether the run turned the setting on.}
+        words: {type: str, description: "That it did, or why not."}
+        on_ms: {type: float, description: For how long at most the setting was on.}
     filesystems:
       description: The filesystems that were to be frozen.
       type: list

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What must hold after every case, whatever the fault was: (a) to (g).
+"""What must hold after every case, whatever the fault was: (a) to (h).
 
 The machine that this runs on may pause, and for long. So every limit in here is on what *we* cost:
 a pause that a writer on a filesystem that nobody freezes saw at the same time is the machine's,
@@ -17,9 +17,11 @@ import subprocess
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import Places
 from tests.faults import _processes as processes
 from tests.faults._case import DIED, FAILED, PRE, Case
 from tests.faults._rig import Rig
+from tests.lab.expedited import left_on
 
 GRACE_S = 0.5
 WRITE_S = 1.0
@@ -44,6 +46,7 @@ def all_of(case: Case, rig: Rig) -> List[str]:
         lambda: _said(case, rig),
         lambda: _secrets(rig),
         lambda: _left(rig),
+        _setting,
         lambda: _also(case, rig),
     )
     problems: List[str] = []
@@ -201,6 +204,11 @@ def _left(rig: Rig) -> List[str]:
         if refusal:
             problems.append(f"(g) somebody still holds {mount}: {refusal}")
     return problems
+
+
+def _setting() -> List[str]:
+    places = Places()
+    return [f"(h) {places.value} was left on, and nobody uses it"] if left_on(places) else []
 
 
 def _held(mount: str) -> Optional[str]:

@@ -13,7 +13,7 @@ import time
 import uuid
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from tests.lab.azurite import Azurite
 from tests.lab.disk import MIB, LoopDisk
@@ -119,9 +119,12 @@ class Guest:
         self.check_left(done)
         return done
 
-    def run_with(self, options: Dict[str, Any], **how: Any) -> ModuleRun:
-        """Run the module with exactly these options."""
-        return run_module("vm_snapshot", options, prefix=own_lock(self._locks), **how)
+    def run_with(
+        self, options: Dict[str, Any], before: Sequence[str] = (), **how: Any
+    ) -> ModuleRun:
+        """Run the module with exactly these options; C(before) are words before its command."""
+        prefix = [*before, *own_lock(self._locks)]
+        return run_module("vm_snapshot", options, prefix=prefix, **how)
 
     def start(self, **more: Any) -> ModuleProcess:
         """Start the module with the options, and these."""

@@ -114,6 +114,29 @@ class Slot(Area):
         return bool(self.called_ns) and self.freeze_errno == UNSET
 
 
+class Boost(Area):
+    """The setting that makes FIFREEZE short; see C(_expedite). The guard writes all but the end."""
+
+    #: It is about to be turned on, and it was tried, with what came of it.
+    called_ns = Word(0)
+    returned_ns = Word(1)
+    answer = Word(2)
+    #: It certainly is put back, and the errno of that; written by whoever is first.
+    back_errno = Word(3)
+    back_ns = Word(4)
+    SIZE = 5
+
+    @property
+    def resolved(self) -> bool:
+        """Whether it certainly is not on because of this run."""
+        return not self.called_ns or bool(self.back_ns)
+
+    @property
+    def freezing(self) -> bool:
+        """Whether it may yet be turned on, as far as is known."""
+        return bool(self.called_ns) and not self.returned_ns
+
+
 class KeeperNote(Area):
     """What a keeper says about itself."""
 
@@ -185,12 +208,14 @@ class Board(Area):
     SIZE = 24
 
     def __init__(self, filesystems: int) -> None:
-        slots_at = self.SIZE + 2 * KeeperNote.SIZE
+        boost_at = self.SIZE + 2 * KeeperNote.SIZE
+        slots_at = boost_at + Boost.SIZE
         count = slots_at + Slot.SIZE * filesystems
         self._texts_at = count * 8
         self.memory = mmap.mmap(-1, self._texts_at + TAIL_BYTES + _NOTE_BYTES)
         words = memoryview(self.memory)[: self._texts_at].cast("q")
         super().__init__(words, 0)
+        self.boost = Boost(words, boost_at)
         self.slots: List[Slot] = [
             Slot(words, slots_at + Slot.SIZE * index) for index in range(filesystems)
         ]
@@ -216,8 +241,8 @@ class Board(Area):
 
     @property
     def resolved(self) -> bool:
-        """Whether nothing is frozen by us any more (when the window is over)."""
-        return all(slot.resolved for slot in self.slots)
+        """Whether nothing is frozen or set by us any more (when the window is over)."""
+        return self.boost.resolved and all(slot.resolved for slot in self.slots)
 
     @property
     def debt(self) -> bool:

@@ -78,7 +78,18 @@ class Guard(Keeper):
                 hand.do(functools.partial(self._flush, index, self._flush_round))
         if board.freeze_ns and not self._begun and self._waiting and board.may_freeze:
             self._begun = True
+            self._expedite()
             self._freeze_next_rank()
+
+    def _expedite(self) -> None:
+        board, setting = self.board, self.setting
+        if setting is None or setting.reason:
+            return
+        # First say so, then look, as for a freeze.
+        board.boost.called_ns = time.monotonic_ns()
+        if board.may_freeze:
+            board.boost.answer = setting.turn_on()
+        board.boost.returned_ns = time.monotonic_ns()
 
     def _freeze_next_rank(self) -> None:
         rank = self._waiting.pop(0)
@@ -112,6 +123,8 @@ class Guard(Keeper):
             self._freeze_next_rank()
         elif last:
             self.wires.ring(RUN)
+            # Nothing is left to be made short: neither the snapshots nor FITHAW wait for RCU.
+            self.line.put_back()
 
     def _flush(self, index: int, number: int) -> None:
         """Flush one filesystem again and again until that takes short."""

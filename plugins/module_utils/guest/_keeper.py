@@ -13,7 +13,7 @@ import contextlib
 import os
 import time
 from dataclasses import dataclass
-from typing import Optional, Sequence, Set, Tuple
+from typing import Dict, Optional, Sequence, Set, Tuple
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import _kernel
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board import (
@@ -26,6 +26,11 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board 
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._descriptors import (
     Handle,
+    close_all,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import (
+    Setting,
+    expedited,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._post_script import (
     Common,
@@ -64,6 +69,18 @@ class Shared:
     common: Common
     #: Further descriptors that the keepers hold open as long as they live.
     keep_open: Tuple[int, ...] = ()
+    #: What makes FIFREEZE short; None where nothing is to be frozen.
+    setting: Optional[Setting] = None
+
+    def expedited(self) -> Dict[str, object]:
+        """Return whether FIFREEZE was made short, for the result."""
+        return expedited(self.setting, self.board.boost)
+
+    def close(self) -> None:
+        """Close what was opened for the freeze."""
+        close_all(self.handles)
+        if self.setting is not None:
+            self.setting.close()
 
     def post_script(self, actor: int) -> Optional[PostScript]:
         """The debt as C(actor) sees it; None without a post-script."""
@@ -84,6 +101,7 @@ class Keeper:
         self.board = shared.board
         self.wires = shared.wires
         self.handles = shared.handles
+        self.setting = shared.setting
         self.note = shared.board.keepers[self.ACTOR]
         self._shared = shared
         self._post = shared.post_script(self.ACTOR)
@@ -121,11 +139,12 @@ class Keeper:
     def _prepare(self) -> None:
         self.wires.belong_to(self.ACTOR)
         keep = {*self._shared.common, *self._shared.keep_open, *self.wires.descriptors}
+        keep |= set(self.setting.descriptors if self.setting else ())
         part_from_run(self.NAME, keep | {handle.descriptor for handle in self.handles})
         self.note.pid = os.getpid()
         traits = SPARED_FROM_OOM if _kernel.spare_from_oom() else 0
         self.prepare_place()
-        self.line = Line(self.ACTOR, self.board, self.handles, self.wires)
+        self.line = Line(self.ACTOR, self.board, self.handles, self.wires, self.setting)
         self._carer = Hand("carer", takes_signals=True)
         traits |= MEMORY_LOCKED if _kernel.lock_memory() else 0
         self.note.traits = traits

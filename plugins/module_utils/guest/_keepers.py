@@ -35,9 +35,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board 
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._descriptors import (
     check_mounted,
-    close_all,
     open_all,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import Setting
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._guard import (
     Guard,
     short_pass_ns,
@@ -94,20 +94,21 @@ class Keepers:
         freeze_timeout_s: float,
         post: Optional[ScriptSpec],
         keep_open: Sequence[int] = (),
+        setting: Optional[Setting] = None,
     ) -> Keepers:
         """Open the filesystems and start guard and watchdog.
 
         To be called while the process has one thread. C(freeze_timeout_s): seconds from the first
         FIFREEZE to the thaw, come what may. C(keep_open): descriptors, such as that of the run's
-        lock, that the keepers hold open as long as they live. Raises C(SettingsError) when a target
-        is not the mount that was planned, C(FreezeError) when a keeper cannot be started; nothing
-        is left then.
+        lock, that the keepers hold open as long as they live. C(setting) makes FIFREEZE short.
+        Raises C(SettingsError) when a target is not the mount that was planned, C(FreezeError) when
+        a keeper cannot be started; nothing is left then.
         """
         if freeze_timeout_s <= 0:
             refuse("FreezeTimeoutInvalid", "The freeze timeout must be more than 0 seconds.")
         handles = open_all(targets)
-        common = Common.make()
-        shared = Shared(Board(len(handles)), Wires(), handles, post, common, tuple(keep_open))
+        kept = (Common.make(), tuple(keep_open), setting)
+        shared = Shared(Board(len(handles)), Wires(), handles, post, *kept)
         keepers = cls(shared, freeze_timeout_s)
         try:
             keepers._fork()
@@ -141,18 +142,14 @@ class Keepers:
         self._board.stage_ends_ns = time.monotonic_ns() + int(limit_s * 1e9)
         self._refuse_taken_over(f"the stage '{name}'")
 
-    def script_started(self, pid: int) -> None:
-        """Say which process group the run's script is in, for whoever takes over."""
-        self._board.script_born = _kernel.start_time(pid) or 0
-        self._board.script_pid = pid
-
     def before_script(self) -> None:
-        """The same, called in the script's own process right before it becomes the script.
+        """Say which process group the run's script is in, for whoever takes over.
 
-        So there is no moment in which the script runs and nobody knows. Raises when the run was
-        taken over: then no script may start any more.
+        Called in the script's own process right before it becomes the script, so there is no moment
+        in which it runs and nobody knows. Raises when the run was taken over.
         """
-        self.script_started(os.getpid())
+        self._board.script_born = _kernel.start_time(os.getpid()) or 0
+        self._board.script_pid = os.getpid()
         self._refuse_taken_over("a script's start")
 
     def script_ended(self) -> None:
@@ -204,7 +201,7 @@ class Keepers:
         board = self._board
         if board.over_ns or board.freeze_ns:
             raise lost_error("the freeze", "The window was over before it began.")
-        self._line = RunLine(board, self._shared.handles, self._wires)
+        self._line = RunLine(board, self._shared.handles, self._wires, self._shared.setting)
         try:
             now = time.monotonic_ns()
             board.deadline_ns = now + int(self._timeout_s * 1e9)
@@ -297,6 +294,11 @@ class Keepers:
         place = _session.WORDS[self._board.keepers[WATCHDOG].left_session]
         found["watchdog_session"] = place
         return found
+
+    @property
+    def expedited(self) -> Dict[str, object]:
+        """Whether FIFREEZE was made short, for the result."""
+        return self._shared.expedited()
 
     def stop(self) -> None:
         """Thaw and pay what is left, then dismiss both keepers and wait for their end.
@@ -393,6 +395,6 @@ class Keepers:
             self._children.kill()
             self._children.wait(_KILL_LIMIT_S)
         if self._line is None or self._line.close():
-            close_all(self._shared.handles)
+            self._shared.close()
         self._shared.common.close()
         self._wires.close()

@@ -121,6 +121,7 @@ def _freeze(record: RunRecord) -> Dict[str, Any]:
         "window_ms": _ms(window.closed_ns - window.opened_ns) if window else None,
         "frozen_ms": _ms(window.thaw_ns - window.frozen_ns) if window else None,
         "timeout_s": record.request.freeze_timeout_s,
+        "expedited": dict(record.expedited),
         "filesystems": filesystems,
     }
 

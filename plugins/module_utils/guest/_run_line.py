@@ -14,7 +14,7 @@ import os
 import select
 import threading
 import time
-from typing import Sequence
+from typing import Optional, Sequence
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board import (
     GUARD,
@@ -25,6 +25,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._descriptors import (
     Handle,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import Setting
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._thaw import Line
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._wires import Wires
 
@@ -37,10 +38,16 @@ _LOOK_NS = 100_000_000
 class RunLine:
     """Threads of the run, parked before the window; the run itself may be waiting for a store."""
 
-    def __init__(self, board: Board, handles: Sequence[Handle], wires: Wires) -> None:
+    def __init__(
+        self,
+        board: Board,
+        handles: Sequence[Handle],
+        wires: Wires,
+        setting: Optional[Setting] = None,
+    ) -> None:
         self._board = board
         self._wires = wires
-        self._line = Line(RUN, board, handles, wires)
+        self._line = Line(RUN, board, handles, wires, setting)
         self._nudged, self._nudge = os.pipe()
         self._closing = False
         self._thread = threading.Thread(target=self._stand_by, name="stand-by", daemon=True)

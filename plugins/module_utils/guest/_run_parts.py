@@ -41,6 +41,10 @@ class KeepersOfRun(Protocol):
     def protection(self) -> Dict[str, Any]:
         """How the run was protected, for the result."""
 
+    @property
+    def expedited(self) -> Dict[str, Any]:
+        """Whether FIFREEZE was made short, for the result."""
+
     def stage(self, name: str, limit_s: float) -> None:
         """The phase the run is in, and how long it may last."""
 
@@ -92,4 +96,6 @@ class Parts:
     #: Says to the outside that the run has begun, and how it ended.
     announce: Callable[[RunRecord], None]
     publish: Callable[[RunRecord], None]
+    #: Raises C(SettingsError) when FIFREEZE is to be made short and cannot be.
+    check_expedite: Callable[[], object] = str
     clock_ns: Callable[[], int] = time.monotonic_ns

@@ -39,6 +39,8 @@ class RunRequest:
     freeze: Union[str, Tuple[str, ...]] = "auto"
     freeze_timeout_s: float = 10.0
     on_partial: str = DISCARD
+    #: C(auto), C(yes) or C(no); see C(_expedite).
+    expedite: str = "auto"
     #: What the user wants to be written to every snapshot.
     metadata: Mapping[str, str] = field(default_factory=dict)
     task_id: Optional[str] = None
@@ -90,6 +92,8 @@ class RunRecord:
     discarded: bool = False
     labels: Dict[str, str] = field(default_factory=dict)
     protection: Dict[str, Any] = field(default_factory=dict)
+    #: Whether FIFREEZE was made short, as the result says it.
+    expedited: Dict[str, Any] = field(default_factory=dict)
 
     @property
     def has_scripts(self) -> bool:

@@ -152,6 +152,8 @@ class SnapshotRun:
                 "names are not frozen."
             )
         record.coverage = self._parts.cover(record.targets)
+        if record.freezes:
+            self._parts.check_expedite()
         return readiness
 
     def _scripts_failed(self, failure: Failure) -> None:
@@ -195,6 +197,7 @@ class SnapshotRun:
     def _dismiss(self, keepers: KeepersOfRun) -> None:
         self._stage = _no_stage
         self.record.protection = dict(keepers.protection)
+        self.record.expedited = dict(keepers.expedited)
         keepers.stop()
 
     def _longest_s(self, readiness: Readiness) -> float:

@@ -62,6 +62,7 @@ ARGUMENT_SPEC: Dict[str, Any] = {
     "config_path": {"type": "path", "default": "/etc/azure/VMSnapshotScriptPluginConfig.json"},
     "freeze": {"type": "raw", "default": "auto"},
     "freeze_timeout": {"type": "int", "default": 10},
+    "expedite": {"type": "str", "choices": ["auto", "yes", "no"], "default": "auto"},
     "on_partial": {"type": "str", "choices": ["discard", "keep"], "default": "discard"},
     "metadata": {"type": "dict", "default": {}},
     "task_id": {"type": "str"},
@@ -102,6 +103,7 @@ def read_options(params: Mapping[str, Any]) -> RunRequest:
         freeze=_freeze(params["freeze"]),
         freeze_timeout_s=float(timeout),
         on_partial=params["on_partial"],
+        expedite=params["expedite"],
         metadata={
             **(extension.metadata if extension else {}),
             **{str(name): str(value) for name, value in (params["metadata"] or {}).items()},

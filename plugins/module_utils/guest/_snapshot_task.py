@@ -23,6 +23,10 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._coverage import (
     disks_covered,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import (
+    Setting,
+    why_not,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._guest_disks import (
     is_single_disk,
 )
@@ -129,11 +133,13 @@ def _parts(request: RunRequest, documents: Documents, check_mode: bool) -> Parts
             timeout_s,
             post,
             keep_open=(lock.fileno(),),
+            setting=Setting(request.expedite) if targets else None,
         ),
         make_store=lambda: _make_store(request),
         begin=begin,
         announce=documents.announce,
         publish=documents.publish,
+        check_expedite=lambda: why_not(request.expedite),
     )
 
 

@@ -18,13 +18,14 @@ import queue
 import signal
 import threading
 import time
-from typing import Callable, Sequence, Tuple
+from typing import Callable, Optional, Sequence, Tuple, Union
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import _kernel
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board import (
     GUARD,
     RUN,
     Board,
+    Boost,
     KeeperNote,
     Pulse,
     Slot,
@@ -32,6 +33,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._board 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._descriptors import (
     Handle,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import Setting
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._wires import Wires
 
 #: Between two tries to thaw what does not thaw: at first, later, and when the first part ends.
@@ -74,15 +76,24 @@ class Hand:
 class Line:
     """One process's line of defence: its thread for each filesystem, and their thaw."""
 
-    def __init__(self, actor: int, board: Board, handles: Sequence[Handle], wires: Wires) -> None:
+    def __init__(
+        self,
+        actor: int,
+        board: Board,
+        handles: Sequence[Handle],
+        wires: Wires,
+        setting: Optional[Setting] = None,
+    ) -> None:
         self._actor = actor
         self._board = board
         self._handles = handles
         self._wires = wires
+        self._setting = setting
         self._ordered = False
         self.hands: Tuple[Hand, ...] = tuple(
             Hand(f"filesystem-{index}") for index in range(len(handles))
         )
+        self._last_hand = Hand("setting")
 
     def thaw(self) -> None:
         """Have every filesystem thawed that this run froze or may have frozen.
@@ -95,23 +106,33 @@ class Line:
         self._ordered = True
         for index, hand in enumerate(self.hands):
             hand.do(functools.partial(self._thaw, index))
+        self._last_hand.do(self.put_back)
+
+    def put_back(self) -> None:
+        """Put the setting back that makes FIFREEZE short, until it certainly is."""
+        if self._setting is not None and not self._board.boost.resolved:
+            self._insist(self._board.boost, functools.partial(self._put_back, self._setting))
 
     def _thaw(self, index: int) -> None:
-        """Thaw one filesystem until it certainly is thawed.
+        slot = self._board.slots[index]
+        self._insist(slot, functools.partial(self._try, slot, self._handles[index]))
+
+    def _insist(self, what: Union[Slot, Boost], attempt: Callable[[bool], None]) -> None:
+        """Try to undo what the guard did until it certainly is undone.
 
         FITHAW answers EINVAL while a FIFREEZE is at its beginning, and the freeze succeeds after
         that. So EINVAL proves something only when FIFREEZE had returned before, which the guard
         noted, or which its end shows. While the guard turns, it thaws by itself what it freezes
-        late: then nobody else needs to try, and to try could thaw what a stranger froze.
+        late: then nobody else needs to try, and to try could thaw what a stranger froze. What is
+        put back while the guard may yet set it proves as little.
         """
-        slot, handle = self._board.slots[index], self._handles[index]
         pulse = Pulse(self._board.keepers[GUARD])
         started = time.monotonic()
-        while not slot.resolved:
-            returned = not slot.freezing or self._actor == GUARD or self._wires.gone(GUARD)
+        while not what.resolved:
+            returned = not what.freezing or self._actor == GUARD or self._wires.gone(GUARD)
             if returned or self._guard_is_silent(pulse):
-                self._try(slot, handle, returned)
-            if slot.resolved:
+                attempt(returned)
+            if what.resolved:
                 break
             spent = time.monotonic() - started
             if spent > _GIVE_UP_S:
@@ -142,6 +163,13 @@ class Line:
             return
         note.errno = answer
         note.ended_ns = time.monotonic_ns()
+
+    def _put_back(self, setting: Setting, returned: bool) -> None:
+        boost = self._board.boost
+        answer = setting.put_back()
+        if returned and not boost.back_ns:
+            boost.back_errno = answer
+            boost.back_ns = time.monotonic_ns()
 
 
 def kill_keeper(note: KeeperNote, gone: bool) -> None:

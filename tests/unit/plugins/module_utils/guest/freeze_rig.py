@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Real filesystems, a run with its guard and watchdog, and what must hold when all is over."""
+"""Real filesystems, a run with its guard and watchdog, and what must hold when all is over.
+
+The setting that makes FIFREEZE short is a file of the test's own.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,13 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Type
 
 from tests.lab.disk import LoopDisk
 from tests.lab.frozen import Guarded
+from tests.unit.plugins.module_utils.guest.expedite_places import places_below, value
 
 #: Who gets which signal.
 Faults = Mapping[str, signal.Signals]
@@ -104,9 +109,12 @@ class Rig:
         self._folder = folder
         self._plan = plan
         self._paid = folder / "paid"
+        self.places = places_below(folder)
         self.pids: Dict[str, int] = {}
         self.disks: List[LoopDisk] = []
         self.thawed_by_itself = True
+        #: What the setting that makes FIFREEZE short must be at the end.
+        self.setting_at_end = 0
 
     @property
     def post(self) -> Dict[str, Any]:
@@ -145,6 +153,7 @@ class Rig:
         plan = {
             "targets": [target(disk) for disk in self.disks],
             "freeze_timeout_s": FREEZE_TIMEOUT_S,
+            "places": asdict(self.places),
             **self._plan,
             **more,
         }
@@ -261,6 +270,7 @@ class Rig:
             self._stack.close()
         if kind is None and self.thawed_by_itself:
             assert self.guarded.had_to_thaw == 0, "the safety process of the test had to thaw"
+            assert value(self.places) == self.setting_at_end, "the setting was not put back"
 
 
 def at_once(folder: Path, case: Callable[[Path, Faults], None], cases: Sequence[Faults]) -> None:

@@ -17,6 +17,10 @@ from dataclasses import asdict
 from typing import Any, Callable, Dict, Optional
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import (
+    Places,
+    Setting,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._keepers import Keepers
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._scripts import run_script
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import (
@@ -44,13 +48,20 @@ class Commands:
         self._plan = plan
         targets = [Target(**target) for target in plan["targets"]]
         self._keepers = Keepers.start(
-            targets, plan["freeze_timeout_s"], _spec("post", plan.get("post"))
+            targets,
+            plan["freeze_timeout_s"],
+            _spec("post", plan.get("post")),
+            setting=Setting("yes", Places(**plan["places"])),
         )
         self._keepers.stage("prepare", 300)
 
     def protection(self) -> object:
         """What guards the window."""
         return self._keepers.protection
+
+    def expedited(self) -> object:
+        """Whether FIFREEZE was made short."""
+        return self._keepers.expedited
 
     def stage(self, limit_s: str) -> object:
         """Begin a stage."""

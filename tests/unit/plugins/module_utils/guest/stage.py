@@ -62,6 +62,7 @@ class ChosenKeepers:
         self._owed = False
         self._records: Tuple[FilesystemRecord, ...] = ()
         self.protection: Dict[str, Any] = {"filesystems": len(targets)}
+        self.expedited: Dict[str, Any] = {"used": False}
         self.deadline_ns = 0
 
     def _say(self, what: str) -> None:

@@ -15,8 +15,10 @@ from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import MARK
 from tests.lab.disk import LoopDisk
 from tests.lab.frozen import Guarded
+from tests.unit.plugins.module_utils.guest.expedite_places import value
 from tests.unit.plugins.module_utils.guest.freeze_rig import (
     PATIENCE_S,
     SAFETY_S,
@@ -112,6 +114,7 @@ def _released_after_the_deadline(
         block(blocked)
         rig.tell_only("freeze")
         until(lambda: hangs(rig.pids["guard"]), "the FIFREEZE that blocks")
+        assert value(rig.places) == MARK, "FIFREEZE is at work and was not made short"
         for who, how in faults.items():
             rig.send(who, how)
         if "run" not in faults:
@@ -126,6 +129,7 @@ def _released_after_the_deadline(
             assert second["outcome"] in (("held", "freeze_late") if faults else ("held",))
             assert second["thaw_errno"] == 0
         rig.wait_writable(rig.disks[:1])
+        until(lambda: value(rig.places) == 0, "the setting that is put back meanwhile")
         if "run" not in faults:
             rig.tell_only("stop")
         blocked.release()

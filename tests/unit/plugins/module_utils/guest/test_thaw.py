@@ -10,7 +10,7 @@ import errno
 import os
 import signal
 from pathlib import Path
-from typing import Iterator, List
+from typing import Iterator, List, Optional
 
 import pytest
 
@@ -24,12 +24,18 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._descri
     close_all,
     open_all,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import (
+    MARK,
+    ON,
+    Setting,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._process import Children
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._thaw import Line
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Target
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._wires import Wires
 from tests.lab.disk import LoopDisk
 from tests.lab.frozen import Guarded
+from tests.unit.plugins.module_utils.guest.expedite_places import places_below, value
 from tests.unit.plugins.module_utils.guest.freeze_rig import PATIENCE_S, until
 
 
@@ -60,9 +66,9 @@ class Stage:
         self.slot.called_ns = 1
         self.board.end_window()
 
-    def line(self) -> Line:
+    def line(self, setting: Optional[Setting] = None) -> Line:
         """The line under test."""
-        return Line(WATCHDOG, self.board, self.handles, self.wires)
+        return Line(WATCHDOG, self.board, self.handles, self.wires, setting)
 
     def close(self) -> None:
         """Leave nothing."""
@@ -155,6 +161,39 @@ def test_descriptor_of_another_filesystem(stage: Stage, tmp_path: Path) -> None:
     assert _said(stage) == [0]
     os.close(own)
     os.close(other)
+
+
+def test_setting_that_a_stopped_guard_may_yet_turn_on(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is put back at once, and that proves nothing before the guard's end."""
+    monkeypatch.setattr(_thaw, "_STOPPED_LOOKS", 1_000_000)
+    setting = Setting("yes", places_below(tmp_path))
+    boost = stage.board.boost
+    boost.called_ns = 1
+    assert setting.turn_on() == ON
+    stage.board.end_window()
+    stage.line(setting).thaw()
+    until(lambda: value(setting.places) == 0, "the setting that is put back")
+    assert not stage.board.resolved
+    # The guard goes on for a moment and turns it on.
+    Path(setting.places.value).write_text(f"{MARK}\n")
+    stage.guard.kill()
+    until(lambda: stage.board.resolved, "the answer")
+    assert (value(setting.places), boost.back_errno) == (0, 0)
+    setting.close()
+
+
+def test_setting_and_a_guard_stopped_right_before_it(stage: Stage, tmp_path: Path) -> None:
+    """Only its end proves that it will not turn it on any more, so it is killed."""
+    setting = Setting("yes", places_below(tmp_path))
+    stage.board.boost.called_ns = 1
+    stage.board.end_window()
+    stage.line(setting).thaw()
+    assert stage.guard.wait(PATIENCE_S), "the guard was not killed"
+    until(lambda: stage.board.resolved, "the answer")
+    assert value(setting.places) == 0
+    setting.close()
 
 
 def test_who_is_gone(stage: Stage) -> None:
