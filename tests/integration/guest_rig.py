@@ -39,8 +39,8 @@ class Guest:
             self.folder = Path(tempfile.mkdtemp(prefix="quiesce test ", dir="/var/lib"))
             self._stack.callback(shutil.rmtree, self.folder)
             # A lock of this guest's own, so that other tests on this machine do not come between.
-            self._locks = Path(tempfile.mkdtemp(prefix="quiesce-lock-", dir="/var/lib"))
-            self._stack.callback(shutil.rmtree, self._locks)
+            self.locks = Path(tempfile.mkdtemp(prefix="quiesce-lock-", dir="/var/lib"))
+            self._stack.callback(shutil.rmtree, self.locks)
             for fstype in fstypes:
                 self._add(fstype)
             # From the start of a test, and a slow machine may be long in freezing anything.
@@ -123,16 +123,16 @@ class Guest:
         self, options: Dict[str, Any], before: Sequence[str] = (), **how: Any
     ) -> ModuleRun:
         """Run the module with exactly these options; C(before) are words before its command."""
-        prefix = [*before, *own_lock(self._locks)]
+        prefix = [*before, *own_lock(self.locks)]
         return run_module("vm_snapshot", options, prefix=prefix, **how)
 
     def start(self, **more: Any) -> ModuleProcess:
         """Start the module with the options, and these."""
         return self.start_with(self.options(**more))
 
-    def start_with(self, options: Dict[str, Any]) -> ModuleProcess:
-        """Start the module with exactly these options."""
-        return start_module("vm_snapshot", options, prefix=own_lock(self._locks))
+    def start_with(self, options: Dict[str, Any], prefix: Sequence[str] = ()) -> ModuleProcess:
+        """Start the module with exactly these options, and these words before it."""
+        return start_module("vm_snapshot", options, prefix=[*own_lock(self.locks), *prefix])
 
     def check_left(self, done: ModuleRun) -> None:
         """What must hold after every run."""

@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import resource
 import signal
-from typing import Iterator
+from pathlib import Path
+from typing import Dict, Iterator
 
 import pytest
 
 from tests.integration.guest_rig import PATIENCE_S, Guest, holds
+from tests.lab._process import wait_until
 from tests.lab.azurite import Azurite
 from tests.lab.proxy import FaultProxy, Gate, Rule, delay_answer, hold, reply
 
@@ -143,3 +147,54 @@ def test_an_answer_that_comes_too_late(guest: Guest, proxy: FaultProxy, on_parti
     assert guest.snapshots() == ([1, 1] if kept else [0, 0])
     assert done["disks"][1]["in_window"] is False
     assert guest.scripts_ran() == ["pre", "post"]
+
+
+_NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+def _holds(process: Path, file: Path) -> bool:
+    """Whether the process has the file open, under whichever name it sees it."""
+    return any(one.samefile(file) for one in (process / "fd").iterdir() if one.exists())
+
+
+def _session(guest: Guest, process: int) -> Dict[str, int]:
+    """The three processes of a run that uses the folder of this guest's lock, by their names."""
+    found = {"run": process}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            name = (entry / "comm").read_text().strip()
+            if name.startswith("quiesce-") and _holds(entry, guest.locks / "lock"):
+                found[name] = int(entry.name)
+    return found
+
+
+def test_core_dumps_hold_no_sas(guest: Guest, tmp_path: Path) -> None:
+    """None of the three dumps its memory, and a script has the limit that the module had."""
+    guest.configure(pre=f'ulimit -c > "{guest.folder}/limit"; exec sleep 1000')
+    allow = ["sh", "-c", 'cd "$0" && ulimit -c unlimited && exec "$@"', str(tmp_path)]
+    process = guest.start_with(guest.options(), prefix=allow)
+    try:
+        _check_dumps(guest, process.pid)
+    finally:
+        process.process.kill()
+        process.finish()
+    assert list(tmp_path.iterdir()) == []
+    wait_until("the post-script ran", lambda: guest.scripts_ran() == ["pre", "post"])
+    wait_until("the keepers ended", lambda: list(_session(guest, 0)) == ["run"])
+    guest.check_thawed()
+
+
+def _check_dumps(guest: Guest, run: int) -> None:
+    wait_until("the pre-script ran", lambda: guest.scripts_ran() == ["pre"])
+    limit = guest.folder / "limit"
+    wait_until("the script said its limit", lambda: limit.exists() and limit.read_text() != "")
+    three = _session(guest, run)
+    assert sorted(three) == ["quiesce-guard", "quiesce-watch", "run"]
+    assert limit.read_text() == "unlimited\n"
+    for pid in three.values():
+        assert resource.prlimit(pid, resource.RLIMIT_CORE)[0] == 0
+    # Also where the limit does not count, as where core dumps are piped to a program.
+    resource.prlimit(run, resource.RLIMIT_CORE, _NO_LIMIT)
+    os.kill(run, signal.SIGSEGV)
+    ended = os.waitid(os.P_PID, run, os.WEXITED | os.WNOWAIT)
+    assert ended is not None and ended.si_code == os.CLD_KILLED

@@ -14,7 +14,8 @@ import ctypes
 import errno
 import fcntl
 import os
-from typing import Optional
+import resource
+from typing import List, Optional, Tuple
 
 #: C(_IOWR('X', 119, int)) and C(_IOWR('X', 120, int)) of C(linux/fs.h), alike on every
 #: architecture.
@@ -22,9 +23,13 @@ FIFREEZE = 0xC0045877
 FITHAW = 0xC0045878
 
 _MCL_CURRENT = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 
 _libc = ctypes.CDLL(None, use_errno=True)
+
+#: RLIMIT_CORE as this program was started with; empty until it was changed.
+_core_limits: List[Tuple[int, int]] = []
 
 
 def freeze(descriptor: int) -> int:
@@ -67,6 +72,26 @@ def lock_memory() -> bool:
 def name_process(name: str) -> None:
     """Give this process a short name for process lists, at most 15 bytes."""
     _libc.prctl(_PR_SET_NAME, name.encode("ascii")[:15], 0, 0, 0)
+
+
+def forbid_core_dumps() -> None:
+    """Let the kernel write no core dump of this process: its memory holds addresses with a SAS.
+
+    Processes that it forks inherit both settings. PR_SET_DUMPABLE also holds where core dumps are
+    piped to a program, for which RLIMIT_CORE does not count. It ends when another program is
+    executed; RLIMIT_CORE does not, see C(restore_core_limit). The hard limit stays as it is.
+    """
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    if not _core_limits:
+        _core_limits.append((soft, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+
+
+def restore_core_limit() -> None:
+    """Set RLIMIT_CORE back to what this program was started with; for a script before its exec."""
+    if _core_limits:
+        resource.setrlimit(resource.RLIMIT_CORE, _core_limits[0])
 
 
 def spare_from_oom(score: int = -1000) -> bool:

@@ -97,9 +97,10 @@ def _has_ended(pid: int) -> bool:
 def part_from_run(name: str, keep: Set[int]) -> None:
     """Make this process independent of the run: session, signals, descriptors, folder.
 
-    Signals are handled and do nothing. They are not ignored, because that is inherited by the
-    programs that this process starts. Only the descriptors in C(keep) stay open, so that nobody
-    who waits for the end of the run's output waits for this process.
+    The folder is C(/proc), which no run freezes and nobody unmounts. No core dump holds what this
+    process has in memory. Signals are handled and do nothing. They are not ignored, because that
+    is inherited by the programs that this process starts. Only the descriptors in C(keep) stay
+    open, so that nobody who waits for the end of the run's output waits for this process.
     """
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - _KEPT:
@@ -108,7 +109,8 @@ def part_from_run(name: str, keep: Set[int]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     os.setsid()
-    os.chdir("/")
+    os.chdir("/proc")
+    _kernel.forbid_core_dumps()
     os.umask(0o077)
     null = os.open("/dev/null", os.O_RDWR)
     for standard in (0, 1, 2):

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Callable, Optional, Tuple
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import _kernel
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._trusted_file import (
     identity,
 )
@@ -103,7 +104,7 @@ class _Attempt:
                 cwd="/",
                 env=ENVIRONMENT,
                 start_new_session=True,
-                preexec_fn=before_exec,
+                preexec_fn=lambda: _before_exec(before_exec),
             )
         except BaseException:
             self._close(self._read_end)
@@ -186,6 +187,17 @@ class _Attempt:
             if not count:
                 break
             total += count
+
+
+def _before_exec(then: Optional[Callable[[], None]]) -> None:
+    """Prepare the new process, which still is a copy of this one, to become the script.
+
+    The script gets back the limit of core dumps that the module was started with. It holds no SAS,
+    and a service that it starts would inherit the limit for as long as it runs.
+    """
+    _kernel.restore_core_limit()
+    if then is not None:
+        then()
 
 
 def _group_lives(group: int) -> bool:

@@ -20,6 +20,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     SettingsError,
     refuse,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import _kernel
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._coverage import (
     disks_covered,
 )
@@ -74,6 +75,8 @@ def act(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
     """
     # Nothing is to be written while filesystems are frozen, not even a file with bytecode.
     sys.dont_write_bytecode = True
+    # The options hold addresses with a SAS; guard and watchdog inherit this.
+    _kernel.forbid_core_dumps()
     if os.geteuid() != 0:
         refuse("NotRoot", "Only root can freeze filesystems.", "Run this task with become: true.")
     documents = Documents(_write)
