@@ -123,7 +123,7 @@ vms:
     changed: {type: bool, description: "Whether a backup was started, or would be in check mode."}
     job_id: {type: str, description: "The id of the backup's job."}
     status:
-      description: The status of the job, Azure's word. V(null) when there is no job.
+      description: The status of the job, Azure's word. V(null) in check mode, and without a job.
       type: str
     consistency:
       description: How consistent the recovery point is, V(application), V(file-system) or V(crash).
@@ -155,24 +155,43 @@ vms:
         encrypted: {type: bool, description: Whether the VM's disks were encrypted.}
         security_type: {type: str, description: "The VM's security type, such as V(TrustedLaunch)."}
         vm_size: {type: str, description: The VM's size at that time.}
-        policy_type: {type: str, description: "The type of the policy, V(V1) or V(V2)."}
+        created_with_policy_type:
+          description:
+            - Azure's C(createdWithPolicyType), V(V1) or V(V2). It is not the type of the VM's
+              policy. Azure was seen to return V(V2) under a standard policy.
+          type: str
         managed_disks: {type: bool, description: Whether the VM's disks are managed disks.}
+        included_disk_count:
+          description:
+            - How many disks the recovery point holds, the OS disk among them. V(null) where Azure
+              gives no number, as it does for VMs of which no disk is excluded.
+          type: int
+        attached_disk_count:
+          description:
+            - How many disks the VM had, the OS disk among them. V(null) where Azure gives no
+              number.
+          type: int
         included_disks:
-          description: The data disks in it, where Azure says so.
+          description:
+            - The disks in it. V(null) where Azure does not name them.
           type: list
           elements: dict
           contains:
-            lun: {type: int, description: The disk's LUN.}
+            lun: {type: int, description: "The disk's LUN. V(-1) is the OS disk."}
             name: {type: str, description: The disk's name.}
         excluded_disks:
-          description: The data disks that are not in it, where Azure says so.
+          description:
+            - The disks that are not in it, as far as Azure names them. The list may be empty
+              although disks were left out, so compare the two counts.
           type: list
           elements: dict
           contains:
             lun: {type: int, description: The disk's LUN.}
             name: {type: str, description: The disk's name.}
     warnings:
-      description: What Azure says of a backup that completed with warnings.
+      description:
+        - What Azure says of a backup that completed with warnings, and which disks of the VM the
+          recovery point does not hold.
       type: list
       elements: str
     failure:

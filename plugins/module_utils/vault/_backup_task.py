@@ -17,6 +17,11 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
     VaultError,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._backup_proof import (
+    disk_warning,
+    no_point,
+    unproven,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import (
     Connection,
     Started,
@@ -29,6 +34,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._follow
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items import (
     PROTECTED,
     SOFT_DELETED,
+    UNKNOWN,
     ProtectedItem,
     list_items,
     namesakes,
@@ -49,14 +55,12 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._option
     wait_arguments,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._recovery_points import (
-    APPLICATION,
     CONSISTENCIES,
-    FILE_SYSTEM,
     RecoveryPoint,
+    get_point,
     least,
     list_points,
     point_of_job,
-    reaches,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._times import (
     given_time,
@@ -84,15 +88,6 @@ _UNKNOWN = "Whether Azure has begun the backup all the same is not known."
 _SEE_FIRST = (
     "Look with quiesce.azure_backup.backup_job_info whether a backup of the VM has begun; if not, "
     "run the task again."
-)
-_MEND_SCRIPTS = (
-    "Look at the pre-script and the post-script on the VM with "
-    "quiesce.azure_backup.snapshot_scripts_info, mend what it reports, and back up again."
-)
-_MEND_AGENT = (
-    "Look at the VM agent and the VMSnapshotLinux extension with "
-    "quiesce.azure_backup.vm_extension_info. A policy for crash-consistent snapshots only gives "
-    "nothing better."
 )
 
 
@@ -125,6 +120,13 @@ class _Backup:
             raise LookupError(self.vm.id)
         return self.item
 
+    @property
+    def found_point(self) -> RecoveryPoint:
+        """The point; raises C(LookupError) where none was found."""
+        if self.point is None:
+            raise LookupError(self.vm.id)
+        return self.point
+
     def to_result(self) -> Dict[str, Any]:
         return {
             "name": self.vm.name,
@@ -143,6 +145,12 @@ def back_up(connection: Connection, params: Mapping[str, Any], check_mode: bool)
     """Back up the VMs that can be, and fail in the end if any was not, or not as required."""
     wanted = read_wanted(params, connection.clock.now())
     vms = chosen_vms(params, connection)
+    if not vms and wanted.require_consistency:
+        refuse(
+            "MissingVms",
+            "vms is empty, so there is no backup whose consistency could be shown.",
+            "Give at least one VM, or leave out require_consistency.",
+        )
     items = list_items(connection) if vms else {}
     backups = [_Backup(vm, items, connection.vault.name) for vm in vms]
     fit = [backup for backup in backups if backup.failure is None]
@@ -155,7 +163,11 @@ def back_up(connection: Connection, params: Mapping[str, Any], check_mode: bool)
         if wanted.wait:
             done = [one for one in fit if one.failure is None and one.job and one.job.succeeded]
             _find_points(connection, done, wanted)
-            _compare(done, wanted)
+            _read_disks(connection, [one for one in done if one.failure is None])
+        for backup in fit:
+            backup.failure = backup.failure or unproven(
+                backup.vm, backup.job, backup.point, wanted.wait, wanted.require_consistency
+            )
     return _ending(backups)
 
 
@@ -201,7 +213,7 @@ def unfit(vm: VmId, item: Optional[ProtectedItem], vault: str, hint: str = "") -
             "Undelete and protect it with quiesce.azure_backup.protected_vm (state protected does "
             "both), then back up again.",
         )
-    elif item.state != PROTECTED:
+    elif item.state not in (PROTECTED, UNKNOWN):
         name, what, advice = (
             "VmProtectionStopped",
             f"is not backed up any more ({item.protection_state})",
@@ -337,50 +349,33 @@ def _find_points(connection: Connection, backups: Sequence[_Backup], wanted: Wan
                 errors[backup.vm.key] = found
             else:
                 backup.point = found
-        lacking = [backup for backup in lacking if backup.point is None]
+        lacking = [one for one in lacking if one.point is None or not one.point.is_restorable]
     for backup in lacking:
-        backup.failure = _no_point(backup, errors.get(backup.vm.key))
+        error = errors.get(backup.vm.key)
+        backup.failure = no_point(backup.vm, backup.job, backup.point, error)
 
 
-def _no_point(backup: _Backup, error: Optional[VaultError]) -> Failure:
-    job_id = backup.job.id if backup.job else ""
-    why = error.failure.message if error else "The vault does not list it."
-    return Failure(
-        error.failure.name if error else "RecoveryPointNotFound",
-        f"Job {job_id} has backed up VM {backup.vm.name}, but its recovery point was not found. "
-        f"{why}",
-        "Look for it later with quiesce.azure_backup.recovery_point_info.",
-        vm=backup.vm.id,
-    )
+def _read_disks(connection: Connection, backups: Sequence[_Backup]) -> None:
+    """Find out which disks are in the points, by their ids where the list leaves it open, and warn.
 
+    It counts against the same hourly limit as the lists, so a point whose counts show that every
+    disk is in it is not read again.
+    """
 
-def _compare(backups: Sequence[_Backup], wanted: Wanted) -> None:
-    """Fail what is less consistent than it has to be."""
-    for backup in backups:
-        required = wanted.require_consistency
-        if required and backup.point and backup.job:
-            backup.failure = shortfall(backup.vm, backup.job, backup.point, required)
+    def read(backup: _Backup) -> RecoveryPoint:
+        listed = backup.found_point
+        return listed.with_disks_of(get_point(connection, backup.protected_item, listed.id))
 
-
-def shortfall(vm: VmId, job: Job, point: RecoveryPoint, required: str) -> Optional[Failure]:
-    """What is to be said when a recovery point is less consistent than required."""
-    if reaches(point.consistency, required):
-        return None
-    reached = f"{point.consistency}-consistent" if point.consistency else f"{point.type!r}"
-    said = f" Azure says: {job.explained}" if job.error_message or job.error_name else ""
-    advice = []
-    if required == APPLICATION:
-        advice.append(_MEND_SCRIPTS)
-    if point.consistency not in (FILE_SYSTEM, APPLICATION):
-        advice.append(_MEND_AGENT)
-    return Failure(
-        "ConsistencyNotReached",
-        f"VM {vm.name} was backed up, job {job.id}, but recovery point {point.id} is {reached}, "
-        f"and {required} was required.{said}",
-        " ".join(advice),
-        job.error_code,
-        vm=vm.id,
-    )
+    open_ones = [one for one in backups if one.point is not None and one.point.may_lack_disks]
+    for backup, answer in each(read, open_ones):
+        cause = ""
+        if isinstance(answer, VaultError):
+            cause = answer.failure.message
+        else:
+            backup.point = answer
+        warning = disk_warning(backup.protected_item, backup.found_point, cause)
+        if warning:
+            backup.warnings.append(warning)
 
 
 def _ending(backups: Sequence[_Backup]) -> Dict[str, Any]:
@@ -391,6 +386,8 @@ def _ending(backups: Sequence[_Backup]) -> Dict[str, Any]:
         "consistency": least([one.point.consistency if one.point else None for one in backups]),
         "warnings": [warning for backup in backups for warning in backup.warnings],
     }
+    if not backups:
+        result["warnings"] = ["vms is empty: no VM was backed up."]
     failed = [(backup.vm.name, backup.failure) for backup in backups if backup.failure]
     if failed:
         raise VmsFailed(failed, len(backups), result)

@@ -12,14 +12,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
     VaultError,
-)
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._catalogue import (
-    recommended,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import (
     Connection,
@@ -35,6 +32,12 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._jobs i
     list_jobs,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import VmId
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._operations import (
+    Operation,
+    failure_of_operation,
+    names_no_job,
+    read_operation,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._times import in_words
 
 # A job may have begun this long before the answer that accepted it; one that is older is another.
@@ -58,25 +61,17 @@ class Expected:
     operation: str
     since: datetime
     operation_id: Optional[str] = None
+    #: The caller has other proof of what was done: an operation may succeed and name no job.
+    may_lack_job: bool = False
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of it. Neither job nor failure: it was done without a job."""
+    """What became of it. It has a job or a failure, unless C(may_lack_job)."""
 
     expected: Expected
     job: Optional[Job]
     failure: Optional[Failure]
-
-
-@dataclass(frozen=True)
-class Operation:
-    """The state of an operation: C(job_id) once there is one."""
-
-    status: str
-    job_id: Optional[str] = None
-    code: str = ""
-    message: str = ""
 
 
 class Jobs:
@@ -107,17 +102,6 @@ class Jobs:
                 )
             )
         )
-
-
-def read_operation(of: Mapping[str, Any]) -> Operation:
-    """The state of an operation in the service's own form."""
-    error = of.get("error") or {}
-    return Operation(
-        status=str(of.get("status") or ""),
-        job_id=(of.get("properties") or {}).get("jobId") or None,
-        code=str(error.get("code") or ""),
-        message=" ".join(str(error.get("message") or "").split()),
-    )
 
 
 class _Case:
@@ -271,12 +255,15 @@ class Follower:
     def _ask(self, case: _Case, operation_id: str) -> None:
         vm = case.expected.vm
         operation = self._jobs.operation(operation_id, vm)
-        if operation.job_id:
-            case.job = self._jobs.get(operation.job_id)
-        elif operation.status.lower() in ("failed", "canceled", "cancelled"):
-            case.settle(_failure_of_operation(case.expected, operation))
-        elif operation.status.lower() == "succeeded":
-            case.settle()
+        case.job = _job_of(vm, [self._jobs.get(job_id) for job_id in operation.job_ids])
+        if case.job is not None:
+            return
+        if operation.has_failed or operation.failed_jobs:
+            case.settle(failure_of_operation(operation, case.expected.operation, vm, operation_id))
+        elif operation.has_succeeded:
+            lacks = names_no_job(operation, case.expected.operation, vm, operation_id)
+            is_proven_elsewhere = case.expected.may_lack_job and not operation.job_ids
+            case.settle(None if is_proven_elsewhere else lacks)
 
     def _settle(self, cases: Sequence[_Case]) -> None:
         """End the cases, with the details of those that did not simply succeed."""
@@ -313,19 +300,31 @@ def matching(expected: Expected, jobs: Sequence[Job]) -> Tuple[List[Job], List[J
     """The jobs of the VM that are the expected one: by all that is known, and perhaps.
 
     The oldest comes first. A job that ended before the expected one was accepted, or began long
-    before, is another.
+    before, is another. One without a start is possible only: nothing tells it from an old one.
     """
     certain, possible = [], []
     for job in reversed(jobs):
         if job.operation.lower() != expected.operation.lower():
             continue
-        start = job.start_time or expected.since
+        if job.start_time is None:
+            possible.append(job)
+            continue
+        start = job.start_time
         was_over = job.end_time is not None and job.end_time < expected.since
         if start >= expected.since - _SURELY_OURS and not was_over:
             certain.append(job)
         elif start >= expected.since - _PERHAPS_OURS:
             possible.append(job)
     return certain, possible
+
+
+def _job_of(vm: VmId, named: Sequence[Job]) -> Optional[Job]:
+    """Return the VM's own job of those that an operation names."""
+    own = [job for job in named if job.container_key == vm.container_key]
+    if not own and len(named) == 1 and not named[0].container_key:
+        # The operation of this VM alone names it, and Azure does not say of which VM it is.
+        return named[0]
+    return own[0] if own else None
 
 
 def _id(case: _Case) -> str:
@@ -355,15 +354,3 @@ def _timed_out(case: _Case, seconds: float, trouble: Optional[VaultError]) -> Fa
             f"job_id {case.job.id} and state finished, or give a longer timeout."
         )
     return Failure("OperationTimedOut", message, advice, vm=case.expected.vm.id)
-
-
-def _failure_of_operation(expected: Expected, operation: Operation) -> Failure:
-    name = operation.code or "OperationFailed"
-    reason = operation.message or "Azure gave no reason."
-    return Failure(
-        name,
-        f"{expected.operation} of VM {expected.vm.name} failed, "
-        f"operation {expected.operation_id}: {name}: {reason}",
-        recommended(name, operation.message, expected.operation),
-        vm=expected.vm.id,
-    )

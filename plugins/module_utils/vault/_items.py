@@ -32,12 +32,13 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._times 
     written,
 )
 
-#: The states of a result.
-PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED = (
+#: The states of a result. C(UNKNOWN) is that of an item whose state is missing or new to us.
+PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED, UNKNOWN = (
     "protected",
     "stopped",
     "soft_deleted",
     "not_protected",
+    "unknown",
 )
 ITEM_TYPE = "Microsoft.Compute/virtualMachines"
 _CHOICE = "diskExclusionProperties"
@@ -46,7 +47,10 @@ _FILTER = "backupManagementType eq 'AzureIaasVM' and itemType eq 'VM'"
 _POLICY_TYPES = {"V1": "standard", "V2": "enhanced"}
 # Backups that are not made any more: the data is kept for ever, or as long as the policy says.
 _STOPPED = ("protectionstopped", "backupssuspended")
+# Those in which Azure makes backups, or tries to, or could not be configured to.
+_PROTECTED = ("protected", "irpending", "protectionpaused", "protectionerror", "invalid")
 _CLOCKS_DIFFER = timedelta(minutes=10)
+_SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)/", re.IGNORECASE)
 _REMAINING = re.compile(r"^(?:(?P<d>\d+)\.)?(?P<h>\d{1,2}):(?P<m>\d{2}):(?P<s>\d{2})(?:\.\d+)?$")
 
 
@@ -95,7 +99,10 @@ class ProtectedItem:
         """The state in the words of a result."""
         if self.soft_deleted:
             return SOFT_DELETED
-        return STOPPED if self.protection_state.lower() in _STOPPED else PROTECTED
+        state = self.protection_state.lower()
+        if state in _STOPPED:
+            return STOPPED
+        return PROTECTED if state in _PROTECTED else UNKNOWN
 
     @property
     def extended(self) -> Dict[str, Any]:
@@ -162,10 +169,11 @@ def list_items(connection: Connection) -> Dict[str, ProtectedItem]:
 def read_item(resource: Mapping[str, Any], now: datetime) -> Optional[ProtectedItem]:
     """One element of the list; nothing when it is no VM that Resource Manager knows."""
     of = resource.get("properties") or {}
-    vm = _vm(of)
+    item_id = str(resource.get("id") or "")
+    container, item = _names(item_id)
+    vm = _vm(of, item_id, item)
     if vm is None:
         return None
-    container, item = _names(str(resource.get("id") or ""))
     deleted = bool(of.get("isScheduledForDeferredDelete"))
     policy_id = str(of.get("policyId") or "")
     return ProtectedItem(
@@ -240,9 +248,19 @@ def _address(vm: VmId, item: Optional[ProtectedItem]) -> Dict[str, str]:
     }
 
 
-def _vm(of: Mapping[str, Any]) -> Optional[VmId]:
+def _vm(of: Mapping[str, Any], item_id: str, item: str) -> Optional[VmId]:
+    """Return the VM of an item; by the item's name where the item has no id of a VM.
+
+    An item that is passed over would look like a VM that the vault does not have.
+    """
+    given = str(of.get("virtualMachineId") or of.get("sourceResourceId") or "")
+    kind, version, *rest = [*item.split(";"), "", ""]
+    subscription = _SUBSCRIPTION.match(item_id)
+    if not given and subscription and same(kind, "vm") and same(version, "iaasvmcontainerv2"):
+        group, name = rest[0], rest[1]
+        return VmId(subscription[1], group, name) if group and name else None
     try:
-        return VmId.of_id(str(of.get("virtualMachineId") or of.get("sourceResourceId") or ""))
+        return VmId.of_id(given)
     except QuiesceError:
         return None
 

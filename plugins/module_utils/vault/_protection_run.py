@@ -247,7 +247,14 @@ class Runner:
             return
         outcomes = look(
             [
-                Expected(course.vm, course.done[-1].operation, answer.at, answer.operation_id)
+                Expected(
+                    course.vm,
+                    course.done[-1].operation,
+                    answer.at,
+                    answer.operation_id,
+                    # What the vault lists in the end is the proof; without waiting there is none.
+                    may_lack_job=self._wait,
+                )
                 for course, answer in sent
             ]
         )

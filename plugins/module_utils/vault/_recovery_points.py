@@ -9,11 +9,14 @@ PRIVATE: for this collection only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import Connection
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import (
+    Connection,
+    plain,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items import ProtectedItem
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._jobs import Job
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import FABRIC
@@ -32,6 +35,9 @@ _BY_TYPE = {
     "appconsistent": APPLICATION,
     "applicationconsistent": APPLICATION,
 }
+# The states of a tier that holds the point's data.
+_RESTORABLE = ("valid", "rehydrated")
+_DISKS = "recoveryPointDiskConfiguration"
 # The service's times of a job and of its point are by the same clock, but for this much.
 _SLACK = timedelta(seconds=5)
 # A point that expires so much sooner or later than was asked for is not that of the request.
@@ -50,10 +56,49 @@ class RecoveryPoint:
     tiers: Tuple[Tuple[str, str], ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def is_restorable(self) -> bool:
+        """Return True if a tier holds its data; no tier, and an unknown state, is no proof."""
+        return any(status.lower() in _RESTORABLE for _kind, status in self.tiers)
+
+    @property
+    def included_disk_count(self) -> Optional[int]:
+        """Return how many disks are in it, the OS disk among them; None where Azure is silent."""
+        return _whole(self._disks.get("numberOfDisksIncludedInBackup"))
+
+    @property
+    def attached_disk_count(self) -> Optional[int]:
+        """Return how many disks the VM had; None where Azure is silent."""
+        return _whole(self._disks.get("numberOfDisksAttachedToVm"))
+
+    @property
+    def may_lack_disks(self) -> bool:
+        """Return True unless its counts show that every disk is in it."""
+        included, attached = self.included_disk_count, self.attached_disk_count
+        return included is None or attached is None or included < attached
+
+    @property
+    def included_disks(self) -> Optional[List[Dict[str, Any]]]:
+        """Return the disks in it, the OS disk with LUN -1; None in a list of points."""
+        return _disks(self._disks.get("includedDiskList"))
+
+    @property
+    def excluded_disks(self) -> Optional[List[Dict[str, Any]]]:
+        """Return the disks that were left out, as far as Azure names them."""
+        return _disks(self._disks.get("excludedDiskList"))
+
+    @property
+    def _disks(self) -> Mapping[str, Any]:
+        return self.properties.get(_DISKS) or {}
+
+    def with_disks_of(self, detailed: RecoveryPoint) -> RecoveryPoint:
+        """Return this point with what the same one, read by its id, says of its disks."""
+        said = {key: value for key, value in detailed._disks.items() if value is not None}
+        return replace(self, properties={**self.properties, _DISKS: {**self._disks, **said}})
+
     def to_result(self) -> Dict[str, Any]:
         """The point as a result has it: never the keys of an encrypted VM."""
         of = self.properties
-        disks = of.get("recoveryPointDiskConfiguration") or {}
         return {
             "recovery_point_id": self.id,
             "consistency": self.consistency,
@@ -65,10 +110,12 @@ class RecoveryPoint:
             "encrypted": of.get("isSourceVMEncrypted"),
             "security_type": of.get("securityType") or None,
             "vm_size": of.get("virtualMachineSize") or None,
-            "policy_type": of.get("createdWithPolicyType") or None,
+            "created_with_policy_type": of.get("createdWithPolicyType") or None,
             "managed_disks": of.get("isManagedVirtualMachine"),
-            "included_disks": _disks(disks.get("includedDiskList")),
-            "excluded_disks": _disks(disks.get("excludedDiskList")),
+            "included_disk_count": self.included_disk_count,
+            "attached_disk_count": self.attached_disk_count,
+            "included_disks": self.included_disks,
+            "excluded_disks": self.excluded_disks,
         }
 
 
@@ -122,22 +169,37 @@ def list_points(
     return sorted(points, key=lambda point: (str(written(point.time)), point.id), reverse=True)
 
 
+def get_point(connection: Connection, item: ProtectedItem, point_id: str) -> RecoveryPoint:
+    """Read one recovery point, with the names of its disks."""
+    return read_point(
+        plain(
+            connection.call(
+                f"read recovery point {point_id} of VM {item.vm.name}",
+                lambda: connection.backup.recovery_points.get(
+                    **connection.at,
+                    fabric_name=FABRIC,
+                    container_name=item.container,
+                    protected_item_name=item.item,
+                    recovery_point_id=point_id,
+                ),
+                item.vm,
+            )
+        )
+    )
+
+
 def point_of_job(
     points: Sequence[RecoveryPoint], job: Job, expires: Optional[datetime] = None
 ) -> Optional[RecoveryPoint]:
     """The point that the job has made: its time lies between the job's start and end.
 
-    Where more than one does, the one that expires when it was asked to, and of these the first.
+    A job without these times has none that could be told from another's. Where more than one point
+    lies there, the one that expires when it was asked to, and of these the first.
     """
-    if job.start_time is None:
+    if job.start_time is None or job.end_time is None:
         return None
-    first = job.start_time - _SLACK
-    last = job.end_time + _SLACK if job.end_time else None
-    found = [
-        point
-        for point in points
-        if point.time is not None and point.time >= first and (last is None or point.time <= last)
-    ]
+    first, last = job.start_time - _SLACK, job.end_time + _SLACK
+    found = [point for point in points if point.time is not None and first <= point.time <= last]
     # A point may also expire at another time because the service has decided so.
     found = [point for point in found if not _expires_otherwise(point, expires)] or found
     return min(found, key=lambda point: str(written(point.time))) if found else None
@@ -166,6 +228,10 @@ def _within(point: RecoveryPoint, after: Optional[datetime], before: Optional[da
     if point.time is None:
         return True
     return (after is None or point.time >= after) and (before is None or point.time < before)
+
+
+def _whole(count: Any) -> Optional[int]:
+    return count if isinstance(count, int) and not isinstance(count, bool) else None
 
 
 def _disks(listed: Any) -> Optional[List[Dict[str, Any]]]:

@@ -249,7 +249,7 @@ def list_points(call: Call) -> Reply:
         points = [point for point in points if point.time >= parse_query_time(start)]
     if end:
         points = [point for point in points if point.time <= parse_query_time(end)]
-    found = [bodies.point_body(vault, item, point) for point in points]
+    found = [bodies.point_body(vault, item, point, listed=True) for point in points]
     return Reply(200, page(found, call.page_query(), call.address))
 
 

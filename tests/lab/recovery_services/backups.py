@@ -134,6 +134,7 @@ def _let_run(estate: Estate, job: Job, item: Item, plan: Plan, expires: datetime
             {"InstantRP": "Valid"},
             vm.size,
             vm.os_type,
+            item.disks_of_point(),
         )
         made.append(point)
         item.points.insert(0, point)

@@ -288,8 +288,24 @@ def _extended_info(item: Item) -> Dict[str, Any]:
     return info
 
 
-def point_body(vault: Vault, item: Item, point: RecoveryPoint) -> Dict[str, Any]:
-    """A recovery point."""
+def _point_disks(point: RecoveryPoint, listed: bool) -> Dict[str, Any]:
+    """The disks of a point as Microsoft documents them: their names only by the point's id."""
+    held = [disk for disk in point.disks if disk[2]]
+    found: Dict[str, Any] = {
+        "numberOfDisksIncludedInBackup": len(held),
+        "numberOfDisksAttachedToVm": len(point.disks),
+    }
+    if not listed:
+        others = [disk for disk in point.disks if not disk[2]]
+        for name, disks in (("includedDiskList", held), ("excludedDiskList", others)):
+            found[name] = [{"lun": lun, "name": disk} for lun, disk, _held in disks]
+    return found
+
+
+def point_body(
+    vault: Vault, item: Item, point: RecoveryPoint, listed: bool = False
+) -> Dict[str, Any]:
+    """A recovery point, in a list or by itself."""
     tiers = [{"type": tier, "status": status} for tier, status in point.tiers.items()]
     properties: Dict[str, Any] = {
         "objectType": "IaasVMRecoveryPoint",
@@ -314,6 +330,9 @@ def point_body(vault: Vault, item: Item, point: RecoveryPoint) -> Dict[str, Any]
         "isPrivateAccessEnabledOnAnyDisk": False,
         "createdWithPolicyType": "V2",
     }
+    # Recorded points of VMs of which no disk was left out have no such part.
+    if point.disks:
+        properties["recoveryPointDiskConfiguration"] = _point_disks(point, listed)
     return {
         "id": f"{item_id(vault, item)}/recoveryPoints/{point.name}",
         "name": point.name,

@@ -98,4 +98,5 @@ def _point(
         dict(description.get("tiers", {"InstantRP": "Valid", "HardenedRP": "Valid"})),
         item.vm.size,
         item.vm.os_type,
+        item.disks_of_point(),
     )

@@ -73,6 +73,9 @@ class RecoveryPoint:
     tiers: Dict[str, str] = field(default_factory=dict)
     size: str = "Standard_D2s_v5"
     os_type: str = "Linux"
+    #: LUN and name of each disk that the VM had, and whether the point holds it; the OS disk has
+    #: LUN -1. Empty where the protection left none out: then the service says nothing of them.
+    disks: List[Tuple[int, str, bool]] = field(default_factory=list)
 
 
 @dataclass
@@ -99,6 +102,17 @@ class Item:
     points: List[RecoveryPoint] = field(default_factory=list)
     #: How often it was soft-deleted or undeleted.
     generation: int = 0
+
+    def disks_of_point(self) -> List[Tuple[int, str, bool]]:
+        """The disks of a recovery point that is made now, as C(RecoveryPoint.disks)."""
+        luns, inclusive = (self.disks or {}).get("diskLunList"), False
+        if not self.disks or luns is None:
+            return []
+        inclusive = bool(self.disks.get("isInclusionList"))
+        data = [
+            (lun, f"{self.vm.name}-data-{lun}", (lun in luns) == inclusive) for lun in self.vm.luns
+        ]
+        return [(-1, f"{self.vm.name}_OsDisk_1", True), *data]
 
     @property
     def container(self) -> str:

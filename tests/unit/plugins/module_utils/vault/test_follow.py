@@ -23,14 +23,16 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._clock 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._follow import (
     Expected,
     Follower,
-    Operation,
-    read_operation,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._jobs import (
     Job,
     read_job,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import VmId
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._operations import (
+    Operation,
+    read_operation,
+)
 
 START = datetime(2026, 11, 21, 10, 0, tzinfo=timezone.utc)
 
@@ -212,7 +214,7 @@ def test_jobs_of_another_operation_are_not_taken_for_ours(rig: Rig) -> None:
 def test_where_two_could_be_ours_the_operation_is_asked(rig: Rig) -> None:
     rig.jobs.add(vm(1), begins=-8.0, ends=40.0)
     ours = rig.jobs.add(vm(1), begins=0.0, ends=30.0)
-    rig.jobs.operations["op"] = Operation("Succeeded", ours)
+    rig.jobs.operations["op"] = Operation("Succeeded", (ours,))
     outcome = rig.follower().follow([expect(vm(1), "op")])[vm(1).key]
     assert outcome.job is not None and outcome.job.id == ours
     assert rig.jobs.asked.count("operation op") == 1
@@ -221,7 +223,7 @@ def test_where_two_could_be_ours_the_operation_is_asked(rig: Rig) -> None:
 def test_one_whose_job_does_not_show_is_asked_for_after_a_minute(rig: Rig) -> None:
     hidden = rig.jobs.add(vm(1), begins=0.0, shows=1e9, ends=100.0)
     rig.jobs.add(vm(2), ends=500.0)
-    rig.jobs.operations["op"] = Operation("Succeeded", hidden)
+    rig.jobs.operations["op"] = Operation("Succeeded", (hidden,))
     found = rig.follower().follow([expect(vm(1), "op"), expect(vm(2), "op2")])
     outcome = found[vm(1).key]
     assert outcome.job is not None and outcome.job.id == hidden

@@ -12,9 +12,11 @@ from typing import Any, Dict, List, Optional
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._backup_proof import (
+    shortfall,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._backup_task import (
     read_wanted,
-    shortfall,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._jobs import Job
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import VmId
