@@ -137,7 +137,11 @@ class Diagnosis:
         except VaultError as error:
             self._cannot_see(f"whether another vault protects the VM ({_short(error)})")
             return None
-        if same(str(said.get("protectionStatus") or "NotProtected"), "NotProtected"):
+        status = str(said.get("protectionStatus") or "")
+        if not status:
+            self._cannot_see("whether another vault protects the VM (Azure does not say)")
+            return None
+        if same(status, "NotProtected"):
             return None
         return self._elsewhere(said)
 

@@ -97,7 +97,14 @@ def refresh(connection: Connection, deadline: Deadline, poll_interval_s: float) 
     connection.say(f"vault {vault}: looking for new VMs")
     operation_id = _start_refresh(connection, deadline, poll_interval_s)
     if operation_id is None:
-        return
+        raise VaultError(
+            Failure(
+                "OperationNotNamed",
+                f"Vault {vault} has accepted to look for new VMs, and does not say by which "
+                "operation, so it is not known when it will have looked.",
+                "Run the task again in some minutes.",
+            )
+        )
     results = connection.backup.protection_container_refresh_operation_results
     waiting = Waiting(connection.clock, deadline, poll_interval_s, _LONGEST_PAUSE_S)
     while waiting.pause():

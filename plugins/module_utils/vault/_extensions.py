@@ -83,7 +83,7 @@ class Agent:
         if not wire or not statuses:
             return cls(ABSENT)
         version = wire.get("vmAgentVersion")
-        ready = any(same(status.display_status, "Ready") for status in statuses)
+        ready = all(same(status.display_status, "Ready") for status in statuses)
         return cls(
             READY if ready else NOT_READY,
             None if version is None or same(version, "Unknown") else version,
@@ -143,6 +143,11 @@ class Extension:
         return any(
             same(status.level, "Error") or status.state == "failed" for status in self.statuses
         )
+
+    @property
+    def is_silent(self) -> bool:
+        """Return True if neither it nor Azure says how it is."""
+        return not self.provisioning_state and not self.statuses
 
     @property
     def message(self) -> str:
@@ -236,7 +241,17 @@ def findings(machine: Machine) -> List[Dict[str, str]]:
                 "only crash-consistent, and its extension is installed only when it runs.",
             )
         )
-    if str(machine.provisioning_state).lower() == "failed":
+    state = str(machine.provisioning_state or "").lower()
+    if state not in ("failed", *_DONE, *_UNDER_WAY):
+        found.append(
+            _finding(
+                "VmProvisioningStateUnknown",
+                f"The provisioning of VM {machine.name} is {machine.provisioning_state or 'none'!r}"
+                ", of which it is not known whether it is in the way of a backup.",
+                "Look at the VM in the portal.",
+            )
+        )
+    if state == "failed":
         name = "UserErrorVmProvisioningStateFailed"
         message = f"The provisioning of VM {machine.name} failed."
         found.append(_finding(name, message, recommended(name, message)))
@@ -244,6 +259,15 @@ def findings(machine: Machine) -> List[Dict[str, str]]:
     if machine.is_running and machine.agent.state != READY:
         found.append(_of_agent(machine))
     found.extend(_of_extension(machine, one) for one in machine.extensions if one.failed)
+    found.extend(
+        _finding(
+            "ExtensionStateUnknown",
+            f"Azure does not say how the extension {one.name} of {machine.name} is.",
+            "Look at the extension in the portal, and run the task again.",
+        )
+        for one in machine.extensions
+        if one.is_silent and one.takes_snapshots
+    )
     return found
 
 

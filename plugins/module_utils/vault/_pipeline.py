@@ -45,6 +45,17 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._retrie
 
 _READ_TIMEOUT_S = 120.0
 _SHORTEST_READ_TIMEOUT_S = 10.0
+# The ends of the addresses of lists. The SDK reads an answer without its list as an empty one.
+_LISTS = frozenset(
+    {
+        "backupjobs",
+        "backuppolicies",
+        "backupprotectableitems",
+        "backupprotecteditems",
+        "extensions",
+        "recoverypoints",
+    }
+)
 
 
 class BearerPolicy:
@@ -198,10 +209,15 @@ def _is_malformed(answer: Any) -> bool:
     if answer.status_code not in (200, 201):
         return False
     text = answer.text()
+    reads = answer.request.method == "GET"
+    path = answer.request.url.partition("?")[0].lower()
     if not text.strip():
-        path = answer.request.url.partition("?")[0].lower()
-        return answer.request.method == "GET" and "operationresults" not in path
+        return reads and "operationresults" not in path
     try:
-        return not isinstance(json.loads(text), dict)
+        body = json.loads(text)
     except ValueError:
         return True
+    if not isinstance(body, dict):
+        return True
+    is_list = reads and path.rpartition("/")[2] in _LISTS
+    return is_list and not isinstance(body.get("value"), list)

@@ -26,6 +26,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items 
     PROTECTED,
     SOFT_DELETED,
     STOPPED,
+    UNKNOWN,
     Disks,
     ProtectedItem,
     chosen_disks,
@@ -93,7 +94,7 @@ PROTECTED_VM_INFO: Dict[str, Any] = {
         "state": {
             "type": "list",
             "elements": "str",
-            "choices": [PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED],
+            "choices": [PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED, UNKNOWN],
         },
     },
     **vms_rules(required=False),

@@ -22,6 +22,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items 
     PROTECTED,
     SOFT_DELETED,
     STOPPED,
+    UNKNOWN,
     Disks,
     ProtectedItem,
 )
@@ -109,7 +110,6 @@ def plan(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> Plan:
 
 
 def _plan_protected(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> Plan:
-    del vm
     if item is None:
         return Plan((_configure((PROTECT,), wanted, None),))
     if item.soft_deleted:
@@ -118,6 +118,14 @@ def _plan_protected(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> 
         return Plan((_configure((RESUME,), wanted, item),))
     if same(item.protection_state, _INVALID):
         return Plan((_configure((PROTECT,), wanted, item),))
+    if item.state == UNKNOWN:
+        return _cannot(
+            vm,
+            "ProtectionStateUnknown",
+            f"is in protection state {item.protection_state or 'none'!r} in this vault, and it is "
+            "not known whether backups are made in it",
+            "Look at the VM's backup in the portal.",
+        )
     actions = []
     if wanted.policy_id and not same(last_segment(wanted.policy_id), last_segment(item.policy_id)):
         actions.append(CHANGE_POLICY)
