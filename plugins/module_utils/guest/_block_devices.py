@@ -10,46 +10,20 @@ C(os.makedev) give it.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import stat
-import struct
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
-_LOOP_GET_STATUS64 = 0x4C05  # linux/loop.h; the answer begins with the backing file's st_dev
-_LOOP_INFO64_SIZE = 232
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mountinfo import (
+    parse_number,
+    show_number,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._paths import (
+    HangingPath,
+    Paths,
+)
+
 _DELETED = " (deleted)"
-
-
-class BackingFile(NamedTuple):
-    """The file that a loop device shows as a disk."""
-
-    path: str
-    #: C(st_dev) of the file; None when it cannot be found out.
-    dev: Optional[int]
-
-
-def parse_number(text: str) -> Optional[int]:
-    """The device number in C(major:minor); None when the text is something else."""
-    major, colon, minor = text.strip().partition(":")
-    if colon and major.isdigit() and minor.isdigit():
-        return os.makedev(int(major), int(minor))
-    return None
-
-
-def show_number(number: int) -> str:
-    """The device number as C(major:minor)."""
-    return f"{os.major(number)}:{os.minor(number)}"
-
-
-def device_number(path: str) -> Optional[int]:
-    """The number of the block device at a path; None when there is none."""
-    try:
-        found = Path(path).stat()
-    except (OSError, ValueError):
-        return None
-    return found.st_rdev if stat.S_ISBLK(found.st_mode) else None
 
 
 class BlockDevices:
@@ -58,6 +32,8 @@ class BlockDevices:
     def __init__(self, sysfs: str = "/sys", dev: str = "/dev") -> None:
         self._sysfs = Path(sysfs)
         self.dev = Path(dev)
+        #: Where the nodes are looked at.
+        self.paths = Paths()
 
     def folder(self, number: int) -> Path:
         """The folder of a device in sysfs."""
@@ -87,19 +63,22 @@ class BlockDevices:
         parts = [entry for entry in _entries(folder) if (entry / "partition").exists()]
         return tuple(self._numbers([*parts, *_entries(folder / "holders")]))
 
-    def backing_file(self, number: int) -> Optional[BackingFile]:
-        """The file behind a loop device; None for any other device."""
-        text = _read(self.folder(number) / "loop" / "backing_file")
-        if not text:
+    def number_at(self, path: str) -> Optional[int]:
+        """Return the number of the block device at a path; None when there is none, or when the
+        path leads into a filesystem that may not answer."""
+        try:
+            return self.paths.block_device(path)
+        except HangingPath:
             return None
-        path = text[: -len(_DELETED)] if text.endswith(_DELETED) else text
-        dev = self._ask_loop(number)
-        if dev is None:
-            try:
-                dev = Path(path).stat().st_dev
-            except OSError:
-                dev = None
-        return BackingFile(path, dev)
+
+    def backing_file(self, number: int) -> Optional[str]:
+        """Return the path of the file behind a loop device; None for any other device.
+
+        The path is the one of the file when it was opened. To ask the loop driver which filesystem
+        that was is a question to the filesystem, which may not answer.
+        """
+        text = _read(self.folder(number) / "loop" / "backing_file")
+        return (text[: -len(_DELETED)] if text.endswith(_DELETED) else text) or None
 
     def loops(self) -> Tuple[int, ...]:
         """All loop devices that have a backing file."""
@@ -115,7 +94,7 @@ class BlockDevices:
 
         The device number of a btrfs is anonymous: it does not lead to its block devices.
         """
-        one = device_number(source)
+        one = self.number_at(source)
         sets: Dict[str, List[int]] = {
             entry.name: self._numbers(_entries(entry / "devices"))
             for entry in _entries(self._sysfs / "fs" / "btrfs")
@@ -125,25 +104,6 @@ class BlockDevices:
             if one in members:
                 return tuple(members)
         return (one,) if one is not None else ()
-
-    def _ask_loop(self, number: int) -> Optional[int]:
-        """The backing file's C(st_dev) from the loop driver, which knows it even when the path
-        leads elsewhere by now."""
-        node = str(self.node(number))
-        if device_number(node) != number:
-            return None
-        try:
-            descriptor = os.open(node, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            answer = bytearray(_LOOP_INFO64_SIZE)
-            fcntl.ioctl(descriptor, _LOOP_GET_STATUS64, answer)
-        except OSError:
-            return None
-        finally:
-            os.close(descriptor)
-        return int(struct.unpack_from("=Q", answer)[0])
 
     def _numbers(self, folders: Iterable[Path]) -> List[int]:
         found = [parse_number(_read(folder / "dev")) for folder in folders]

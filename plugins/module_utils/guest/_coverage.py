@@ -18,22 +18,23 @@ from typing import Callable, Dict, FrozenSet, List, Optional, Sequence, Set, Tup
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._block_devices import (
     BlockDevices,
-    device_number,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mountinfo import (
-    FREEZABLE,
     Mount,
     Place,
-    Stack,
-    look_at,
     read_mounts,
     unescape,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mounts import find_devices
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._paths import FREEZABLE
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._processes import (
     LIMIT_S,
     foreign_mounts,
     openers,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._stack import (
+    Stack,
+    own_stack,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk, Target
 
@@ -62,7 +63,7 @@ def disks_covered(
     mounts: Optional[Sequence[Mount]] = None,
     blocks: Optional[BlockDevices] = None,
     proc: str = "/proc",
-    look: Callable[[str], Optional[Place]] = look_at,
+    look: Optional[Callable[[str], Optional[Place]]] = None,
     limit_s: float = LIMIT_S,
 ) -> Coverage:
     """Find out whether freezing the targets stops every write to the disks.
@@ -73,15 +74,18 @@ def disks_covered(
     in tests.
     """
     blocks = blocks or BlockDevices()
+    look = look or blocks.paths.look
+    own = list(read_mounts(f"{proc}/self/mountinfo") if mounts is None else mounts)
+    if mounts is None:
+        own_stack(own, blocks)
     try:
         known, notes = find_devices(disks, blocks)
     except SettingsError as error:
         return Coverage(False, (str(error),))
-    own = list(read_mounts(f"{proc}/self/mountinfo") if mounts is None else mounts)
     elsewhere, complete = foreign_mounts(proc, limit_s)
     seen = {mount.dev for mount in own}
     hidden = {mount.dev: pid for mount, pid in elsewhere if mount.dev not in seen}
-    stack = Stack([*own, *(mount for mount, _pid in elsewhere if mount.dev not in seen)], blocks)
+    stack = Stack(own, blocks, [mount for mount, _pid in elsewhere])
     check = _Check(stack, {number: name for name, number in known.items()}, proc, limit_s)
     frozen = {_superblock(own, target, look) for target in targets}
     warnings = list(notes)
@@ -89,7 +93,7 @@ def disks_covered(
     check.filesystems(frozen, hidden)
     complete = check.raw_devices() and complete
     if not complete:
-        warnings.append("There was no time to look at what all processes use of the disks.")
+        warnings.append("It was not found out what all processes use of the disks.")
     if everything_known:
         check.targets(targets, own, look)
     check.idle_disks(frozen)
@@ -149,10 +153,10 @@ class _Check:
     def raw_devices(self) -> bool:
         """A device without a mounted filesystem must not be in use by anything else.
 
-        Says whether there was time to look at all processes.
+        Returns False when not all users could be found out.
         """
         mounted = {number for dev in self._stack.filesystems for number in self._stack.devices(dev)}
-        swaps = _swaps(self._proc)
+        swaps = _swaps(self._proc, self._blocks)
         raw = []
         for number in self._tree():
             if number in mounted or self._blocks.above(number):
@@ -162,11 +166,20 @@ class _Check:
                 self.warnings.append(f"Swap space on {self._blocks.node(number)} lies on {on}.")
             else:
                 raw.append(number)
-        users, complete = openers(self._proc, raw, self._limit_s) if raw else ({}, True)
+        users, complete = (
+            openers(self._proc, raw, self._blocks.paths, self._limit_s) if raw else ({}, True)
+        )
         for number in raw:
             pid = users.get(number)
             who = f"process {pid}" if pid is not None else ""
-            if not who and _is_claimed(self._blocks, number):
+            if not who and self._stack.may_hang(number):
+                # To open the device may be to read it.
+                self.warnings.append(
+                    f"The kernel was not asked who uses {self._blocks.node(number)}: the device "
+                    "lies on a filesystem that may not answer."
+                )
+                complete = False
+            elif not who and _is_claimed(self._blocks, number):
                 who = "the kernel (a pool, a target, or a mount that no process sees)"
             if who:
                 self.problems.append(
@@ -229,9 +242,7 @@ class _Check:
             down = list(self._blocks.below(number))
             if number in self._stack.filesystems:
                 down += [one for one in self._stack.devices(number) if one != number]
-            holder = self._stack.image_holder(number)
-            if holder is not None:
-                down.append(holder)
+            down += self._stack.image_holders(number)
             if not down and self._blocks.exists(number):
                 found.add(number)
             waiting.extend(down)
@@ -244,19 +255,20 @@ class _Check:
                 self.warnings.append(f"No filesystem on disk {name} is frozen.")
 
 
-def _swaps(proc: str) -> Set[int]:
+def _swaps(proc: str, blocks: BlockDevices) -> Set[int]:
     try:
         lines = (Path(proc) / "swaps").read_text(encoding="utf-8").splitlines()[1:]
     except (OSError, ValueError):
         return set()
-    found = [device_number(unescape(line.split(maxsplit=1)[0])) for line in lines if line.strip()]
+    names = [unescape(line.split(maxsplit=1)[0]) for line in lines if line.strip()]
+    found = [blocks.number_at(name) for name in names]
     return {number for number in found if number is not None}
 
 
 def _is_claimed(blocks: BlockDevices, number: int) -> bool:
     """Whether something in the kernel holds a device for itself, as mounts and pools do."""
     node = str(blocks.node(number))
-    if device_number(node) != number:
+    if blocks.number_at(node) != number:
         return False
     try:
         # Let go at once: nothing is written, and nothing else is kept from the device.

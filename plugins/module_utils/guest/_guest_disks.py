@@ -17,7 +17,6 @@ from typing import Optional, Sequence, Set
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._block_devices import (
     BlockDevices,
-    device_number,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 
@@ -42,9 +41,10 @@ def is_single_disk(
     hardware = _hardware(Path(sysfs) / "block")
     device = disks[0].device
     if device is not None:
-        number = device_number(device)
+        blocks = blocks or BlockDevices(sysfs)
+        number = blocks.number_at(device)
         if number is not None:
-            name = _disk_name(number, blocks or BlockDevices(sysfs))
+            name = _disk_name(number, blocks)
             if name not in hardware:
                 return True
     return len(hardware) <= 1

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import os
 import resource
+import signal
 from typing import List, Optional, Tuple
 
 #: C(_IOWR('X', 119, int)) and C(_IOWR('X', 120, int)) of C(linux/fs.h), alike on every
@@ -23,6 +24,7 @@ FIFREEZE = 0xC0045877
 FITHAW = 0xC0045878
 
 _MCL_CURRENT = 1
+_PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_NAME = 15
 
@@ -72,6 +74,11 @@ def lock_memory() -> bool:
 def name_process(name: str) -> None:
     """Give this process a short name for process lists, at most 15 bytes."""
     _libc.prctl(_PR_SET_NAME, name.encode("ascii")[:15], 0, 0, 0)
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the thread that forked it ends."""
+    _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def forbid_core_dumps() -> None:

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is mounted, and on which block devices and files it lies.
+"""What is mounted, as the kernel lists it.
 
-PRIVATE: for this collection only. A filesystem is one superblock, whatever number of places it is
-mounted at; it is named by the device number that C(mountinfo) gives, which the bind mounts and the
-subvolumes of one filesystem share.
+PRIVATE: for this collection only. A device or a superblock is named by its number, as C(st_rdev)
+and C(os.makedev) give it.
 """
 
 from __future__ import annotations
@@ -16,18 +15,20 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._block_devices import (
-    BlockDevices,
-    device_number,
-    parse_number,
-)
 
-#: Filesystems of block devices whose drivers implement FIFREEZE.
-FREEZABLE = frozenset(
-    ("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "nilfs2", "reiserfs"),
-)
+def parse_number(text: str) -> Optional[int]:
+    """The device number in C(major:minor); None when the text is something else."""
+    major, colon, minor = text.strip().partition(":")
+    if colon and major.isdigit() and minor.isdigit():
+        return os.makedev(int(major), int(minor))
+    return None
+
+
+def show_number(number: int) -> str:
+    """The device number as C(major:minor)."""
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class Place(NamedTuple):
 def look_at(path: str) -> Optional[Place]:
     """Which mount a path leads to right now; None when it leads nowhere.
 
-    Of mounts that lie over each other at one path, only the topmost can be reached.
+    The path must be one that C(_paths.Paths.resolve) has followed: this look may block.
     """
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
@@ -134,71 +135,3 @@ def look_at(path: str) -> Optional[Place]:
     if match is None:
         return None
     return Place(int(match.group(1)), found.st_dev, stat.S_ISDIR(found.st_mode))
-
-
-class Stack:
-    """Filesystems over block devices over files over filesystems."""
-
-    def __init__(self, mounts: Sequence[Mount], blocks: BlockDevices) -> None:
-        self.blocks = blocks
-        #: The mounts of each superblock.
-        self.filesystems: Dict[int, List[Mount]] = {}
-        for mount in mounts:
-            self.filesystems.setdefault(mount.dev, []).append(mount)
-
-    def devices(self, dev: int) -> Tuple[int, ...]:
-        """The block devices that a filesystem itself uses; none for tmpfs, NFS and the like."""
-        mount = self.filesystems[dev][0]
-        if mount.fstype == "btrfs":
-            return self.blocks.btrfs_members(mount.source)
-        if not self.blocks.exists(dev):
-            return ()
-        # XFS may keep its log and its real-time data on devices of their own.
-        others = [
-            device_number(option.partition("=")[2])
-            for option in mount.super_options
-            if mount.fstype == "xfs" and option.startswith(("logdev=", "rtdev="))
-        ]
-        return (dev, *(number for number in others if number is not None))
-
-    def beneath(self, number: int) -> FrozenSet[int]:
-        """All that a filesystem or a block device lies on, itself included.
-
-        Block devices and superblocks by their numbers: they cannot be mistaken for each other,
-        because a filesystem on one block device has that device's number.
-        """
-        found: Set[int] = set()
-        waiting = [number]
-        while waiting:
-            current = waiting.pop()
-            if current in found:
-                continue
-            found.add(current)
-            if current in self.filesystems:
-                waiting.extend(self.devices(current))
-            waiting.extend(self.blocks.below(current))
-            holder = self.image_holder(current)
-            if holder is not None:
-                waiting.append(holder)
-        return frozenset(found)
-
-    def image_holder(self, number: int) -> Optional[int]:
-        """The filesystem that holds the image file of a loop device."""
-        backing = self.blocks.backing_file(number)
-        if backing is None or backing.dev is None or backing.dev in self.filesystems:
-            return backing.dev if backing else None
-        # A file in a btrfs has its subvolume's number: the filesystem is found by the path.
-        holders = [
-            mount
-            for mounts in self.filesystems.values()
-            for mount in mounts
-            if mount.fstype == "btrfs" and is_below(backing.path, mount.mount_point)
-        ]
-        if not holders:
-            return backing.dev
-        return max(holders, key=lambda mount: len(mount.mount_point)).dev
-
-
-def is_below(path: str, folder: str) -> bool:
-    """Whether a path is a folder or lies in it, by their names."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")

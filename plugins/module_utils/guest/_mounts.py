@@ -18,16 +18,20 @@ from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequen
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import refuse
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._block_devices import (
     BlockDevices,
-    device_number,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mountinfo import (
-    FREEZABLE,
     Mount,
     Place,
-    Stack,
-    is_below,
-    look_at,
     read_mounts,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._paths import (
+    FREEZABLE,
+    HangingPath,
+    is_below,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._stack import (
+    Stack,
+    own_stack,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk, Target
 
@@ -72,7 +76,7 @@ def plan_targets(
     *,
     mounts: Optional[Sequence[Mount]] = None,
     blocks: Optional[BlockDevices] = None,
-    look: Look = look_at,
+    look: Optional[Look] = None,
 ) -> FreezePlan:
     """Plan which filesystems to freeze.
 
@@ -87,7 +91,8 @@ def plan_targets(
     if freeze == "none":
         return FreezePlan(())
     blocks = blocks or BlockDevices()
-    stack = Stack(read_mounts() if mounts is None else mounts, blocks)
+    look = look or blocks.paths.look
+    stack = own_stack(read_mounts(), blocks) if mounts is None else Stack(mounts, blocks)
     if isinstance(freeze, str):
         if freeze != "auto":
             refuse(NAME, f"freeze is {freeze!r}.", "Use auto, none or a list of mount points.")
@@ -111,13 +116,7 @@ def find_devices(
     for disk in disks:
         number: Optional[int] = None
         if disk.device is not None:
-            number = device_number(disk.device)
-            if number is None:
-                refuse(
-                    "InvalidDevice",
-                    f"Disk {disk.name}: {disk.device} is not a block device of this machine.",
-                    "Correct the device of the disk, or leave it out.",
-                )
+            number = _device_of_path(disk.name, disk.device, blocks)
         elif disk.lun is not None:
             number = _device_of_lun(disk.lun, blocks)
             if number is None:
@@ -140,6 +139,21 @@ def find_devices(
     return known, tuple(warnings)
 
 
+def _device_of_path(disk: str, path: str, blocks: BlockDevices) -> int:
+    try:
+        number = blocks.paths.block_device(path)
+        reason = "is not a block device of this machine"
+    except HangingPath as error:
+        number, reason = None, str(error)
+    if number is None:
+        refuse(
+            "InvalidDevice",
+            f"Disk {disk}: {path} {reason}.",
+            "Correct the device of the disk, or leave it out.",
+        )
+    return number
+
+
 def _device_of_lun(lun: int, blocks: BlockDevices) -> Optional[int]:
     """Azure's links: below scsi1 for SCSI controllers, below data for NVMe ones."""
     azure = blocks.dev / "disk" / "azure"
@@ -147,7 +161,7 @@ def _device_of_lun(lun: int, blocks: BlockDevices) -> Optional[int]:
     if lun == -1:
         links = [azure / "root", azure / "os"]
     for link in links:
-        number = device_number(str(link))
+        number = blocks.number_at(str(link))
         if number is not None:
             return number
     return None
@@ -174,17 +188,21 @@ def _checked(paths: Sequence[str]) -> List[str]:
 
 def _named(stack: Stack, path: str, look: Look) -> Chosen:
     """The filesystem at a path that the user named."""
-    real = os.path.realpath(path)
-    if real != path:
-        refuse(
-            NAME,
-            f"freeze names {path}, which leads through a symbolic link to {real}.",
-            f"Name {real} itself.",
-        )
     try:
+        real = stack.blocks.paths.resolve(path)
+        if real != path:
+            refuse(
+                NAME,
+                f"freeze names {path}, which leads through a symbolic link to {real}.",
+                f"Name {real} itself.",
+            )
         found = Path(path).lstat()
+    except HangingPath as error:
+        if error.mount.mount_point == path:
+            _refuse_unfreezable(stack, error.mount)
+        refuse(NAME, f"freeze names {path}, which {error}.", "Mount it elsewhere, or leave it out.")
     except OSError as error:
-        refuse(NAME, f"freeze names {path}: {error.strerror}.", "Correct or mount it.")
+        refuse(NAME, f"freeze names {path}: {error.strerror or error}.", "Correct or mount it.")
     place = look(path)
     mount = _mount_of(stack, place)
     if place is None or mount is None or mount.mount_point != path:
@@ -277,13 +295,24 @@ def _choose(
         if one is None:
             warnings.append(
                 f"The filesystem of {mounts[0].source} at {mounts[0].mount_point} is not frozen: "
-                "it is hidden under another mount."
+                f"{_why_not(stack, mounts[0].mount_point)}."
             )
         else:
             chosen.append(one)
     if not chosen:
         warnings.append("freeze: auto found no filesystem to freeze.")
     return chosen, tuple(warnings)
+
+
+def _why_not(stack: Stack, path: str) -> str:
+    """Why no descriptor of a mount can be opened."""
+    try:
+        stack.blocks.paths.resolve(path)
+    except HangingPath as error:
+        return f"the path {error}"
+    except OSError:
+        pass
+    return "it is hidden under another mount"
 
 
 def _reachable(mounts: Sequence[Mount], look: Look) -> Optional[Chosen]:
@@ -310,8 +339,11 @@ def _ranked(stack: Stack, chosen: Sequence[Chosen]) -> Tuple[Target, ...]:
     def is_before(first: int, second: int) -> bool:
         if first == second:
             return False
+        if second in beneath[first]:
+            # Where mounts hide each other, each may seem to hold the other's image.
+            return first not in beneath[second]
         # The root that is itself in an image file still comes before what holds that file.
-        return second in beneath[first] or (second in roots and first not in beneath[second])
+        return second in roots and first not in beneath[second]
 
     def rank(dev: int) -> int:
         return max((rank(other) + 1 for other in beneath if is_before(other, dev)), default=0)

@@ -81,6 +81,9 @@ class Parts:
     """What a run works with."""
 
     lock: Callable[[], ContextManager[Any]]
+    #: Lets C(examine), C(plan), C(cover) and C(is_single_disk) end within so many seconds from
+    #: now, all together; what the second value raises meanwhile ends them too.
+    limit_looks: Callable[[float, Callable[[], None]], None]
     examine: Callable[[], Readiness]
     #: Whether the disks' addresses can serve for so many seconds from now; looks at nothing else.
     check_disks: Callable[[float], object]

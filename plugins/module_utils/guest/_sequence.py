@@ -49,9 +49,12 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._store import Store
 
 #: How long each phase may last, in seconds, besides what its script or the window may take.
+VALIDATE_LIMIT_S = 60.0
 PREPARE_LIMIT_S = 120.0
 FLUSH_LIMIT_S = 60.0
 FLUSH_AGAIN_LIMIT_S = 20.0
+#: The application is paused while the run looks at the disks once more.
+LOOK_AGAIN_LIMIT_S = 15.0
 SETTLE_LIMIT_S = 30.0
 #: A killed script may take this long to be gone; see C(_scripts).
 SCRIPT_GRACE_S = 15.0
@@ -133,6 +136,7 @@ class SnapshotRun:
 
     def _validate(self) -> Readiness:
         record = self.record
+        self._parts.limit_looks(VALIDATE_LIMIT_S, self._signals.check)
         record.readiness = readiness = self._parts.examine()
         for text in readiness.warnings:
             record.warn(text)
@@ -250,6 +254,7 @@ class SnapshotRun:
     def _flush(self, keepers: KeepersOfRun, store: Store) -> None:
         if self.record.freezes:
             keepers.flush(FLUSH_LIMIT_S)
+            self._parts.limit_looks(LOOK_AGAIN_LIMIT_S, self._signals.check)
             self.record.coverage = self._parts.cover(self.record.targets)
         # As late as can be: a store closes a connection that was idle for some seconds.
         store.refresh()

@@ -21,6 +21,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     refuse,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import _kernel
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._bounded import (
+    BoundedCalls,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._coverage import (
     disks_covered,
 )
@@ -58,6 +61,12 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._label
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._sas import check_disks
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._store import Store
+
+#: The looks at the machine, in words that an error can use.
+_EXAMINE = "reading the configuration and the scripts"
+_COUNT = "counting the disks"
+_PLAN = "looking at what is mounted and at the disks"
+_COVER = "looking at what uses the disks"
 
 
 class RunFailed(QuiesceError):
@@ -106,10 +115,18 @@ def _publish_refusal(documents: Documents, params: Mapping[str, Any], failure: F
 
 def _parts(request: RunRequest, documents: Documents, check_mode: bool) -> Parts:
     lock = RunLock(check_mode=check_mode)
+    looks = BoundedCalls(
+        {
+            _EXAMINE: lambda: examine(request.config_path),
+            _COUNT: lambda: is_single_disk(request.disks),
+            _PLAN: lambda: plan_targets(request.freeze, request.disks),
+            _COVER: lambda targets: disks_covered(targets, request.disks),
+        }
+    )
 
     @contextmanager
     def locked() -> Iterator[None]:
-        with lock:
+        with lock, looks:
             if request.task_id and lock.seen(request.task_id):
                 refuse(
                     "TaskAlreadyRun",
@@ -124,12 +141,13 @@ def _parts(request: RunRequest, documents: Documents, check_mode: bool) -> Parts
 
     return Parts(
         lock=locked,
-        examine=lambda: examine(request.config_path),
+        limit_looks=looks.limit,
+        examine=lambda: looks.call(_EXAMINE),
         check_disks=lambda seconds: check_disks(request.disks, seconds),
         label=lambda: _labels(request),
-        plan=lambda: plan_targets(request.freeze, request.disks),
-        cover=lambda targets: disks_covered(targets, request.disks),
-        is_single_disk=lambda: is_single_disk(request.disks),
+        plan=lambda: looks.call(_PLAN),
+        cover=lambda targets: looks.call(_COVER, targets),
+        is_single_disk=lambda: looks.call(_COUNT),
         start_keepers=lambda targets, timeout_s, post: Keepers.start(
             # The next run has to wait for the keepers of one that died.
             targets,

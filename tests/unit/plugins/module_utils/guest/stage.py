@@ -297,6 +297,7 @@ class Stage:
             self.request,
             Parts(
                 lock=lock,
+                limit_looks=lambda _limit_s, _check: self.happen("limit looks"),
                 examine=self._examine,
                 check_disks=lambda _seconds: self.happen("check disks"),
                 label=lambda: {"set": "the-set"},

@@ -18,6 +18,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._covera
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mounts import (
     plan_targets,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._paths import Paths
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._processes import (
     foreign_mounts,
     openers,
@@ -225,8 +226,8 @@ def test_a_target_that_is_another_mount_by_now(machine: Machine) -> None:
 def test_no_time_to_look_at_all_processes() -> None:
     assert foreign_mounts(limit_s=0.0)[1] is False
     assert foreign_mounts(limit_s=600.0)[1] is True
-    assert openers("/proc", [1], limit_s=0.0) == ({}, False)
-    assert openers("/proc", [1], limit_s=600.0)[1] is True
+    assert openers("/proc", [1], Paths(), limit_s=0.0) == ({}, False)
+    assert openers("/proc", [1], Paths(), limit_s=600.0)[1] is True
 
 
 # --- Real devices ----------------------------------------------------------------------------
@@ -243,7 +244,7 @@ def test_what_was_not_looked_at_is_not_known(loops: Loops, folder: Path) -> None
     disks = [Disk("d", "https://a.example/b", device=device)]
     found = disks_covered([], disks, limit_s=0.0)
     assert found.covered is None
-    assert "no time" in found.warnings[0]
+    assert "not found out" in found.warnings[0]
 
 
 def test_real_image_on_the_disk(loops: Loops, folder: Path) -> None:

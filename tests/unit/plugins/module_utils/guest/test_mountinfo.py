@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mountinfo import (
-    Stack,
-    is_below,
     look_at,
     parse_mountinfo,
     read_mounts,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._paths import is_below
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._stack import Stack
 from tests.unit.plugins.module_utils.guest.machine import Machine
 
 
@@ -101,12 +101,17 @@ def test_partition_volume_and_array_lead_down_to_the_disks(machine: Machine) -> 
     assert machine.blocks.above(machine.number("sda1")) == (machine.number("md0"),)
 
 
-def test_an_image_file_leads_to_its_filesystem(machine: Machine, tmp_path: Path) -> None:
-    image = tmp_path / "an image"
-    image.write_bytes(b"")
-    machine.device("loop5", image=f"{image} (deleted)")
+def test_an_image_file_leads_to_its_filesystem(machine: Machine) -> None:
+    machine.device("sda")
+    machine.device("sdb")
+    machine.device("loop5", image="/a b/an image (deleted)")
+    machine.mount("sda", "/")
+    machine.mount("sdb", "/a b")
     machine.mount("loop5", "/inner")
-    holder = image.stat().st_dev
+    holder = machine.number("sdb")
+    assert machine.number("sda") not in Stack(machine.mounts, machine.blocks).beneath(
+        machine.number("loop5")
+    )
     assert holder in Stack(machine.mounts, machine.blocks).beneath(machine.number("loop5"))
 
 

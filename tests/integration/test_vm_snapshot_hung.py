@@ -1,0 +1,161 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""vm_snapshot beside a filesystem that does not answer, which none of its disks lies on."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import sysconfig
+from typing import Any, Dict, Iterator
+
+import pytest
+
+from tests.integration.guest_rig import Guest, holds, warnings
+from tests.lab.azurite import Azurite
+from tests.lab.hung_mount import HungMount
+from tests.lab.own_lock import own_lock
+
+#: What the module does, with other limits, which no option sets.
+_LIMITED = """\
+import json, sys
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import (
+    _sequence, _snapshot_options, _snapshot_task,
+)
+given = json.load(sys.stdin)
+params = {name: one.get("default") for name, one in _snapshot_options.ARGUMENT_SPEC.items()}
+disks = [{"lun": None, **disk} for disk in given.pop("disks")]
+for name, value in given.pop("limits").items():
+    setattr(_sequence, name, value)
+try:
+    result = _snapshot_task.act({**params, **given, "disks": disks}, False)
+except _snapshot_task.RunFailed as failed:
+    result = {**failed.result, "failure": failed.failure.to_result()}
+print(json.dumps(result))
+"""
+
+
+@pytest.fixture(name="guest")
+def _guest(azurite: Azurite) -> Iterator[Guest]:
+    guest = Guest(azurite, ["ext4"])
+    yield guest
+    guest.close()
+
+
+@pytest.fixture(name="hung")
+def _hung() -> Iterator[HungMount]:
+    with HungMount() as hung:
+        yield hung
+
+
+def _mount_image(hung: HungMount) -> None:
+    """Make a filesystem in the image, and mount it beside the one that will hang."""
+    device = hung.attach()
+    point = hung.folder / "inner"
+    point.mkdir()
+    for words in (["mkfs.ext4", "-q", device], ["mount", "-o", "ro", device, str(point)]):
+        subprocess.run(words, check=True, capture_output=True, timeout=120)
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_hung_mount_under_a_loop_device(guest: Guest, hung: HungMount, check: bool) -> None:
+    """It is looked at by what the kernel lists, and by no call that it must answer."""
+    _mount_image(hung)
+    hung.attach()
+    guest.configure()
+    hung.hang()
+    done = guest.run(check=check)
+    assert not done.failed, done.stdout
+    if not check:
+        assert done["consistency"] == "application"
+        assert holds(done)["disks_covered"] is True
+        assert guest.snapshots() == [1]
+
+
+def test_a_mount_that_hangs_while_the_application_is_paused(guest: Guest, hung: HungMount) -> None:
+    """The second look, after the pre-script, is like the first."""
+    _mount_image(hung)
+    guest.configure(pre=f'while ! [ -e "{guest.folder}/go" ]; do sleep 0.1; done')
+    process = guest.start()
+    guest.wait_for_scripts(process)
+    hung.hang()
+    (guest.folder / "go").touch()
+    done = process.finish()
+    assert not done.failed, done.stdout
+    assert done["consistency"] == "application"
+    assert guest.scripts_ran() == ["pre", "post"]
+    guest.check_left(done)
+
+
+def test_what_is_named_below_a_hung_mount(guest: Guest, hung: HungMount) -> None:
+    """A clear refusal, which does not look either."""
+    guest.configure()
+    hung.hang()
+    disks = guest.options()["disks"]
+    for path, words in (
+        (hung.mount_point, "of type fuse"),
+        (hung.image, f"leads into {hung.mount_point} (fuse"),
+    ):
+        done = guest.run(freeze=[str(path)])
+        assert done.failed and done["failure"]["name"] == "InvalidFreeze"
+        assert words in done["msg"]
+    # In check mode, because it would freeze every filesystem if this was not refused.
+    named = [{**disks[0], "device": str(hung.image)}]
+    done = guest.run(check=True, disks=named, freeze="auto")
+    assert done.failed and done["failure"]["name"] == "InvalidDevice"
+    assert "may not answer" in done["msg"]
+    assert guest.scripts_ran() == [] and guest.snapshots() == [0]
+
+
+def test_a_disk_that_lies_on_a_hung_mount(guest: Guest, hung: HungMount) -> None:
+    """Whether the kernel uses it cannot be asked without opening it, so that is left open."""
+    device = hung.attach()
+    guest.configure()
+    hung.hang()
+    disks = guest.options()["disks"]
+    done = guest.run(disks=[{**disks[0], "device": device}])
+    assert holds(done)["disks_covered"] is None
+    assert any(f"who uses {device}" in one for one in warnings(done))
+
+
+def _run_limited(guest: Guest, **more: Any) -> Dict[str, Any]:
+    options = guest.options(**{"limits": {}, **more})
+    done = subprocess.run(
+        [*own_lock(guest.locks), sys.executable, "-c", _LIMITED],
+        input=json.dumps(options),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+        env={"PYTHONPATH": sysconfig.get_path("purelib"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+    )
+    found: Dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_a_look_that_blocks_all_the_same_ends_the_run(guest: Guest, hung: HungMount) -> None:
+    """The configuration is where the user says; the lock is free afterwards."""
+    guest.configure()
+    hung.hang()
+    config = str(hung.mount_point / "config.json")
+    done = _run_limited(guest, config_path=config, limits={"VALIDATE_LIMIT_S": 1.0})
+    assert done["failure"]["name"] == "ValidationTimeout"
+    assert "reading the configuration" in done["failure"]["message"]
+    assert done["changed"] is False
+    assert guest.run()["consistency"] == "application"
+    assert guest.snapshots() == [1]
+
+
+def test_a_second_look_that_takes_too_long_ends_the_pause(guest: Guest) -> None:
+    """With no time at all for it: the post-script runs, and nothing is frozen."""
+    guest.configure()
+    done = _run_limited(guest, limits={"LOOK_AGAIN_LIMIT_S": 0.0})
+    assert done["failure"]["name"] == "ValidationTimeout"
+    assert done["changed"] is True
+    assert guest.scripts_ran() == ["pre", "post"]
+    assert guest.snapshots() == [0]
+    guest.check_thawed()
+    assert guest.run()["consistency"] == "application"
