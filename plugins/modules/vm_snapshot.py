@@ -327,8 +327,9 @@ freeze:
         type: {type: str, description: The type of the filesystem.}
         outcome:
           description:
-            - V(held), V(thawed_early) (by somebody else), V(not_thawed) (it may still be frozen),
-              V(busy) (somebody else had frozen it; it was left alone), V(freeze_failed),
+            - V(held), V(thawed_early) (by somebody else, or another holder had it frozen too),
+              V(held_by_another) (device-mapper keeps it frozen), V(not_thawed) (it may still be
+              frozen), V(busy) (somebody else had frozen it; it was left alone), V(freeze_failed),
               V(freeze_late) or V(not_frozen).
           type: str
         freeze_ms: {type: float, description: How long FIFREEZE took.}

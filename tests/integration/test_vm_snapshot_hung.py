@@ -159,3 +159,14 @@ def test_a_second_look_that_takes_too_long_ends_the_pause(guest: Guest) -> None:
     assert guest.snapshots() == [0]
     guest.check_thawed()
     assert guest.run()["consistency"] == "application"
+
+
+def test_no_proc(guest: Guest) -> None:
+    """A named refusal before anything is done."""
+    guest.configure()
+    hide = ["unshare", "--mount", "--propagation", "private"]
+    hide += ["sh", "-c", 'umount --lazy /proc && exec "$@"', "sh"]
+    done = guest.start_with(guest.options(), prefix=hide).finish()
+    assert done.failed and done["failure"]["name"] == "ProcNotMounted", done.stderr
+    assert guest.scripts_ran() == [] and guest.snapshots() == [0]
+    assert list(guest.locks.iterdir()) == []

@@ -46,7 +46,8 @@ def freeze(descriptor: int) -> int:
 def thaw(descriptor: int) -> int:
     """Thaw the filesystem of an open folder; returns 0 or an errno.
 
-    0 proves that it was frozen until now, EINVAL that it was not.
+    0 proves that it was frozen until now. EINVAL proves that this process has no freeze of it any
+    more: it was not frozen, or (since Linux 6.8) another holder still has it frozen.
     """
     return _ioctl(descriptor, FITHAW)
 

@@ -22,6 +22,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     ScriptError,
     documented,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._holders import tell_apart
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._interruptions import (
     Interruptions,
 )
@@ -274,7 +275,7 @@ class SnapshotRun:
             if not late:
                 self.record.takes = tuple(store.take(keepers.deadline_ns))
         finally:
-            self.record.filesystems = tuple(keepers.thaw())
+            self.record.filesystems = tuple(tell_apart(one) for one in keepers.thaw())
             stuck = thaw_failure(self.record.filesystems)
             if stuck is not None:
                 self.record.fail(stuck)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
@@ -88,6 +89,7 @@ def act(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
     _kernel.forbid_core_dumps()
     if os.geteuid() != 0:
         refuse("NotRoot", "Only root can freeze filesystems.", "Run this task with become: true.")
+    _need_proc()
     documents = Documents(_write)
     try:
         request = read_options(params)
@@ -102,6 +104,21 @@ def act(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
         more = {"traceback": record.traceback} if record.traceback else {}
         raise RunFailed(record.failure, {**result, **more, "changed": record.touched})
     return {**result, "changed": True}
+
+
+def _need_proc() -> None:
+    """Refuse a machine whose processes and mounts cannot be seen."""
+    try:
+        found = str(Path("/proc/self").readlink())
+    except OSError:
+        found = ""
+    if found != str(os.getpid()):
+        refuse(
+            "ProcNotMounted",
+            "/proc is not mounted, or shows another PID namespace. Without it the mounts of this "
+            "machine and the users of its disks are not known.",
+            "Mount it with 'mount -t proc proc /proc', and run again.",
+        )
 
 
 def _publish_refusal(documents: Documents, params: Mapping[str, Any], failure: Failure) -> None:

@@ -30,7 +30,8 @@ class Target:
 
 #: Outcomes of one filesystem in the window.
 HELD = "held"  # frozen by us, and FITHAW proved that it stayed so until we thawed it
-THAWED_EARLY = "thawed_early"  # frozen by us, and somebody else thawed it (FITHAW said EINVAL)
+THAWED_EARLY = "thawed_early"  # frozen by us, and FITHAW said EINVAL: another process thawed it
+HELD_BY_ANOTHER = "held_by_another"  # the same, and device-mapper is seen to keep it frozen
 NOT_THAWED = "not_thawed"  # frozen by us, and no FITHAW has succeeded yet
 BUSY = "busy"  # somebody else had frozen it (FIFREEZE said EBUSY); left alone
 FREEZE_FAILED = "freeze_failed"  # FIFREEZE said another error

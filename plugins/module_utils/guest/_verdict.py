@@ -20,6 +20,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types 
     FREEZE_FAILED,
     FREEZE_LATE,
     HELD,
+    HELD_BY_ANOTHER,
     NOT_FROZEN,
     NOT_THAWED,
     THAWED_EARLY,
@@ -37,7 +38,10 @@ ORDER = (NONE, CRASH, FILE_SYSTEM, APPLICATION)
 
 _OUTCOMES = {
     HELD: "stayed frozen until the run thawed it",
-    THAWED_EARLY: "was thawed by somebody else while the window was open",
+    THAWED_EARLY: "was thawed by somebody else while the window was open, or another holder had it "
+    "frozen too: FITHAW did not prove that it had been held",
+    HELD_BY_ANOTHER: "is frozen by device-mapper too, whose device is suspended: FITHAW did not "
+    "prove that it had been held",
     NOT_THAWED: "could not be thawed",
     BUSY: "had been frozen by somebody else",
     FREEZE_FAILED: "could not be frozen",
