@@ -26,6 +26,9 @@ description:
   - What is outside of the published bounds is refused before anything is written, and what needs
     no look at the vault to tell, before any request.
   - A change goes for every VM that is under the policy. Less retention deletes recovery points.
+  - Where Azure carries a change to the VMs by jobs, they are waited for, for an hour at most. The
+    task fails when a job fails, and when Azure names no job although VMs are under the policy.
+    RV(vms) has each VM.
 options:
   name:
     description:
@@ -359,6 +362,22 @@ id:
   type: str
   sample: "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/backup-rg/\
     providers/Microsoft.RecoveryServices/vaults/vault1/backupPolicies/databases"
+vms:
+  description:
+    - The VMs to which Azure carries a change of the policy, each by a job of its own, which is
+      followed to its end. Empty when nothing was changed, in check mode, and where Azure has
+      changed the policy at once.
+  returned: success, and failure once the policy was changed
+  type: list
+  elements: dict
+  contains:
+    name: {type: str, description: "The VM's name. V(null) where its job could not be read."}
+    resource_group: {type: str, description: The VM's resource group, in lower case.}
+    job_id: {type: str, description: "The job's id."}
+    status: {type: str, description: "The job's status, Azure's word."}
+    failure:
+      description: Why the VM did not get the change, as RV(failure). V(null) if it did.
+      type: dict
 protected_items_count:
   description: How many VMs are under the policy.
   returned: success

@@ -10,12 +10,17 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault import _policies
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
     VaultError,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import connect
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._clock import Clock
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_task import (
+    PolicyTask,
+    policy_arguments,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_wanted import (
     wanted_policy,
 )
@@ -339,8 +344,29 @@ def test_a_change_that_azure_carries_to_the_vms_is_waited_for(
     assert (written.method, written.status) == ("PUT", 202)
     # The policy is read again when the operation has ended.
     assert requests(azure)[0] == "GET" and requests(azure)[-1] == "GET"
+    rows = {one["name"]: (one["status"], one["failure"]) for one in done["vms"]}
+    assert rows == {"db01": ("Completed", None), "db02": ("Completed", None)}
+    jobs = azure.state()["vaults"]["vault1"]["jobs"]
+    assert {one["job_id"] for one in done["vms"]} == {job["name"] for job in jobs}
     assert only(azure, "DefaultPolicy")["policy"]["retention"]["daily"] == {"days": 60}
     assert done["protected_items_count"] == 2 and done["policy"]["name"] == "DefaultPolicy"
+
+
+def test_vms_that_did_not_get_a_change_are_named(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    in_use(azure)
+    azure.next_job("db02", "ConfigureBackup", result="failed", code="UserErrorVmNotFoundV2")
+    done = put(azure, name="DefaultPolicy", retention={"daily": {"days": 60}})
+    assert done.failed and done["changed"] is True
+    assert done["failure"]["name"] == "UserErrorVmNotFoundV2"
+    for word in ("DefaultPolicy is stored", "1 of 2 VMs", "db02"):
+        assert word in done["failure"]["message"], done["failure"]
+    assert "db01" not in done["failure"]["message"] and done["failure"]["recommended_action"]
+    failures = {one["name"]: one["failure"] for one in done["vms"]}
+    assert failures["db01"] is None and failures["db02"]["name"] == "UserErrorVmNotFoundV2"
+    # The policy itself has changed, and the result and the difference say so.
+    assert done["policy"]["retention"]["daily"] == {"days": 60}
+    assert only(azure, "DefaultPolicy")["policy"]["retention"]["daily"] == {"days": 60}
 
 
 class Fast(Clock):
@@ -381,6 +407,90 @@ def test_an_operation_that_does_not_end_well(
     assert failure.name == (name or "BMSUserErrorInvalidPolicyInput")
     assert "DefaultPolicy" in failure.message and failure.recommended_action
     assert len(azure.requests()) < 100
+
+
+class Lab(Fast):
+    """The same; the lab's clock goes with it."""
+
+    def __init__(self, azure: RecoveryServices) -> None:
+        super().__init__()
+        self._azure = azure
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds)
+        self._azure.advance(seconds)
+
+
+def change(azure: RecoveryServices) -> Dict[str, Any]:
+    """Change DefaultPolicy, the lab's clock standing; the result, with C(failed)."""
+    params = {**azure.options(), "name": "DefaultPolicy", "state": "present"}
+    params["instant_restore_days"] = 4
+    arguments = {**dict.fromkeys(policy_arguments()), **params}
+    task = PolicyTask(connect(params, clock=Lab(azure)), arguments, False, with_diff=False)
+    try:
+        return {**task.run(), "failed": None}
+    except QuiesceError as error:
+        result: Dict[str, Any] = getattr(error, "result", {})
+        return {**result, "failed": error.failure.name, "msg": str(error)}
+
+
+@pytest.mark.parametrize(
+    ("of", "name"),
+    [
+        ({}, "OperationNamesNoJob"),
+        ({"properties": None}, "OperationNamesNoJob"),
+        ({"properties": {"jobIds": None, "failedJobsError": None}}, "OperationNamesNoJob"),
+        ({"properties": {"jobIds": [], "failedJobsError": {}}}, "OperationNamesNoJob"),
+        ({"properties": {"jobIds": ["nosuch"]}}, "JobNotFound"),
+        ({"properties": {"jobIds": [], "failedJobsError": {"j1": "UserErrorX"}}}, "UserErrorX"),
+        ({"properties": {"jobIds": ["j1"], "failedJobsError": {"j1": ""}}}, "JobFailed"),
+    ],
+)
+def test_a_change_without_a_job_that_succeeded_is_none(
+    recovery_services: RecoveryServices, of: Dict[str, Any], name: str
+) -> None:
+    azure = recovery_services
+    in_use(azure)
+    azure.run_at(0)
+    # So much of it as the lab needs to have stored the policy.
+    going = {"id": "x", "name": "x", "status": "InProgress"}
+    azure.fault(method="GET", path="/operations/", status=200, body=going, times=8)
+    body = {**going, "status": "Succeeded", **of}
+    azure.fault(method="GET", path="/operations/", status=200, body=body, times=1000)
+    done = change(azure)
+    assert done["failed"] == name, done
+    assert done["changed"] is True and "DefaultPolicy is stored" in done["msg"]
+    assert done["policy"]["instant_restore_days"] == 4
+
+
+def test_an_operation_that_is_not_named_is_no_proof(
+    recovery_services: RecoveryServices,
+) -> None:
+    azure = recovery_services
+    in_use(azure)
+    azure.run_at(0)
+    azure.fault(method="PUT", path=POLICIES, status=202, body="", headers={})
+    done = change(azure)
+    assert done["failed"] == "NotStored" and "as it was before" in done["msg"]
+    azure.fault(method="PUT", path=POLICIES, status=202, body="", headers={}, after=True)
+    stored = {"status": 200, "method": "GET", "path": f"{POLICIES}/", "skip": 1}
+    properties = azure.state()["vaults"]["vault1"]["policies"]["DefaultPolicy"]
+    changed = {**properties, "instantRpRetentionRangeInDays": 4}
+    azure.fault(body={"id": "x", "name": "DefaultPolicy", "properties": changed}, **stored)
+    done = change(azure)
+    assert done["failed"] == "OperationNamesNoJob" and "names no operation" in done["msg"]
+
+
+@pytest.mark.parametrize("body", [{}, {"id": "x"}, {"id": "x", "properties": {}}])
+def test_an_answer_that_shows_no_policy_is_not_taken_for_one(
+    recovery_services: RecoveryServices, body: Dict[str, Any]
+) -> None:
+    azure = recovery_services
+    in_use(azure)
+    azure.run_at(0)
+    azure.fault(method="PUT", path=POLICIES, status=200, body=body)
+    done = change(azure)
+    assert done["failed"] == "NotStored" and "as it was before" in done["msg"]
 
 
 def test_a_vault_without_policies_for_vms(recovery_services: RecoveryServices) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
@@ -28,6 +28,14 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._clock import Deadline
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items import list_items
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import last_segment
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._operations import (
+    Operation,
+    read_operation,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_jobs import (
+    Carried,
+    carry,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_model import (
     Policy,
 )
@@ -71,6 +79,11 @@ class Found:
         """How many VMs are under it."""
         return int(self.properties.get("protectedItemsCount") or 0)
 
+    @property
+    def has_no_vms(self) -> bool:
+        """Return True if Azure says that no VM is under it; a count that is missing does not."""
+        return self.properties.get("protectedItemsCount") == 0
+
     def to_result(self) -> Dict[str, Any]:
         """As C(backup_policy_info) shows it."""
         return {
@@ -110,9 +123,17 @@ def find_policy(connection: Connection, name: str) -> Optional[Found]:
     return None if answer is None else Found.of_answer(plain(answer))
 
 
-def put_policy(
-    connection: Connection, name: str, policy: Policy, present: Optional[Found]
-) -> Found:
+@dataclass(frozen=True)
+class Put:
+    """What a request to make or change a policy has led to."""
+
+    #: What Azure has now.
+    stored: Found
+    #: The VMs to which Azure carries the policy by a job each.
+    carried: Sequence[Carried] = ()
+
+
+def put_policy(connection: Connection, name: str, policy: Policy, present: Optional[Found]) -> Put:
     """Make the policy or change the one that is there, and return what Azure has then."""
     what = f"{'change' if present else 'create'} {_title(connection, name)}"
     body = {"properties": to_wire(policy, present.properties if present else None)}
@@ -127,13 +148,22 @@ def put_policy(
         )
 
     started = connection.start(what, send)
-    if started.status == 202 or not answers or answers[0] is None:
-        _follow(connection, what, name, started)
-        stored = find_policy(connection, name)
-        if stored is None:
-            raise _failed(what, "NotStored", "Azure accepted it, and does not have it.")
-        return stored
-    return Found.of_answer(plain(answers[0]))
+    stored = Found.of_answer(plain(answers[0])) if answers and answers[0] is not None else None
+    if started.status != 202 and stored and stored.id and stored.properties:
+        return Put(stored)
+    operation = _follow(connection, what, name, started) if started.status == 202 else None
+    stored = find_policy(connection, name)
+    if stored is None:
+        raise _failed(what, "NotStored", "Azure accepted it, and does not have it.")
+    if present and stored.policy == present.policy and stored.policy != policy:
+        raise _failed(what, "NotStored", "Azure accepted it, and has the policy as it was before.")
+    if started.status != 202:
+        return Put(stored)
+    carried = carry(connection, operation) if operation else []
+    if not carried and not stored.has_no_vms:
+        title = _title(connection, name)
+        carried = [Carried("", None, _names_no_job(title, stored, started.operation_id))]
+    return Put(stored, carried)
 
 
 def delete_policy(connection: Connection, name: str) -> None:
@@ -156,10 +186,14 @@ def delete_policy(connection: Connection, name: str) -> None:
             raise _failed(what, "NotDeleted", "Azure accepted it, and still has the policy.")
 
 
-def _follow(connection: Connection, what: str, name: str, started: Started) -> None:
-    """Wait for the end of an operation; raises C(VaultError) when it failed or does not end."""
+def _follow(connection: Connection, what: str, name: str, started: Started) -> Optional[Operation]:
+    """Wait for the end of an operation; raises C(VaultError) when it failed or does not end.
+
+    None for one that Azure does not name, or does not know any more: what it did shows in the
+    policy, but which jobs it began does not.
+    """
     if not started.operation_id:
-        return
+        return None
     deadline = Deadline(connection.clock, _PATIENCE_S)
     pause_s = _FIRST_LOOK_S
     while True:
@@ -171,16 +205,18 @@ def _follow(connection: Connection, what: str, name: str, started: Started) -> N
                 **connection.at, policy_name=name, operation_id=started.operation_id
             ),
         )
-        # One that is not known any more is over, and what it did shows in the policy.
-        status: Dict[str, Any] = {"status": "Succeeded"} if answer is None else plain(answer)
-        if status.get("status") == "Succeeded":
-            return
-        if status.get("status") != "InProgress":
-            error = status.get("error") or {}
+        if answer is None:
+            return None
+        operation = read_operation(plain(answer))
+        if operation.has_succeeded:
+            return operation
+        if operation.status.lower() != "inprogress":
+            status = operation.status or "Unknown"
             raise _failed(
                 what,
-                error.get("code") or f"Operation{status.get('status')}",
-                error.get("message") or f"The operation ended as {status.get('status')}.",
+                operation.code or f"Operation{status}",
+                (operation.message or f"The operation ended as {status}.")
+                + _of_vms(connection, operation),
             )
         if deadline.passed:
             raise _failed(
@@ -190,6 +226,24 @@ def _follow(connection: Connection, what: str, name: str, started: Started) -> N
                 "goes on in Azure.",
                 "Run the task again later: it does what is left to do.",
             )
+
+
+def _of_vms(connection: Connection, operation: Operation) -> str:
+    """Return the words on the VMs whose jobs an operation that failed names."""
+    failures = [one.failure.message for one in carry(connection, operation) if one.failure]
+    return f" {' '.join(failures)}" if failures else ""
+
+
+def _names_no_job(title: str, stored: Found, operation_id: Optional[str]) -> Failure:
+    count = stored.protected_items_count
+    which = f"operation {operation_id}" if operation_id else "and names no operation"
+    return Failure(
+        "OperationNamesNoJob",
+        f"Azure has accepted to change the {title}, {which}, and names no job by which it brings "
+        f"the change to {f'the {count} VMs' if count else 'VMs'} under it.",
+        "See with quiesce.azure_backup.backup_job_info whether Azure configures these VMs, and put "
+        "a VM that lacks the change under the policy again with quiesce.azure_backup.protected_vm.",
+    )
 
 
 def _failed(what: str, name: str, message: str, action: str = "") -> VaultError:

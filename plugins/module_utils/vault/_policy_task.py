@@ -30,6 +30,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy
     check_policy,
     warnings_of,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_jobs import (
+    NotCarried,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_model import (
     AFTER,
     BEST,
@@ -185,10 +188,16 @@ class PolicyTask:
         if not self._check_mode:
             name = present.name if present else self._name
             try:
-                stored = _policies.put_policy(self._connection, name, wanted, present)
+                put = _policies.put_policy(self._connection, name, wanted, present)
             except VaultError as error:
                 raise self._as_it_is_now(error, present) from error
+            stored = put.stored
             more = _differences(wanted, stored.policy)
+            result = self._result(True, stored, before, wanted, more)
+            result["vms"] = [one.to_result() for one in put.carried if one.job_id]
+            if any(one.failure for one in put.carried):
+                raise NotCarried(f"backup policy {name}", put.carried, result)
+            return result
         return self._result(True, stored, before, wanted, more)
 
     def _remove(self, present: Optional[Found]) -> Dict[str, Any]:
@@ -235,6 +244,7 @@ class PolicyTask:
             "id": stored.id if stored else None,
             "protected_items_count": stored.protected_items_count if stored else 0,
             "policy": {"name": name, **after.to_options()} if after else None,
+            "vms": [],
             "warnings": [*(warnings_of(after) if after else ()), *(more or ())],
         }
         if self._with_diff:

@@ -128,6 +128,15 @@ def operation_body(operation: Operation, now: datetime) -> Dict[str, Any]:
     error = jobs.error_of(operation) if state == "Failed" else None
     if error is not None:
         body["error"] = error
+    if operation.plural and state != "InProgress":
+        # As Microsoft's description has it; what keys the errors have was not recorded.
+        body["properties"] = {
+            "objectType": "OperationStatusJobsExtendedInfo",
+            "jobIds": [job.id for job in operation.jobs],
+            "failedJobsError": {
+                job.id: job.errors[0]["errorTitle"] for job in operation.jobs if job.errors
+            },
+        }
     if operation.job is not None and state != "InProgress":
         body["properties"] = {
             "objectType": "OperationStatusJobExtendedInfo",

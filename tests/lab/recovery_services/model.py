@@ -175,6 +175,10 @@ class Operation:
     error: Optional[Tuple[str, str]] = None
     #: The item that it concerns.
     key: str = ""
+    #: The jobs that a change of a policy brings about, one for each VM; none for other operations.
+    jobs: List[Job] = field(default_factory=list)
+    #: Whether it is one that names its jobs in the plural form.
+    plural: bool = False
 
 
 @dataclass

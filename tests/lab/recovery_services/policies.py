@@ -11,10 +11,11 @@ import re
 from datetime import datetime
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from tests.lab.recovery_services import policy_rules
+from tests.lab.recovery_services import jobs, policy_rules
 from tests.lab.recovery_services.errors import gateway, invalid_input, invalid_policy, service
 from tests.lab.recovery_services.estate import Estate
-from tests.lab.recovery_services.model import Operation, Vault, new_id
+from tests.lab.recovery_services.model import Job, Operation, Vault, Vm, new_id
+from tests.lab.recovery_services.plans import Plan
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9!_-]{2,149}$")
 #: How long the service takes to bring a changed policy to the items under it.
@@ -131,15 +132,30 @@ def put(estate: Estate, vault: Vault, name: str, body: Mapping[str, Any]) -> Opt
     if not known or not users(vault, name):
         vault.policies[name.lower()] = (known[0] if known else name, properties)
         return None
-    operation = Operation(new_id(), now, key=f"policy:{name.lower()}")
+    operation = Operation(new_id(), now, key=f"policy:{name.lower()}", plural=True)
     vault.operations[operation.id] = operation
 
     def done(_moment: datetime) -> None:
         vault.policies[name.lower()] = (known[0], properties)
+        for item in vault.items.values():
+            if item.policy.lower() == name.lower():
+                operation.jobs.append(_carry(estate, vault, item.vm, known[0]))
 
     if not estate.hang:
         operation.ends = estate.after(_SPREADS_S, done)
     return operation
+
+
+def _carry(estate: Estate, vault: Vault, vm: Vm, policy: str) -> Job:
+    """Begin the job that brings a changed policy to one VM.
+
+    Invented: neither what the service calls such a job nor how long it takes was recorded.
+    """
+    plan = estate.plans.take(vm.id, "ConfigureBackup") or Plan()
+    bag = {"Policy Name": policy}
+    job = jobs.begin(estate, vault, "ConfigureBackup", vm, bag, first=False, plan=plan)
+    jobs.end_after(estate, job, plan, lambda _moment: None)
+    return job
 
 
 def _as_stored(given: Mapping[str, Any]) -> Dict[str, Any]:
