@@ -180,7 +180,9 @@ vms:
       type: list
       elements: str
     state:
-      description: V(protected), V(stopped), V(soft_deleted) or V(not_protected).
+      description:
+        - V(protected), V(stopped), V(soft_deleted) or V(not_protected). V(unknown) when Azure gives
+          no protection state, or one that is not known; it is never taken for protected.
       type: str
     protection_state:
       description:

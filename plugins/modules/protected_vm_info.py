@@ -31,7 +31,7 @@ options:
       - Show only VMs that are in one of these states.
     type: list
     elements: str
-    choices: [protected, stopped, soft_deleted, not_protected]
+    choices: [protected, stopped, soft_deleted, not_protected, unknown]
 attributes:
   platform:
     details: The controller, or whatever host the task is delegated to.
@@ -90,7 +90,9 @@ vms:
     id: {type: str, description: The VM's resource id.}
     resource_group: {type: str, description: The VM's resource group.}
     state:
-      description: V(protected), V(stopped), V(soft_deleted) or V(not_protected).
+      description:
+        - V(protected), V(stopped), V(soft_deleted) or V(not_protected). V(unknown) when Azure gives
+          no protection state, or one that is not known; it is never taken for protected.
       type: str
     protection_state:
       description:

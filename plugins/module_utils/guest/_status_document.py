@@ -98,6 +98,11 @@ class StatusInput:
     partition_count: Optional[int] = None
     used_bytes: Optional[int] = None
 
+    @property
+    def shows_snapshots(self) -> bool:
+        """Return True if there is a whole set; none, and an unknown word, is no success."""
+        return CONSISTENCY.get(self.consistency, 0) > 0
+
 
 def status_code(status: StatusInput) -> int:
     """The code that the extension reports for this outcome."""
@@ -110,6 +115,8 @@ def status_code(status: StatusInput) -> int:
         if code == ERROR_CODE and any(disk.error for disk in status.disks):
             code = _SNAPSHOTS_FAILED
         return code
+    if not status.shows_snapshots:
+        return _SNAPSHOTS_FAILED
     return APPLICATION_CODE if status.consistency == "application" else SUCCESS_CODE
 
 
@@ -145,7 +152,7 @@ def status_document(status: StatusInput) -> bytes:
         "status": {
             "name": HANDLER,
             "operation": "Enable",
-            "status": "success" if status.failure is None else "error",
+            "status": "success" if _is_well(status) else "error",
             "substatus": [],
             "code": str(code),
             "taskId": status.task_id,
@@ -166,9 +173,14 @@ def status_document(status: StatusInput) -> bytes:
     return escaped.encode("ascii")
 
 
+def _is_well(status: StatusInput) -> bool:
+    return status.failure is None and (status.in_progress or status.shows_snapshots)
+
+
 def _message(status: StatusInput) -> str:
     said = status.failure or status.degraded_by
-    words = [] if status.in_progress or status.failure else [_MESSAGES[status.consistency]]
+    kind = status.consistency if status.shows_snapshots else "none"
+    words = [] if status.in_progress or status.failure else [_MESSAGES[kind]]
     if status.in_progress:
         words.append("The snapshots are being taken.")
     if said is not None:
@@ -176,7 +188,7 @@ def _message(status: StatusInput) -> str:
     return json.dumps(
         {
             "messageStr": clean(" ".join(words)),
-            "snapshotConsistency": CONSISTENCY[status.consistency],
+            "snapshotConsistency": CONSISTENCY[kind],
             "jobMessage": "",
             "isSizeComputationFailed": status.used_bytes is None,
         }

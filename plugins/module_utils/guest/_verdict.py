@@ -135,7 +135,8 @@ def after_pause(record: RunRecord) -> List[str]:
 def is_complete(record: RunRecord) -> bool:
     """Whether there is a snapshot of every disk, and none was discarded."""
     taken = {take.disk for take in record.takes if take.snapshot is not None}
-    return not record.discarded and all(disk.name in taken for disk in record.request.disks)
+    names = {disk.name for disk in record.request.disks}
+    return not record.discarded and bool(names) and names <= taken
 
 
 def judge(record: RunRecord) -> Verdict:
@@ -207,9 +208,17 @@ def _held(record: RunRecord) -> Evidence:
     if lost:
         return Evidence(
             False,
-            "; ".join(f"{one.target.mount_point} {_OUTCOMES[one.outcome]}" for one in lost) + ".",
+            "; ".join(f"{one.target.mount_point} {_words_of(one.outcome)}" for one in lost) + ".",
         )
+    known = {one.target.mount_point for one in record.filesystems}
+    missing = [one.mount_point for one in record.targets if one.mount_point not in known]
+    if missing:
+        return Evidence(False, f"Nothing is known of {', '.join(missing)}.")
     return Evidence(True, "FITHAW proved of every filesystem that it was frozen until then.")
+
+
+def _words_of(outcome: str) -> str:
+    return _OUTCOMES.get(outcome, f"has the outcome {outcome!r}, which is not known")
 
 
 def _snapshots(record: RunRecord, window: Optional[Window]) -> Evidence:

@@ -62,6 +62,7 @@ _MARGIN_NS = 5_000_000
 #: Connections are opened and warmed by so many threads, all of which end before the window.
 _THREADS = 16
 _SKEW_TO_TELL_S = 300.0
+_CREATED = 201
 #: Seconds after the thaw to wait for an answer that is still to come.
 _LATE_ANSWER_S = 15.0
 #: Seconds between two looks for a snapshot whose request was not answered.
@@ -317,11 +318,12 @@ def _take_of(blob: _Blob, call: Call) -> Take:
         # What failed inside the service may have been done; that it was too busy was said before.
         return replace(take, failure=refusal(call.answer), unknown=status >= 500 and status != 503)
     snapshot = call.answer.headers.get("x-ms-snapshot", "")
-    if snapshot and snapshot.isascii() and snapshot.isprintable():
+    # Any other word of success, such as 202, does not say that the snapshot is there.
+    if status == _CREATED and snapshot and snapshot.isascii() and snapshot.isprintable():
         return replace(take, snapshot=snapshot, uri=f"{blob.address.shown}?snapshot={snapshot}")
     failure = Failure(
         "UnusableAnswer",
-        "the answer says success and names no snapshot.",
+        f"the answer {status} does not say that a snapshot was created, or does not name it.",
         "Find out what answers in place of the store.",
         NO_NETWORK_CODE,
     )
