@@ -37,13 +37,21 @@ def azurite() -> Iterator[Azurite]:
 
 @pytest.fixture(scope="session")
 def recovery_services_process() -> Iterator[RecoveryServices]:
-    """One control plane for the session, its clock 200 times as fast."""
-    with RecoveryServices(speed=200.0) as azure:
+    """One control plane for the session; for a second that a module waits, 200 pass in it."""
+    with RecoveryServices(speed=200.0, stepped=True) as azure:
         yield azure
 
 
 @pytest.fixture
-def recovery_services(recovery_services_process: RecoveryServices) -> RecoveryServices:
-    """The control plane as it is in the beginning: state, requests, faults and speed."""
+def recovery_services(
+    recovery_services_process: RecoveryServices, monkeypatch: pytest.MonkeyPatch
+) -> RecoveryServices:
+    """The control plane as it is in the beginning: state, requests, faults and speed.
+
+    Its clock stands while a test looks: it moves while a module of the test waits, which then
+    takes no real time, and by what the test advances it. How fast the machine is decides nothing.
+    """
     recovery_services_process.reset()
+    for name, value in recovery_services_process.waiting().items():
+        monkeypatch.setenv(name, value)
     return recovery_services_process

@@ -27,10 +27,9 @@ _LONG = 3000.0
 
 @pytest.fixture(name="azure")
 def _azure(recovery_services: RecoveryServices) -> RecoveryServices:
-    """A vault that protects two VMs, and whose clock goes on only when a test says so."""
+    """A vault that protects two VMs."""
     recovery_services.change(add_item={"vault": "vault1", "vm": "db01"})
     recovery_services.change(add_item={"vault": "vault1", "vm": "db02"})
-    recovery_services.run_at(1)
     return recovery_services
 
 
@@ -134,10 +133,13 @@ def has(*parts: str) -> Callable[[Sequence[str]], bool]:
 
 
 def test_a_line_is_shown_while_the_task_still_waits(azure: RecoveryServices, play: Play) -> None:
+    azure.hold()
     azure.next_backup("db01", duration_s=_LONG)
     with play.running([task()], "-v") as process:
-        lines = read_until(process, has("<localhost> db01: Backup InProgress, Take Snapshot"))
-        # The job cannot have ended: its time does not go by before this.
+        lines = read_until(process, has("<localhost> db01: Backup InProgress"))
+        azure.advance(60)
+        lines += read_until(process, has("<localhost> db01: Backup InProgress, Take Snapshot"))
+        # The job cannot have ended: the clock stands until this advances it.
         assert not has("changed: [localhost]")(lines)
         assert len(play.left_over()) == 1
         azure.advance(0.75 * _LONG)
@@ -152,6 +154,7 @@ def test_a_line_is_shown_while_the_task_still_waits(azure: RecoveryServices, pla
 
 
 def test_hosts_show_their_lines_side_by_side(azure: RecoveryServices, play: Play) -> None:
+    azure.hold()
     azure.next_backup("db01", duration_s=_LONG)
     azure.next_backup("db02", duration_s=_LONG)
     tasks = [task(vm="app-rg/{{ inventory_hostname }}")]
@@ -165,7 +168,6 @@ def test_hosts_show_their_lines_side_by_side(azure: RecoveryServices, play: Play
 
 
 def test_without_v_nothing_is_shown(azure: RecoveryServices, play: Play) -> None:
-    azure.run_at(200)
     azure.next_backup("db01", duration_s=60)
     said = play.run([task()])
     assert "changed: [localhost]" in said and "InProgress" not in said
@@ -173,11 +175,8 @@ def test_without_v_nothing_is_shown(azure: RecoveryServices, play: Play) -> None
 
 
 def test_loops_delegation_and_other_modules_show_lines(azure: RecoveryServices, play: Play) -> None:
-    azure.run_at(200)
-    # Long enough to be seen at work, also on a slow machine: 4 s, and 15 s where a second module
-    # has to start meanwhile.
-    for vm, duration_s in (("db01", 800), ("db02", 800), ("db01", 3000)):
-        azure.next_backup(vm, duration_s=duration_s)
+    for vm in ("db01", "db02", "db01"):
+        azure.next_backup(vm, duration_s=800)
     begin = {**task(vm="app-rg/db01", wait=False), "register": "begun"}
     finish = task("backup_job", job_id="{{ begun.vms[0].job_id }}", state="finished")
     said = play.run(
@@ -205,7 +204,6 @@ def test_loops_delegation_and_other_modules_show_lines(azure: RecoveryServices, 
 
 
 def test_no_log_hides_the_lines_too(azure: RecoveryServices, play: Play) -> None:
-    azure.run_at(200)
     azure.next_backup("db01", duration_s=60)
     said = play.run([{**task(), "no_log": True}], "-v")
     assert "changed: [localhost]" in said and "db01" not in said
@@ -215,7 +213,6 @@ def test_no_log_hides_the_lines_too(azure: RecoveryServices, play: Play) -> None
 def test_async_is_as_without_an_action_plugin(
     azure: RecoveryServices, play: Play, poll: int
 ) -> None:
-    azure.run_at(200)
     azure.next_backup("db01", duration_s=200)
     tasks = [{**task(), "async": 120, "poll": poll, "register": "job"}]
     status = {
@@ -246,7 +243,6 @@ def test_check_mode_and_errors_are_as_without_an_action_plugin(
 def test_a_module_without_the_action_plugin_writes_only_to_a_file_that_there_is(
     azure: RecoveryServices, tmp_path: Path
 ) -> None:
-    azure.run_at(200)
     target, missing, link = tmp_path / "lines", tmp_path / "missing", tmp_path / "link"
     target.touch()
     link.symlink_to(target)

@@ -108,7 +108,7 @@ def start_module(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": sysconfig.get_path("purelib"), **(env or {})},
+        env={**os.environ, "PYTHONPATH": _path(), **(env or {})},
         cwd="/",
         start_new_session=True,
     )
@@ -121,6 +121,12 @@ def run_module(
 ) -> ModuleRun:
     """Run a module to its end; C(more) is as for M(start_module)."""
     return start_module(name, args, **more).finish(limit_s)
+
+
+def _path() -> str:
+    """Where the module is imported from, after what its test has put there."""
+    paths = (os.environ.get("PYTHONPATH"), sysconfig.get_path("purelib"))
+    return os.pathsep.join(path for path in paths if path)
 
 
 def module_file(name: str) -> Path:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The service's time: it runs faster than the real one, can be pushed on, and never goes back."""
+"""The service's time: it runs, or is stepped by the clients that wait, and never goes back."""
 
 from __future__ import annotations
 
@@ -12,26 +12,39 @@ from typing import Callable
 
 
 class VirtualClock:
-    """Begins at the real time; C(speed) virtual seconds pass in a real one."""
+    """Begins at the real time; C(speed) virtual seconds pass in one of the clients'.
+
+    A clock that is C(stepped) stands while nobody waits: a second of the clients' passes when a
+    client says that it waits for one. Of any other clock, it is a second of the real time.
+    """
 
     def __init__(
         self,
         speed: float = 1.0,
         start: datetime | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        stepped: bool = False,
     ) -> None:
         self._monotonic = monotonic
         self._since = monotonic()
         self._base = start or datetime.now(timezone.utc)
         self._speed = speed
+        self._stepped = stepped
 
     @property
     def speed(self) -> float:
-        """Virtual seconds that pass in a real one."""
+        """Virtual seconds that pass in one of the clients'."""
         return self._speed
+
+    @property
+    def stepped(self) -> bool:
+        """Whether it moves only by the clients' waiting."""
+        return self._stepped
 
     def now(self) -> datetime:
         """The service's time, in UTC."""
+        if self._stepped:
+            return self._base
         return self._base + timedelta(seconds=(self._monotonic() - self._since) * self._speed)
 
     def advance(self, seconds: float) -> None:
@@ -40,14 +53,22 @@ class VirtualClock:
             raise ValueError("The clock never goes back.")
         self._base += timedelta(seconds=seconds)
 
-    def run_at(self, speed: float) -> None:
-        """Go on from now at this speed; 0 stops the clock."""
+    def wait(self, seconds: float) -> float:
+        """Let a client wait for this long; returns what it has to wait in real seconds."""
+        if not self._stepped:
+            return seconds
+        self.advance(seconds * self._speed)
+        return 0.0
+
+    def run_at(self, speed: float, stepped: bool | None = None) -> None:
+        """Go on from now at this speed, and stepped or not; 0 stops the clock."""
         if speed < 0:
             raise ValueError("The clock never goes back.")
         self._base = self.now()
         self._since = self._monotonic()
         self._speed = speed
+        self._stepped = self._stepped if stepped is None else stepped
 
     def real_seconds(self, seconds: float) -> int:
-        """What a client must really wait for so much virtual time: whole seconds, at least one."""
+        """What a client must wait for so much virtual time: whole seconds, at least one."""
         return max(1, -(-int(seconds) // max(1, int(self._speed))))

@@ -33,6 +33,7 @@ class World:
     seed: Mapping[str, Any]
     speed: float = 1.0
     limits_on: bool = False
+    stepped: bool = False
     base: str = ""
     faults: Faults = field(default_factory=Faults)
     ledger: Ledger = field(default_factory=Ledger)
@@ -40,13 +41,14 @@ class World:
     def __post_init__(self) -> None:
         #: Tokens outlive a new beginning.
         self._key = secrets.token_bytes(32)
-        self.begin(self.seed, self.speed, self.limits_on)
+        self.begin(self.seed, self.speed, self.limits_on, self.stepped)
 
-    def begin(self, seed: Mapping[str, Any], speed: float, limits_on: bool) -> None:
+    def begin(self, seed: Mapping[str, Any], speed: float, limits_on: bool, stepped: bool) -> None:
         """Begin anew."""
-        clock = VirtualClock(speed)
+        clock = VirtualClock(speed, stepped=stepped)
         self.estate: Estate = grow(seed, clock)
         self.seed, self.speed, self.limits_on, self.clock = seed, speed, limits_on, clock
+        self.stepped = stepped
         self.directory = Directory(
             seed["tenant"],
             seed["client_id"],
@@ -91,6 +93,7 @@ def _reset(world: World, given: Dict[str, Any]) -> Any:
         given.get("seed") or seeds.default(),
         float(given.get("speed", world.speed)),
         bool(given.get("limits", world.limits_on)),
+        bool(given.get("stepped", world.stepped)),
     )
     # Without the secret of M(_info): playbooks call this, and Ansible may show what came back.
     return {}
@@ -136,7 +139,8 @@ def _next_job(world: World, given: Dict[str, Any]) -> Any:
 
 
 def _clock(world: World, _given: Dict[str, Any]) -> Any:
-    return {"now": stamp(world.estate.now()), "speed": world.clock.speed}
+    clock = world.clock
+    return {"now": stamp(world.estate.now()), "speed": clock.speed, "stepped": clock.stepped}
 
 
 def _set_clock(world: World, given: Dict[str, Any]) -> Any:
@@ -144,10 +148,16 @@ def _set_clock(world: World, given: Dict[str, Any]) -> Any:
         world.clock.advance(float(given["advance"]))
     if "speed" in given:
         world.speed = float(given["speed"])
-        world.clock.run_at(world.speed)
+        world.stepped = bool(given.get("stepped", world.stepped))
+        world.clock.run_at(world.speed, world.stepped)
     if "limits" in given:
         world.limits.on = bool(given["limits"])
     return _clock(world, given)
+
+
+def _wait(world: World, given: Dict[str, Any]) -> Any:
+    """A client waits; a clock that is stepped moves by that."""
+    return {"real_s": world.clock.wait(float(given["seconds"])), "stepped": world.clock.stepped}
 
 
 def _state(world: World, _given: Dict[str, Any]) -> Any:
@@ -234,6 +244,7 @@ _ACTIONS: Dict[Any, Callable[[World, Dict[str, Any]], Any]] = {
     ("POST", "next-job"): _next_job,
     ("GET", "clock"): _clock,
     ("POST", "clock"): _set_clock,
+    ("POST", "wait"): _wait,
     ("GET", "state"): _state,
     ("POST", "state"): _change,
 }

@@ -24,13 +24,13 @@ class Fault:
     status: Optional[int] = None
     code: Optional[str] = None
     message: Optional[str] = None
-    #: In real seconds, as it goes into the header.
+    #: In seconds of the client's, as it goes into the header.
     retry_after: Optional[float] = None
     #: The answer's body: an object, or text as it is.
     body: Any = None
     headers: Optional[Dict[str, str]] = None
     kind: Optional[str] = None
-    #: Real seconds before the answer.
+    #: Seconds of the client's before the answer.
     delay_s: float = 0.0
     times: int = 1
     #: How many matching requests pass before it.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import ssl
 import sys
 import tempfile
@@ -22,18 +23,23 @@ from tests.lab.recovery_services.ledger import Request
 
 __all__ = ["RecoveryServices", "Request"]
 
+#: Where modules find the code that makes them wait on the lab's clock.
+_WAITING = Path(__file__).parents[1] / "waiting"
+
 
 @dataclass
 class RecoveryServices:
     """An ARM server on a free port of 127.0.0.1, with a certificate authority of its own.
 
     A context manager. Must be entered in a thread that lives as long as it is used: the process
-    ends with the thread that started it. C(speed) is virtual seconds per real second.
+    ends with the thread that started it. C(speed) is virtual seconds per second of the clients': of
+    the real time, or, where the clock is C(stepped), of what clients say that they wait.
     """
 
     seed: Optional[Mapping[str, Any]] = None
     speed: float = 1.0
     limits: bool = False
+    stepped: bool = False
 
     def __enter__(self) -> RecoveryServices:
         self.folder = Path(tempfile.mkdtemp(prefix="quiesce-azure-"))
@@ -44,6 +50,7 @@ class RecoveryServices:
         argv = [sys.executable, "-m", "tests.lab.recovery_services", "--seed", str(seed_file)]
         argv += ["--folder", str(self.folder), "--speed", str(self.speed)]
         argv += ["--limits"] if self.limits else []
+        argv += ["--stepped"] if self.stepped else []
         self.url = ""
         self.process = start(argv, self.log, cwd=ROOT)
         try:
@@ -125,6 +132,14 @@ class RecoveryServices:
             "resource_group": self.resource_group,
         }
 
+    def waiting(self) -> Dict[str, str]:
+        """The environment variables by which modules wait on its clock while that is stepped."""
+        others = [path for path in (os.environ.get("PYTHONPATH"),) if path]
+        return {
+            "QUIESCE_LAB_CLOCK": f"{self.url} {self.ca_file}",
+            "PYTHONPATH": os.pathsep.join([str(_WAITING), *others]),
+        }
+
     # --- what happens in it --------------------------------------------------------------------
 
     def reset(
@@ -141,6 +156,7 @@ class RecoveryServices:
             "seed": seed or self.seed,
             "speed": self.speed if speed is None else speed,
             "limits": self.limits if limits is None else limits,
+            "stepped": self.stepped,
         }
         self._control("POST", "reset", body)
         self._know(self._control("GET", "info"))
@@ -185,8 +201,19 @@ class RecoveryServices:
         self._control("POST", "clock", {"advance": seconds})
 
     def run_at(self, speed: float) -> None:
-        """Go on at this speed."""
+        """Go on at this speed, stepped or not as before."""
         self._control("POST", "clock", {"speed": speed})
+
+    def run_freely(self, speed: float) -> None:
+        """Go on at this speed with the real time, whatever anybody waits for.
+
+        What a test then sees depends on how fast the machine is: say at the call why it may.
+        """
+        self._control("POST", "clock", {"speed": speed, "stepped": False})
+
+    def hold(self) -> None:
+        """Stop the clock: it moves by M(advance) only, and modules wait in real time."""
+        self.run_freely(0.0)
 
     def now(self) -> str:
         """The service's time."""

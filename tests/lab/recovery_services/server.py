@@ -121,7 +121,7 @@ class Server:
         fault = incoming.fault = self.world.faults.take(incoming.method, incoming.path)
         estate = self.world.estate
         if fault is not None and fault.delay_s:
-            await asyncio.sleep(fault.delay_s)
+            await asyncio.sleep(self.world.clock.wait(fault.delay_s))
         self._let_known(incoming)
         reply = Reply(0)
         if fault is None or fault.after or not fault.answers:
