@@ -93,6 +93,7 @@ attributes:
     membership:
       - quiesce.azure_backup.azure
 requirements:
-  - azure-identity >= 1.16.1
-  - azure-mgmt-recoveryservicesbackup >= 11.0.0
+  - Python >= 3.10
+  - azure-identity >= 1.18.0
+  - azure-mgmt-recoveryservicesbackup >= 9.1.0
 """

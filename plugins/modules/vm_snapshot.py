@@ -175,7 +175,7 @@ options:
     choices: [application, file-system, crash]
     default: crash
 requirements:
-  - azure-storage-blob (Python library, on the VM)
+  - azure-storage-blob >= 12.18 (Python library, on the VM)
 attributes:
   check_mode:
     support: full

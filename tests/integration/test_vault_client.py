@@ -77,7 +77,7 @@ def read(connection: Connection, name: str = "DefaultPolicy") -> str:
     def send() -> Any:
         return connection.backup.protection_policies.get(**connection.at, policy_name=name)
 
-    return str(connection.call(f"read policy {name}", send).name)
+    return str(connection.call(f"read policy {name}", send)["name"])
 
 
 def failure(work: Callable[[], Any]) -> VaultError:
@@ -165,7 +165,7 @@ def test_an_operation_that_azure_accepts_has_an_id(rig: Rig) -> None:
                 **connection.at, operation_id=id_
             ),
         )
-        assert status.name == started.operation_id
+        assert status["name"] == started.operation_id
 
 
 @pytest.mark.parametrize("name", ["Gold (new)", "a'b", "Ä+ö", "x%2e", "a b&c=d"])
@@ -388,7 +388,7 @@ def test_a_vm_in_no_group_is_a_vm_that_is_not_there(rig: Rig) -> None:
 
     def look() -> Any:
         compute = connection.compute(vm.subscription_id)
-        return compute.virtual_machines.get(vm.resource_group, vm.name)
+        return compute.virtual_machines.get(resource_group_name=vm.resource_group, vm_name=vm.name)
 
     assert connection.find("read the VM", look, vm) is None
     error = failure(lambda: connection.call("read the VM", look, vm))

@@ -241,3 +241,38 @@ def test_a_missing_sdk_is_told_as_ansible_tells_it(
     )
     assert run.failed and run["failure"]["name"] == "MissingLibrary"
     assert "azure-identity" in run["msg"] and sys.executable in run["msg"]
+    # All at once, with the command that installs them.
+    assert run["failure"]["recommended_action"] == (
+        f"Run: {sys.executable} -m pip install 'azure-identity>=1.18.0' "
+        "'azure-mgmt-recoveryservicesbackup>=9.1.0' 'azure-mgmt-compute>=33.0.0'"
+    )
+    assert not recovery_services.requests()
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "name", "oldest"),
+    [
+        ("backup_policy_info", {}, "azure-mgmt-recoveryservicesbackup", "9.1.0"),
+        ("vm_extension_info", {"vms": ["app-rg/db01"]}, "azure-mgmt-compute", "33.0.0"),
+    ],
+)
+def test_an_sdk_that_is_too_old_is_named_with_both_versions(
+    recovery_services: RecoveryServices,
+    tmp_path: Path,
+    module: str,
+    options: Dict[str, Any],
+    name: str,
+    oldest: str,
+) -> None:
+    info = tmp_path / f"{name.replace('-', '_')}-8.5.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 8.5.1\n")
+    run = run_module(
+        module,
+        {**recovery_services.options(), **options},
+        env={"PYTHONPATH": f"{tmp_path}:{sysconfig.get_path('purelib')}"},
+    )
+    assert run.failed and run["failure"]["name"] == "MissingLibrary"
+    assert f"{name} 8.5.1 is installed, but {oldest} or newer is needed" in run["msg"]
+    assert f"-m pip install '{name}>={oldest}'" in run["failure"]["recommended_action"]
+    assert not recovery_services.requests()

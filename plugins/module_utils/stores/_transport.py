@@ -11,17 +11,18 @@ neither. It is not imported by importing this.
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 import time
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
-from ansible.module_utils.basic import missing_required_lib
-
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
     StoreError,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._libraries import (
+    STORAGE_BLOB,
+    missing,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import redact
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._answers import (
@@ -59,15 +60,8 @@ _ACTIONS = {
 
 
 def sdk_problem() -> Optional[Failure]:
-    """Why the SDK cannot be used, found without importing it; None when it can."""
-    try:
-        found = importlib.util.find_spec("azure.storage.blob") is not None
-    except (ImportError, ValueError):
-        found = False
-    if found:
-        return None
-    message = missing_required_lib("azure-storage-blob")
-    return Failure("MissingLibrary", message, "Install it on the VM for the Python that runs this.")
+    """Return why the SDK cannot be used, found without importing it; None when it can."""
+    return missing([STORAGE_BLOB])
 
 
 class ServiceRefused(StoreError):

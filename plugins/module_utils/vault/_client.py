@@ -31,6 +31,14 @@ from typing import (
 from urllib.parse import quote, urlsplit
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._libraries import (
+    AZURE_IDENTITY,
+    BACKUP,
+    COMPUTE,
+    Library,
+    missing,
+    unusable,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import redact
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
     VaultError,
@@ -46,9 +54,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._creden
     check_certificates,
     cloud_of,
     make_credential,
-    require_sdk,
     subscription_of,
-    unusable_sdk,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import (
     VaultId,
@@ -65,6 +71,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._retrie
     Gate,
     seconds_of,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._sdk import Client
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,7 +80,7 @@ Say = Callable[[str], None]
 _VAULT_API = "2024-04-01"
 # Fixed, so that a newer SDK changes nothing: the version that real exchanges were recorded of. The
 # SDK of VMs takes none for the whole client; of VMs we only read.
-_API = {"azure.mgmt.recoveryservicesbackup": {"api_version": "2025-02-01"}}
+_API = {BACKUP: {"api_version": "2025-02-01"}}
 AGENT = "ansible-quiesce.azure_backup"
 _CONNECT_TIMEOUT_S = 20
 # How long Azure's pauses may take where no timeout was given: the limits are those of an hour.
@@ -115,7 +122,7 @@ class Connection:
         self._tokens = tokens
         self._ca_certificates = ca_certificates
         self._lock = threading.RLock()
-        self._clients: Dict[Tuple[str, str], Any] = {}
+        self._clients: Dict[Tuple[Library, str], Client] = {}
         self._vault_resource: Optional[Dict[str, Any]] = None
         self._gate = Gate(clock, deadline, say)
         self._answers = Answers()
@@ -128,15 +135,11 @@ class Connection:
     @property
     def backup(self) -> Any:
         """The client of Azure Backup; call it with keywords only."""
-        return self._client(
-            "azure.mgmt.recoveryservicesbackup",
-            "RecoveryServicesBackupClient",
-            self.vault.subscription_id,
-        )
+        return self._client(BACKUP, "RecoveryServicesBackupClient", self.vault.subscription_id)
 
     def compute(self, subscription_id: str) -> Any:
         """The client of VMs of a subscription."""
-        return self._client("azure.mgmt.compute", "ComputeManagementClient", subscription_id)
+        return self._client(COMPUTE, "ComputeManagementClient", subscription_id)
 
     def server_now(self) -> datetime:
         """The service's clock at its last answer; ours before the first."""
@@ -209,25 +212,26 @@ class Connection:
 
         return self.call(what, send)
 
-    def _client(self, package: str, name: str, subscription_id: str) -> Any:
+    def _client(self, library: Library, name: str, subscription_id: str) -> Client:
         """A client, made when it is first asked for, as to import it takes time."""
         with self._lock:
-            if (package, subscription_id) not in self._clients:
-                self._clients[package, subscription_id] = self._make(package, name, subscription_id)
-            return self._clients[package, subscription_id]
+            if (library, subscription_id) not in self._clients:
+                made = Client(self._make(library, name, subscription_id), library)
+                self._clients[library, subscription_id] = made
+            return self._clients[library, subscription_id]
 
-    def _make(self, package: str, name: str, subscription_id: str) -> Any:
-        require_sdk(package)
-        options: Dict[str, Any] = dict(_API.get(package, {}))
+    def _make(self, library: Library, name: str, subscription_id: str) -> Any:
+        require(library)
+        options: Dict[str, Any] = dict(_API.get(library, {}))
         if self._ca_certificates:
             options["connection_verify"] = self._ca_certificates
         try:
-            make = getattr(importlib.import_module(package), name)
+            make = getattr(importlib.import_module(library.package), name)
             way = policies(
                 self._tokens, self._gate, self.clock, self.deadline, self._answers, AGENT
             )
         except (ImportError, AttributeError) as error:
-            raise unusable_sdk(package, error) from error
+            raise QuiesceError(unusable(library, error)) from error
         return make(
             self._tokens,
             subscription_id,
@@ -239,12 +243,19 @@ class Connection:
         )
 
 
+def require(*libraries: Library) -> None:
+    """Raise one error that names every library of the vault's modules that is missing."""
+    problem = missing(libraries, (AZURE_IDENTITY, BACKUP, COMPUTE))
+    if problem is not None:
+        raise QuiesceError(problem)
+
+
 def connect(
     params: Mapping[str, Any], say: Say = silent, clock: Optional[Clock] = None
 ) -> Connection:
     """The connection of the options. Sends nothing yet."""
     check_wait(params)
-    require_sdk("azure.identity")
+    require(AZURE_IDENTITY, BACKUP)
     check_certificates(params.get("ca_certificates"))
     clock = clock or Clock()
 
@@ -297,10 +308,9 @@ def each(
         return list(zip(things, pool.map(one, things)))
 
 
-def plain(element: Any) -> Dict[str, Any]:
-    """A model of the SDK as a mapping with Azure's own names, down to its leaves."""
-    found: Dict[str, Any] = element.as_dict() if hasattr(element, "as_dict") else dict(element)
-    return found
+def plain(answer: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return an answer as a mapping of its own."""
+    return dict(answer)
 
 
 def _operation_id(headers: Mapping[str, str]) -> Optional[str]:

@@ -9,7 +9,6 @@ PRIVATE: for this collection only.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import logging
 import os
@@ -22,12 +21,14 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
-from ansible.module_utils.basic import missing_required_lib
-
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
     QuiesceError,
     refuse,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._libraries import (
+    AZURE_IDENTITY,
+    unusable,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import keep_back
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import VaultId
@@ -114,31 +115,12 @@ def subscription_of(params: Mapping[str, Any]) -> str:
     return refuse("MissingSubscription", "There is no subscription_id.", _GIVE_SUBSCRIPTION)
 
 
-def require_sdk(package: str) -> None:
-    """Raise Ansible's standard error when a package of the SDK is missing."""
-    try:
-        found = importlib.util.find_spec(package) is not None
-    except (ImportError, ValueError):
-        found = False
-    if not found:
-        raise QuiesceError(Failure("MissingLibrary", missing_required_lib(_library(package))))
-
-
-def unusable_sdk(package: str, error: Exception) -> QuiesceError:
-    """The same for a package that is there, but cannot be imported or is too old."""
-    message = f"{missing_required_lib(_library(package))} What is there cannot be used: {error}."
-    return QuiesceError(
-        Failure("MissingLibrary", message, "The collection's requirements.txt says the versions.")
-    )
-
-
-def _library(package: str) -> str:
-    return package.replace(".", "-")
-
-
 def make_credential(params: Mapping[str, Any], cloud: Cloud) -> Any:
     """The credential of the options; asks nothing yet."""
-    from azure import identity
+    try:
+        from azure import identity
+    except ImportError as error:
+        raise QuiesceError(unusable(AZURE_IDENTITY, error)) from error
 
     # A library that logs where nobody listens would write to the module's standard error.
     for name in ("azure", "msal"):

@@ -115,7 +115,9 @@ class PatientPolicy:
             try:
                 response = self.next.send(request)
                 # The SDK leaves unread what begins an operation that takes long.
-                response.http_response.read()
+                answer = response.http_response
+                # Older SDKs get an answer of another class, which has no C(read).
+                (getattr(answer, "read", None) or answer.body)()
             except Exception as error:
                 if not is_of_network(error) or getattr(error, "response", None) is not None:
                     raise
@@ -181,9 +183,10 @@ def policies(
         UserAgentPolicy(base_user_agent=agent),
         ProxyPolicy(),
         ContentDecodePolicy(),
+        # Before those that send again, so that it sees the answer that counts.
+        CustomHookPolicy(),
         PatientPolicy(gate, clock, deadline, answers),
         BearerPolicy(tokens),
-        CustomHookPolicy(),
     ]
 
 
