@@ -47,9 +47,9 @@ options:
     type: path
   pre_script_content:
     description:
-      - The text of the pre-script, starting with a line such as C(#!/bin/sh). Microsoft's agent
-        runs every script by C(sh), whatever that line says;
-        M(quiesce.azure_backup.vm_snapshot) runs it by what the line says.
+      - The text of the pre-script, starting with the line C(#!/bin/sh). Microsoft's agent runs
+        every script by C(sh), whatever that line says; M(quiesce.azure_backup.vm_snapshot) runs
+        it by what the line says. A script that C(sh) cannot run is written with a warning.
       - Without this the script must be there already, and only its owner and mode are seen to.
       - It is shown in diff mode. Do not write secrets into it, or set C(diff) and C(no_log) of
         the task accordingly.

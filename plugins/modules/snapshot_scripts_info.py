@@ -19,11 +19,16 @@ description:
     M(quiesce.azure_backup.vm_snapshot) would do.
   - Every error that applies is reported by its documented name, in the order in which the agent
     would come upon them; the agent itself stops at the first.
-  - Where the documentation asks for more than the agent does, that is a warning.
+  - The agent runs every script by C(sh), whatever its first line says. The module reads the first
+    line, and asks C(sh) for its opinion of the syntax, which runs nothing of the script. A script
+    whose first line names another interpreter is a finding, also when it happens to run by C(sh).
+  - The rules are those of the agent's published sources. Where the agent accepts more than its
+    documentation, that is a warning.
 options:
   config_path:
     description:
-      - The configuration.
+      - The configuration. The agent reads the default; another place is for tests, and needs a
+        plugin-host file that names it.
     type: path
     default: /etc/azure/VMSnapshotScriptPluginConfig.json
   plugin_host_path:
@@ -31,6 +36,13 @@ options:
       - The agent's plugin-host file. When it is missing the agent uses its own copy.
     type: path
     default: /etc/azure/VMSnapshotPluginHost.conf
+  workload_path:
+    description:
+      - The agent's file for databases that it prepares by itself. When it names a workload, the
+        agent runs no scripts. It may be missing.
+    type: path
+    default: /etc/azure/workload.conf
+    version_added: 0.2.0
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
   - quiesce.azure_backup._attributes.info_module
@@ -47,7 +59,7 @@ EXAMPLES = r"""
 
 - name: Say what is wrong, and what to do
   ansible.builtin.debug:
-    msg: "{{ item.name }}: {{ item.message }} {{ item.recommended_action }}"
+    msg: "{{ item.applies_to }} {{ item.name }}: {{ item.message }} {{ item.recommended_action }}"
   loop: "{{ scripts.findings }}"
   loop_control:
     label: "{{ item.name }}"
@@ -60,29 +72,45 @@ EXAMPLES = r"""
 
 RETURN = r"""
 ready:
-  description: Whether Azure Backup's agent would run both scripts.
+  description:
+    - Whether Azure Backup's agent and M(quiesce.azure_backup.vm_snapshot) would both run the
+      pre-script and the post-script. V(false) when either would not; RV(findings[].applies_to)
+      says which.
   returned: success
   type: bool
   sample: true
 expected_consistency:
   description:
-    - The consistency of the agent's next backup, if the scripts succeed and the disks can be
-      frozen. V(application), V(file-system), V(crash), or V(none) when the backup would fail.
+    - The consistency of the agent's next backup, if the scripts that it can run succeed and the
+      disks can be frozen. V(application), V(file-system), V(crash), or V(none) when the backup
+      would fail. It is what the backup is and not what the agent reports, which with a plugin-host
+      file that names no plugin is application-consistent without a script having run.
   returned: success
   type: str
   sample: application
 findings:
-  description: The errors, by their documented names. Empty when all is well.
+  description:
+    - The errors, by their documented names. Empty when both programs would run the scripts.
+    - An error that both programs have under one name is listed once, in the agent's words;
+      RV(vm_snapshot.findings) has all of M(quiesce.azure_backup.vm_snapshot).
   returned: success
   type: list
   elements: dict
   contains:
     name: {type: str, description: The documented name of the error.}
+    applies_to:
+      description:
+        - The programs that would not run the scripts for this reason. V(agent) is Azure Backup's
+          agent, V(vm_snapshot) is M(quiesce.azure_backup.vm_snapshot).
+      type: list
+      elements: str
+      version_added: 0.2.0
     code: {type: int, description: The code that the agent reports.}
     message: {type: str, description: "What is wrong, and where."}
     recommended_action: {type: str, description: What to do about it.}
   sample:
     - name: Pre-ScriptNotFound
+      applies_to: [agent, vm_snapshot]
       code: 302
       message: There is no pre-script at /etc/azure/pre-snapshot.sh.
       recommended_action: Put the pre-script where preScriptLocation says.
@@ -121,8 +149,8 @@ config:
     timeout_in_seconds: 60
 warnings:
   description:
-    - Where the documentation is stricter than the agent, keys that nobody reads, and other
-      things that people should know.
+    - Where the documentation is stricter than the agent, keys that neither program reads, and
+      other things that people should know.
   returned: when there is any
   type: list
   elements: str

@@ -111,7 +111,11 @@ def _files() -> Iterator[GuestFiles]:
 def told(files: GuestFiles) -> Dict[str, Any]:
     """What snapshot_scripts_info says; it changes nothing."""
     before = files.state()
-    options = {"config_path": str(files.config), "plugin_host_path": str(files.plugin_host)}
+    options = {
+        "config_path": str(files.config),
+        "plugin_host_path": str(files.plugin_host),
+        "workload_path": str(files.workload),
+    }
     done = run_module("snapshot_scripts_info", options)
     assert not done.failed, done
     assert files.state() == before
@@ -126,8 +130,12 @@ def test_configuration_that_is_wrong(files: GuestFiles, content: bytes) -> None:
     assert (ours["state"], result["config"]) == ("unusable", None)
     assert {finding["name"] for finding in ours["findings"]} == {"IncorrectJSONConfigFile"}
     assert all(one["message"] and one["recommended_action"] for one in ours["findings"])
-    # Microsoft's agent takes some of these values; that is said too, as a warning at least.
-    assert result["findings"] or result["warnings"]
+    # Microsoft's agent takes some of these values; ready needs both, and the finding says which.
+    assert not result["ready"]
+    (finding,) = (one for one in result["findings"] if one["name"] == "IncorrectJSONConfigFile")
+    assert "vm_snapshot" in finding["applies_to"]
+    if "agent" not in finding["applies_to"]:
+        assert result["warnings"]
 
 
 @pytest.mark.parametrize("which", ["BOM", "timeoutInSeconds '30'", "timeoutInSeconds 1801"])

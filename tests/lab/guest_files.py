@@ -28,6 +28,7 @@ class GuestFiles:
         self.folder = Path(tempfile.mkdtemp(prefix="quiesce test ", dir="/run"))
         self.config = self.folder / "VMSnapshotScriptPluginConfig.json"
         self.plugin_host = self.folder / "VMSnapshotPluginHost.conf"
+        self.workload = self.folder / "workload.conf"
         self.pre = self.folder / "pre.sh"
         self.post = self.folder / "post.sh"
 

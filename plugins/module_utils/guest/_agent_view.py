@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What Microsoft's VMSnapshotLinux agent would do with the scripts of this guest.
+"""The scripts of this guest as Microsoft's VMSnapshotLinux agent would take them.
 
 PRIVATE: for this collection only. The rules are those of the agent's published sources: it follows
 symbolic links, looks at the last three octal digits of a mode, never looks at folders, and stops
@@ -12,270 +12,296 @@ would come upon it. C(_readiness) has the rules of the collection's own snapshot
 
 from __future__ import annotations
 
-import configparser
-import os
-import pwd
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
-    Failure,
-    documented,
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._agent_findings import (
+    CONFIG_MISSING,
+    CONFIG_PERMISSIONS,
+    FAILS,
+    HOST_PARSING,
+    INVALID,
+    NEVER_ENDED,
+    NEVER_ENDS,
+    STOPS,
+    Findings,
+    digits,
+    is_file,
+    is_roots,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._agent_host import (
+    PluginHost,
+    read_plugin_host,
+    read_workload,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._agent_shell import (
+    lost_by_sh,
+    why_not_for_sh,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._script_config import (
     CONFIG_ERROR,
     PLUGIN_NAME,
     TIMEOUT_MAX_S,
+    TIMEOUT_WHEN_MISSING_S,
+    TOO_DEEP,
     read_json,
+    unusable_params,
 )
 
-HOST_ERROR = "IncorrectPluginhostFile"
-#: Codes that the agent reports beside those of the documented names.
-_HOST_PARSING = 304
-_HOST_PERMISSIONS = 314
-_CONFIG_MISSING = 316
-_CONFIG_PERMISSIONS = 317
-_RUN_FAILED = 2
-
 APPLICATION, FILE_SYSTEM, CRASH, NONE = "application", "file-system", "crash", "none"
+_BEST_FIRST = (APPLICATION, FILE_SYSTEM, CRASH, NONE)
+_KINDS = ("pre", "post")
+#: The pause between two looks at a running script: the default, the least and the most.
+_POLL_S, _POLL_LEAST_S, _POLL_MOST_S = 3, 1, 5
+_POLL_KEY = "ScriptsExecutionPollTimeSeconds"
 
 
 @dataclass(frozen=True)
 class AgentView:
-    """What the agent would do: run the scripts when there are no findings."""
+    """The agent's next backup: it runs the scripts when there are no findings."""
 
     findings: Tuple[Failure, ...]
     expected_consistency: str
     warnings: Tuple[str, ...]
 
 
-class _Look:
-    """Findings and warnings as they come."""
-
-    def __init__(self) -> None:
-        self.findings: List[Failure] = []
-        self.warnings: List[str] = []
-
-    def find(self, name: str, message: str, code: Optional[int] = None) -> None:
-        failure = documented(name, message)
-        self.findings.append(failure if code is None else replace(failure, code=code))
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
-
-
-def view(config_path: str, plugin_host_path: str) -> AgentView:
-    """Look at the plugin-host file, the configuration and the scripts as the agent does."""
-    look = _Look()
-    _plugin_host(look, config_path, plugin_host_path)
-    values = _config(look, config_path)
-    fatal = bool(look.findings)
-    if values is None:
-        return AgentView(tuple(look.findings), FILE_SYSTEM, tuple(look.warnings))
-    broken = _values_that_break_the_run(look, values)
-    before_scripts = len(look.findings)
-    for kind in ("pre", "post"):
-        _script(look, kind, values[f"{kind}ScriptLocation"])
-    if fatal:
-        expected = FILE_SYSTEM
-    elif len(look.findings) > before_scripts:
-        expected = _without_scripts(look, values)
-    else:
-        expected = NONE if broken else APPLICATION
-    return AgentView(tuple(look.findings), expected, tuple(look.warnings))
+def view(
+    config_path: str, plugin_host_path: str, workload_path: str, shell: str = "sh"
+) -> AgentView:
+    """Look at all files as the agent does; C(shell) is the program that it finds as C(sh)."""
+    notes = Findings()
+    read_workload(notes, workload_path)
+    host = read_plugin_host(notes, config_path, plugin_host_path)
+    values = _config(notes, host.config_path)
+    if values is not None:
+        _go_on(notes, values)
+        _plugin_name(notes, values)
+        _time(notes, values, host)
+        for kind in _KINDS:
+            _params(notes, kind, values)
+        for kind in _KINDS:
+            _script(notes, kind, values[f"{kind}ScriptLocation"], shell)
+    expected = _expected(notes, values or {})
+    return AgentView(tuple(notes.findings), expected, tuple(notes.warnings))
 
 
-def _without_scripts(look: _Look, values: Dict[str, Any]) -> str:
-    """The consistency when the agent finds a script missing or not to be trusted."""
-    if not values.get("continueBackupOnFailure", True):
-        look.warn(
-            "continueBackupOnFailure is false, so the backup fails; with a single disk it falls "
-            "back to crash-consistent."
-        )
-        return NONE
-    return FILE_SYSTEM if values.get("fsFreezeEnabled", True) else CRASH
+def _expected(notes: Findings, values: Dict[str, Any]) -> str:
+    """Return the consistency of the backup: the worst of what the findings lead to."""
+    go_on = values.get("continueBackupOnFailure", True)
+    freeze = values.get("fsFreezeEnabled", True)
+    without_scripts = FILE_SYSTEM if freeze else CRASH
+    # The agent looks at everything before it runs a script, and stops at the first of these.
+    for effect in notes.effects:
+        if effect == STOPS:
+            return FILE_SYSTEM
+        if effect == INVALID:
+            return without_scripts if go_on else _stopped(notes)
+    outcomes = [APPLICATION]
+    if NEVER_ENDS in notes.effects:
+        outcomes.append(NONE if freeze == False else without_scripts)  # noqa: E712 - null is not false here
+    if FAILS in notes.effects:
+        # The agent computes "true and continueBackupOnFailure" bit by bit.
+        fails = not isinstance(go_on, int) or not go_on & 1 or freeze == False  # noqa: E712
+        outcomes.append(_stopped(notes) if fails else without_scripts)
+    return max(outcomes, key=_BEST_FIRST.index)
 
 
-# --- the plugin-host file ----------------------------------------------------------------------
-
-
-def _plugin_host(look: _Look, config_path: str, path: str) -> None:
-    """The file is optional: without it the agent uses its own copy."""
-    if not _is_file(path):
-        return
-    status = Path(path).stat()
-    _owner, group, other = _digits(status)
-    if group not in (0, 4) or other not in (0, 4):
-        look.find(
-            HOST_ERROR,
-            f"{path} has mode {stat.S_IMODE(status.st_mode):04o}; group and others may at most "
-            "read it.",
-            _HOST_PERMISSIONS,
-        )
-    if not _is_roots(status):
-        message = f"{path} belongs to the user {status.st_uid}, not to root."
-        look.find(HOST_ERROR, message, _HOST_PERMISSIONS)
-    try:
-        reason = _plugin_host_content(look, config_path, path)
-    except (configparser.Error, ValueError, OSError) as error:
-        reason = " ".join(str(error).split())
-    if reason:
-        look.find(HOST_ERROR, f"{path} is damaged: {reason}", _HOST_PARSING)
-
-
-def _plugin_host_content(look: _Look, config_path: str, path: str) -> str:
-    parser = configparser.ConfigParser()
-    parser.read(path)
-    section = "pre_post"
-    if parser.has_option(section, "timeoutInSeconds"):
-        limit = int(parser.get(section, "timeoutInSeconds"))
-        if limit < TIMEOUT_MAX_S:
-            look.warn(f"{path} limits timeoutInSeconds to {limit} s for Microsoft's agent.")
-    count = 0
-    if parser.has_option(section, "numberOfPlugins"):
-        count = int(parser.get(section, "numberOfPlugins"))
-    if count < 1:
-        return f"it names no plugin (numberOfPlugins in the section {section})."
-    name, folder, config = (
-        parser.get(section, f"{option}0")
-        for option in ("pluginName", "pluginPath", "pluginConfigPath")
+def _stopped(notes: Findings) -> str:
+    notes.warn(
+        "The backup would fail; with a single disk Azure Backup falls back to a crash-consistent "
+        "one."
     )
-    if name != PLUGIN_NAME and not _is_file(f"{folder}/{name}.py"):
-        return f"it names the plugin {name}, which is not in {folder}."
-    if config != config_path:
-        look.warn(f"{path} makes Microsoft's agent read {config}, not {config_path}.")
-    return ""
+    return NONE
 
 
 # --- the configuration -------------------------------------------------------------------------
 
 
-def _config(look: _Look, path: str) -> Optional[Dict[str, Any]]:
-    """The values of the configuration; None when the agent cannot get them."""
-    if not _is_file(path):
-        look.find(CONFIG_ERROR, f"There is no configuration at {path}.", _CONFIG_MISSING)
+def _config(notes: Findings, path: str) -> Optional[Dict[str, Any]]:
+    """Return the values of the configuration; None when the agent cannot get them."""
+    # A relative path starts in the agent's own folder, where no configuration lies.
+    if not path.startswith("/") or not is_file(path):
+        message = f"There is no configuration at {path}."
+        notes.find(STOPS, CONFIG_ERROR, message, CONFIG_MISSING)
         return None
     status = Path(path).stat()
-    owner, group, other = _digits(status)
+    owner, group, other = digits(status)
     mode = f"{path} has mode {stat.S_IMODE(status.st_mode):04o}"
     if owner % 2 or group or other:
-        message = f"{mode}; nobody may execute it, and none but root may read it."
-        look.find(CONFIG_ERROR, message, _CONFIG_PERMISSIONS)
+        message = f"{mode}; it must not be executable, and only root may read it."
+        notes.find(STOPS, CONFIG_ERROR, message, CONFIG_PERMISSIONS)
     elif owner != 6:
-        look.warn(f"{mode}; Microsoft's agent takes it, its documentation asks for 0600.")
-    if not _is_roots(status):
+        notes.warn(f"{mode}; Microsoft's agent takes it, its documentation asks for 0600.")
+    if not is_roots(status):
         message = f"{path} belongs to the user {status.st_uid}, not to root."
-        look.find(CONFIG_ERROR, message, _CONFIG_PERMISSIONS)
+        notes.find(STOPS, CONFIG_ERROR, message, CONFIG_PERMISSIONS)
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        look.find(CONFIG_ERROR, f"{path} cannot be read: {error.strerror}.", _HOST_PARSING)
+        message = f"{path} cannot be read: {error.strerror}."
+        notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
         return None
-    return _content(look, path, data)
+    return _content(notes, path, data)
 
 
-def _content(look: _Look, path: str, data: bytes) -> Optional[Dict[str, Any]]:
+def _content(notes: Findings, path: str, data: bytes) -> Optional[Dict[str, Any]]:
     value, reason, _twice = read_json(data)
     if reason:
-        look.find(CONFIG_ERROR, f"{path} cannot be used: {reason}.")
+        code = HOST_PARSING if reason == TOO_DEEP else None
+        notes.find(STOPS, CONFIG_ERROR, f"{path} cannot be used: {reason}.", code)
         return None
     if not isinstance(value, dict):
         message = f"{path} must hold a JSON object, in braces, and holds none."
-        look.find(CONFIG_ERROR, message, _HOST_PARSING)
+        notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
         return None
-    usable = True
-    timeout = value.get("timeoutInSeconds", TIMEOUT_MAX_S)
-    if not isinstance(timeout, (int, float)):
-        message = f"timeoutInSeconds in {path} is not a number."
-        look.find(CONFIG_ERROR, message, _HOST_PARSING)
-        usable = False
-    elif isinstance(timeout, bool) or not 1 <= timeout <= TIMEOUT_MAX_S or timeout % 1:
-        look.warn(
-            f"timeoutInSeconds is {timeout}. Microsoft's agent takes any number, and at most "
-            f"{TIMEOUT_MAX_S}; documented are whole numbers from 1 to {TIMEOUT_MAX_S}."
-        )
+    usable = _is_number(notes, path, value)
     for key in ("preScriptLocation", "postScriptLocation"):
         if key not in value:
-            look.find(CONFIG_ERROR, f"{key} is missing from {path}.")
-            usable = False
-        elif not isinstance(value[key], str) or "\0" in value[key]:
-            message = f"{key} in {path} is not the path of a file."
-            look.find(CONFIG_ERROR, message, _HOST_PARSING)
+            notes.find(STOPS, CONFIG_ERROR, f"{key} is missing from {path}.")
             usable = False
     return value if usable else None
 
 
-def _values_that_break_the_run(look: _Look, values: Dict[str, Any]) -> bool:
-    """Values that pass the agent's validation and then fail its whole run."""
-    broken = False
-    words = "Microsoft's agent accepts it first and then fails the whole backup."
+def _is_number(notes: Findings, path: str, values: Dict[str, Any]) -> bool:
+    """Return whether the agent can compute with its two times."""
+    usable = True
+    if not isinstance(values.get("timeoutInSeconds", 0), (int, float)):
+        message = f"timeoutInSeconds in {path} is not a number."
+        notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
+        usable = False
+    poll = values.get(_POLL_KEY, _POLL_S)
+    if isinstance(poll, bool) or not isinstance(poll, int):
+        # The documentation: strictly an integer. The agent computes with it unchecked.
+        message = f"{_POLL_KEY} in {path} is not a whole number."
+        notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
+        usable = False
+    elif not _POLL_LEAST_S <= poll <= _POLL_MOST_S:
+        notes.warn(
+            f"{_POLL_KEY} is {poll}. Microsoft's agent takes {_POLL_S} instead; documented are "
+            f"whole numbers from {_POLL_LEAST_S} to {_POLL_MOST_S}."
+        )
+    return usable
+
+
+def _go_on(notes: Findings, values: Dict[str, Any]) -> None:
+    """Look at the two truth values, which the agent never checks."""
     go_on = values.get("continueBackupOnFailure", True)
-    if not isinstance(go_on, (bool, int)):
-        message = f"continueBackupOnFailure must be true or false, without quotes. {words}"
-        look.find(CONFIG_ERROR, message, _RUN_FAILED)
-        broken = True
+    if not isinstance(go_on, bool):
+        notes.warn(
+            "continueBackupOnFailure is no truth value. Microsoft's agent looks at it only when "
+            "a script is missing or fails, and may then fail the whole backup."
+        )
+    freeze = values.get("fsFreezeEnabled", True)
+    if not isinstance(freeze, bool):
+        meaning = "true" if freeze else "false"
+        notes.warn(f"fsFreezeEnabled is no truth value; Microsoft's agent takes it for {meaning}.")
+
+
+def _plugin_name(notes: Findings, values: Dict[str, Any]) -> None:
     if not isinstance(values.get("pluginName", PLUGIN_NAME), str):
-        look.find(CONFIG_ERROR, f'pluginName must be "{PLUGIN_NAME}". {words}', _RUN_FAILED)
-        broken = True
-    for kind in ("pre", "post"):
-        params = values.get(f"{kind}ScriptParams", [])
-        if not isinstance(params, (list, str, dict)):
-            message = f"{kind}ScriptParams must be a list of quoted strings. {words}"
-            look.find(CONFIG_ERROR, message, _RUN_FAILED)
-            broken = True
-        elif not isinstance(params, list):
-            look.warn(
-                f"{kind}ScriptParams is no list: Microsoft's agent gives each character or key "
-                "of it to the script as a parameter."
-            )
-    if not isinstance(values.get("fsFreezeEnabled", True), bool):
-        meaning = "true" if values["fsFreezeEnabled"] else "false"
-        look.warn(f"fsFreezeEnabled is no truth value; Microsoft's agent takes it for {meaning}.")
-    return broken
+        _never_ends(notes, "pre", f'pluginName must be "{PLUGIN_NAME}".')
+
+
+def _time(notes: Findings, values: Dict[str, Any], host: PluginHost) -> None:
+    """Look at the time that the agent gives each script, and that it waits for one itself."""
+    limit, asked = TIMEOUT_WHEN_MISSING_S, values.get("timeoutInSeconds")
+    if asked is not None:
+        limit = min(asked, host.limit_s)
+    poll = values.get(_POLL_KEY, _POLL_S)
+    if not _POLL_LEAST_S <= poll <= _POLL_MOST_S:
+        poll = _POLL_S
+    if int(host.limit_s / poll) + 2 < 1:
+        for kind in _KINDS:
+            message = f"The plugin-host file gives the {kind}-script {host.limit_s} s."
+            name = f"{kind.capitalize()}-ScriptTimeout"
+            notes.find(NEVER_ENDS, name, message, NEVER_ENDED[kind])
+    elif limit <= 0:
+        for kind in _KINDS:
+            message = f"Microsoft's agent gives the {kind}-script {limit} s and does not wait."
+            notes.find(FAILS, f"{kind.capitalize()}-ScriptTimeout", message)
+    elif asked is not None and not _is_documented_time(asked):
+        notes.warn(
+            f"timeoutInSeconds is {asked}. Microsoft's agent takes any number, and at most "
+            f"{TIMEOUT_MAX_S}; documented are whole numbers from 1 to {TIMEOUT_MAX_S}."
+        )
+
+
+def _is_documented_time(asked: float) -> bool:
+    return not isinstance(asked, bool) and 1 <= asked <= TIMEOUT_MAX_S and asked % 1 == 0
+
+
+def _params(notes: Findings, kind: str, values: Dict[str, Any]) -> None:
+    """Look at the parameters: the agent gives a script each thing in them, as text."""
+    key = f"{kind}ScriptParams"
+    params = values.get(key, [])
+    if not isinstance(params, (list, str, dict)):
+        _never_ends(notes, kind, f"{key} must be a list of quoted strings.")
+        return
+    if not isinstance(params, list):
+        notes.warn(
+            f"{key} is no list: Microsoft's agent gives each character or key of it to the "
+            "script as a parameter."
+        )
+    reason = unusable_params([str(param) for param in params])
+    if reason:
+        _never_ends(notes, kind, f"{key} cannot be used: {reason}.")
+
+
+def _never_ends(notes: Findings, kind: str, message: str) -> None:
+    words = (
+        f"Microsoft's agent accepts it first, does not start the {kind}-script and waits for it "
+        "all the same, until its own limit is over."
+    )
+    notes.find(NEVER_ENDS, CONFIG_ERROR, f"{message} {words}", NEVER_ENDED[kind])
 
 
 # --- the scripts -------------------------------------------------------------------------------
 
 
-def _script(look: _Look, kind: str, path: str) -> None:
+def _script(notes: Findings, kind: str, path: Any, shell: str) -> None:
+    if not isinstance(path, str):
+        message = f"{kind}ScriptLocation is not the path of a file."
+        notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
+        return
     prefix = kind.capitalize()
     insufficient = f"InsufficientPermissionfor{prefix}-Script"
     # The agent's own working folder is that of its extension, where no script of a user lies.
-    if not path.startswith("/") or not _is_file(path):
+    if not path.startswith("/") or not is_file(path):
         name = path or "(an empty path)"
         message = f"There is no {kind}-script at {name}, or it is not given by its full path."
-        look.find(f"{prefix}-ScriptNotFound", message)
+        notes.find(INVALID, f"{prefix}-ScriptNotFound", message)
         return
     status = Path(path).stat()
-    owner, group, other = _digits(status)
+    owner, group, other = digits(status)
     mode = f"The {kind}-script {path} has mode {stat.S_IMODE(status.st_mode):04o}"
     if group or other:
-        look.find(insufficient, f"{mode}; none but root may have any permission.")
+        notes.find(INVALID, insufficient, f"{mode}; only root may have any permission.")
     elif owner != 7:
-        look.warn(f"{mode}; Microsoft's agent takes it, its documentation asks for 0700.")
-    if not _is_roots(status):
+        notes.warn(f"{mode}; Microsoft's agent takes it, its documentation asks for 0700.")
+    if not is_roots(status):
         message = f"The {kind}-script {path} belongs to the user {status.st_uid}, not to root."
-        look.find(insufficient, message)
+        notes.find(INVALID, insufficient, message)
+    elif not (group or other):
+        _run_by_sh(notes, kind, path, shell)
 
 
-def _is_file(path: str) -> bool:
-    """Whether there is a regular file, also behind symbolic links."""
+def _run_by_sh(notes: Findings, kind: str, path: str, shell: str) -> None:
+    """Look at the content of a script that the agent would run, which it does by C(sh)."""
+    name = f"{kind.capitalize()}-ScriptExecutionFailed"
+    script = f"Microsoft's agent runs the {kind}-script {path} by sh"
     try:
-        return stat.S_ISREG(Path(path).stat().st_mode)
-    except (OSError, ValueError):
-        return False
-
-
-def _digits(status: os.stat_result) -> Tuple[int, int, int]:
-    """The last three octal digits of a mode: owner, group, others."""
-    return ((status.st_mode >> 6) & 7, (status.st_mode >> 3) & 7, status.st_mode & 7)
-
-
-def _is_roots(status: os.stat_result) -> bool:
-    """Whether the owner's name is root, which is how the agent asks."""
-    try:
-        return pwd.getpwuid(status.st_uid).pw_name == "root"
-    except KeyError:
-        return False
+        data = Path(path).read_bytes()
+    except OSError as error:
+        notes.find(FAILS, name, f"The {kind}-script {path} cannot be read: {error.strerror}.")
+        return
+    reason = why_not_for_sh(data, shell)
+    if reason:
+        message = f"{script}, whatever its first line says, and that fails: {reason}."
+        notes.find(FAILS, name, message, action=f"Make the {kind}-script one that sh can run.")
+        return
+    lost = lost_by_sh(data, shell)
+    if lost:
+        notes.warn(f"{script}: {lost}.")

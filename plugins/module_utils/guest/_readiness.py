@@ -5,7 +5,7 @@
 """Whether the scripts of this guest may run: what a snapshot run of the collection acts on.
 
 PRIVATE: for this collection only. C(_agent_view) says the same of Microsoft's agent, which is
-laxer in much and stricter in nothing.
+laxer about files and values, and runs only scripts for C(sh).
 """
 
 from __future__ import annotations

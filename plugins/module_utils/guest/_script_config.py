@@ -11,8 +11,9 @@ allows; what Microsoft's agent makes of the same bytes is C(_agent_view)'s matte
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, fields
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
@@ -25,6 +26,10 @@ TIMEOUT_MAX_S = 1800
 TIMEOUT_WHEN_MISSING_S = 10
 PLUGIN_NAME = "ScriptRunner"
 CONFIG_ERROR = "IncorrectJSONConfigFile"
+#: Room for a script's environment beside its parameters.
+_ENVIRONMENT_BYTES = 64 * 1024
+#: The reason of C(read_json) for content that is nested beyond what Python reads.
+TOO_DEEP = "it is nested too deeply"
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,30 @@ def _location(value: Any) -> str:
 def _params(value: Any) -> str:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         return "must be a list of quoted strings"
-    return "must not hold a NUL character" if any("\0" in item for item in value) else ""
+    reason = unusable_params(value)
+    return f"must be such that a script can be given them: {reason}" if reason else ""
+
+
+def unusable_params(params: Sequence[str]) -> str:
+    """Return why the kernel starts no program with these parameters; empty when it does.
+
+    The kernel allows 32 pages for one (C(MAX_ARG_STRLEN)) and C(ARG_MAX) for all of them with the
+    environment, for which some room is left here.
+    """
+    total = 0
+    for number, item in enumerate(params, start=1):
+        if "\0" in item:
+            return f"parameter {number} holds a NUL character"
+        try:
+            size = len(os.fsencode(item)) + 1
+        except UnicodeEncodeError:
+            return f"parameter {number} holds half a surrogate pair, which is no character"
+        if size > 32 * os.sysconf("SC_PAGE_SIZE"):
+            return f"parameter {number} has {size} bytes, more than the kernel allows"
+        total += size + 8
+    if total > os.sysconf("SC_ARG_MAX") - _ENVIRONMENT_BYTES:
+        return f"together they have {total} bytes, more than the kernel allows"
+    return ""
 
 
 def _is_whole(value: Any) -> bool:
@@ -142,7 +170,9 @@ def read_json(data: bytes) -> Tuple[Any, str, List[str]]:
         return json.loads(data.decode("utf-8"), object_pairs_hook=members), "", twice
     except UnicodeDecodeError:
         return None, "it is not text in UTF-8", []
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        return None, TOO_DEEP, []
+    except ValueError as error:
         return None, f"it is not JSON: {error}", []
 
 

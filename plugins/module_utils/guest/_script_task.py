@@ -10,9 +10,12 @@ PRIVATE: for this collection only.
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, Mapping
+from typing import Any, Dict, List, Mapping, Sequence
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import refuse
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
+    Failure,
+    refuse,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._agent_view import (
     APPLICATION,
     FILE_SYSTEM,
@@ -54,6 +57,7 @@ SCRIPTS_ARGUMENTS: Dict[str, Any] = {
 SCRIPTS_INFO_ARGUMENTS: Dict[str, Any] = {
     "config_path": _CONFIG_PATH,
     "plugin_host_path": {"type": "path", "default": "/etc/azure/VMSnapshotPluginHost.conf"},
+    "workload_path": {"type": "path", "default": "/etc/azure/workload.conf"},
 }
 
 
@@ -81,29 +85,41 @@ def put_scripts(params: Mapping[str, Any], check_mode: bool, with_diff: bool) ->
 
 
 def tell_of_scripts(params: Mapping[str, Any], _check_mode: bool) -> Dict[str, Any]:
-    """What Microsoft's agent would do, and what our own run would do."""
+    """Return what stands in the way of the scripts, for Microsoft's agent and for our own run."""
     _need_root()
     readiness = examine(params["config_path"])
-    agent = view(params["config_path"], params["plugin_host_path"])
-    ours = [finding.to_result() for finding in readiness.findings]
-    stricter = [
-        f"vm_snapshot is stricter here: {finding.message}"
-        for finding in readiness.findings
-        if finding.name not in {one.name for one in agent.findings}
-    ]
+    agent = view(params["config_path"], params["plugin_host_path"], params["workload_path"])
     return {
         "changed": False,
-        "ready": not agent.findings,
+        "ready": not agent.findings and readiness.state == READY,
         "expected_consistency": agent.expected_consistency,
-        "findings": [finding.to_result() for finding in agent.findings],
+        "findings": _merged(agent.findings, readiness.findings),
         "vm_snapshot": {
             "state": readiness.state,
             "expected_consistency": _expected(readiness),
-            "findings": ours,
+            "findings": [finding.to_result() for finding in readiness.findings],
         },
         "config": readiness.config.to_result() if readiness.config else None,
-        "warnings": [*agent.warnings, *readiness.warnings, *stricter],
+        "warnings": [*agent.warnings, *readiness.warnings],
     }
+
+
+def _merged(agents: Sequence[Failure], ours: Sequence[Failure]) -> List[Dict[str, Any]]:
+    """Return the agent's findings and then ours that it does not have, each with its programs."""
+    names = {finding.name for finding in ours}
+    found = [
+        {
+            **finding.to_result(),
+            "applies_to": ["agent", "vm_snapshot"] if finding.name in names else ["agent"],
+        }
+        for finding in agents
+    ]
+    known = {finding.name for finding in agents}
+    return found + [
+        {**finding.to_result(), "applies_to": ["vm_snapshot"]}
+        for finding in ours
+        if finding.name not in known
+    ]
 
 
 def _expected(readiness: Readiness) -> str:

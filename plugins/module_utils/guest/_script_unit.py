@@ -22,6 +22,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     documented,
     refuse,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._agent_shell import (
+    why_not_for_sh,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._file_changes import (
     Change,
 )
@@ -32,6 +35,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._script
     ScriptConfig,
     read_json,
     render,
+    unusable_params,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._script_file import (
     CONFIG_MODE,
@@ -89,8 +93,9 @@ def config_of(params: Mapping[str, Any]) -> ScriptConfig:
             f"timeout_in_seconds must be from 1 to {TIMEOUT_MAX_S}, and is {timeout}.",
         )
     for kind in KINDS:
-        if any("\0" in item for item in params[f"{kind}_script_params"]):
-            refuse("InvalidOption", f"{kind}_script_params must not hold a NUL character.")
+        reason = unusable_params(params[f"{kind}_script_params"])
+        if reason:
+            refuse("InvalidOption", f"{kind}_script_params cannot be used: {reason}.")
     values: Dict[str, Any] = {name: params[name] for name in KEYS.values()}
     for kind in KINDS:
         values[f"{kind}_script_params"] = tuple(values[f"{kind}_script_params"])
@@ -111,8 +116,19 @@ def plan_present(params: Mapping[str, Any], config: ScriptConfig) -> Plan:
             _record(config_path, recorded | written),
             Change(config_path, before, render(config), CONFIG_MODE),
         ),
-        (*warnings, *_dropped(config_path, before)),
+        (*warnings, *_dropped(config_path, before), *_not_for_agent(scripts)),
     )
+
+
+def _not_for_agent(scripts: List[Change]) -> List[str]:
+    """Return a warning for each script that Microsoft's agent could not run."""
+    reasons = {change.path: why_not_for_sh(change.after or b"") for change in scripts}
+    return [
+        f"Microsoft's agent runs {path} by sh, whatever its first line says, and that fails: "
+        f"{reason}. vm_snapshot runs it by its first line."
+        for path, reason in reasons.items()
+        if reason
+    ]
 
 
 def _check_paths(params: Mapping[str, Any]) -> None:

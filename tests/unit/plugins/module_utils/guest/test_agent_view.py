@@ -2,7 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What Microsoft's agent accepts and rejects; the tables are what its real code was seen to do."""
+"""The rules of Microsoft's agent: how its published sources decide, one table for each step.
+
+C(PluginHost.py) loads the plugin-host file, C(ScriptRunner.py) the configuration, and it looks at
+the scripts and runs them by C(sh); C(handle.py) makes the outcome of it. The codes are theirs.
+Other values of the tables were put to that code, and its outcome is what stands here.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +27,25 @@ CONFIG = "IncorrectJSONConfigFile"
 HOST = "IncorrectPluginhostFile"
 
 
+GOOD_HOST = """[pre_post]
+timeoutInSeconds = 1800
+numberOfPlugins = 1
+pluginName0 = ScriptRunner
+pluginPath0 = /etc/azure
+pluginConfigPath0 = {config}
+"""
+
+
 def look(guest: GuestFiles) -> AgentView:
-    return view(str(guest.config), str(guest.plugin_host))
+    """Look with a good plugin-host file, unless the test has put another there."""
+    if not guest.plugin_host.exists():
+        put_host(guest)
+    return view(str(guest.config), str(guest.plugin_host), str(guest.workload))
+
+
+def put_host(guest: GuestFiles, old: str = "", new: str = "") -> None:
+    content = GOOD_HOST.format(config=guest.config).replace(old, new, 1)
+    put(guest.plugin_host, content.encode("latin-1"), 0o600)
 
 
 def found(seen: AgentView) -> List[Tuple[str, Any]]:
@@ -137,14 +159,14 @@ def test_scripts_are_looked_for_behind_links_and_folders_never_looked_at(
     assert found(look(guest)) == [("Post-ScriptNotFound", 303)]
 
 
-@pytest.mark.parametrize("path", ["", "pre.sh", "/" + "x" * 300])
+@pytest.mark.parametrize("path", ["", "pre.sh", "/" + "x" * 300, "{pre}/", "{pre}\0", "/\ud800"])
 def test_paths_where_there_is_no_script(
     guest: GuestFiles, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guest.put_scripts()
     # The agent's working folder is its own, not ours.
     monkeypatch.chdir(guest.folder)
-    guest.put_config(preScriptLocation=path)
+    guest.put_config(preScriptLocation=path.format(pre=guest.pre))
     assert found(look(guest)) == [("Pre-ScriptNotFound", 302)]
 
 
@@ -165,6 +187,8 @@ def test_missing_configuration(guest: GuestFiles) -> None:
         ("[]", 304),
         ("null", 304),
         ('"text"', 304),
+        # json raises RecursionError, which is no ValueError: the code of the host's own catch.
+        ("[" * 100_000, 304),
     ],
 )
 def test_content_that_is_rejected(guest: GuestFiles, content: str, code: int) -> None:
@@ -180,36 +204,128 @@ def test_utf_16_is_rejected(guest: GuestFiles) -> None:
     assert found(look(guest)) == [(CONFIG, 305)]
 
 
+NAN, INFINITE = float("nan"), float("inf")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "code"),
     [
+        # isfile() takes it, and the message about it is made by adding texts: TypeError.
         ("preScriptLocation", None, 304),
         ("postScriptLocation", 5, 304),
+        # min(text, number): TypeError.
         ("timeoutInSeconds", "30", 304),
         ("timeoutInSeconds", None, 304),
-        ("continueBackupOnFailure", "false", 2),
-        ("continueBackupOnFailure", None, 2),
-        ("preScriptParams", None, 2),
-        ("postScriptParams", 5, 2),
-        ("pluginName", None, 2),
+        ("timeoutInSeconds", [1], 304),
+        # A comparison with numbers; the documentation asks for "strictly an integer".
+        ("ScriptsExecutionPollTimeSeconds", "2", 304),
+        ("ScriptsExecutionPollTimeSeconds", None, 304),
+        ("ScriptsExecutionPollTimeSeconds", [], 304),
+        ("ScriptsExecutionPollTimeSeconds", 2.5, 304),
+        ("ScriptsExecutionPollTimeSeconds", True, 304),
+        ("ScriptsExecutionPollTimeSeconds", NAN, 304),
     ],
 )
-def test_values_that_are_rejected(guest: GuestFiles, key: str, value: Any, code: int) -> None:
-    guest.put_all(**{key: value})
+@pytest.mark.parametrize("go_on", [True, False])
+def test_values_that_stop_the_scripts(
+    guest: GuestFiles, key: str, value: Any, code: int, go_on: bool
+) -> None:
+    """The agent catches the exception, runs no script and freezes, whatever go_on says."""
+    guest.put_all(continueBackupOnFailure=go_on, fsFreezeEnabled=False, **{key: value})
     seen = look(guest)
-    assert found(seen) == [(CONFIG, code)]
-    assert seen.expected_consistency == ("none" if code == 2 else "file-system")
+    assert (found(seen), seen.expected_consistency) == ([(CONFIG, code)], "file-system")
+
+
+HALF = "\ud800"  # half a surrogate pair, which os.fsencode() refuses
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "code"),
+    [
+        # for ... in value, in the thread that runs the script: TypeError.
+        ("preScriptParams", None, 310),
+        ("preScriptParams", True, 310),
+        ("postScriptParams", 5, 311),
+        ("postScriptParams", 0.5, 311),
+        # Popen: ValueError, UnicodeEncodeError, E2BIG.
+        ("preScriptParams", ["a\0b"], 310),
+        ("preScriptParams", "a\0b", 310),
+        ("postScriptParams", ["a", "\0"], 311),
+        ("preScriptParams", [HALF], 310),
+        ("preScriptParams", ["x" * (32 * os.sysconf("SC_PAGE_SIZE"))], 310),
+        ("postScriptParams", ["x" * 100_000] * 30, 311),
+        # A message made by adding texts, in the same thread: TypeError.
+        ("pluginName", None, 310),
+        ("pluginName", 5, 310),
+        ("pluginName", ["ScriptRunner"], 310),
+    ],
+)
+@pytest.mark.parametrize(
+    ("go_on", "freeze", "expected"),
+    [(True, True, "file-system"), (False, True, "file-system"), (False, False, "none")],
+)
+def test_values_with_which_no_script_starts(
+    guest: GuestFiles, key: str, value: Any, code: int, go_on: bool, freeze: bool, expected: str
+) -> None:
+    """The thread ends and says nothing; the host waits for its own limit and goes on with 310."""
+    guest.put_all(continueBackupOnFailure=go_on, fsFreezeEnabled=freeze, **{key: value})
+    seen = look(guest)
+    assert (found(seen), seen.expected_consistency) == ([(CONFIG, code)], expected)
+
+
+def test_the_longest_parameter(guest: GuestFiles) -> None:
+    """MAX_ARG_STRLEN counts the NUL at the end; Popen starts a program with one byte less."""
+    guest.put_all(preScriptParams=["x" * (32 * os.sysconf("SC_PAGE_SIZE") - 1)])
+    assert look(guest) == AgentView((), "application", ())
+
+
+@pytest.mark.parametrize("timeout", [0, -1, -0.5, False, -INFINITE])
+@pytest.mark.parametrize(
+    ("go_on", "freeze", "expected"),
+    [
+        (True, True, "file-system"),
+        (True, None, "crash"),
+        (True, False, "none"),
+        (False, True, "none"),
+        (2, True, "none"),
+        (3, True, "file-system"),
+        ("true", True, "none"),
+        (None, True, "none"),
+    ],
+)
+def test_no_time_at_all(
+    guest: GuestFiles, timeout: float, go_on: Any, freeze: Any, expected: str
+) -> None:
+    """No polls are left at the first look: 308; then "True & continueBackupOnFailure" counts."""
+    guest.put_all(timeoutInSeconds=timeout, continueBackupOnFailure=go_on, fsFreezeEnabled=freeze)
+    seen = look(guest)
+    assert found(seen) == [("Pre-ScriptTimeout", 308), ("Post-ScriptTimeout", 309)]
+    assert seen.expected_consistency == expected
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("timeoutInSeconds", 0),
-        ("timeoutInSeconds", -1),
+        # One poll at least is left, or the limit of the plugin host counts.
+        ("timeoutInSeconds", 0.5),
         ("timeoutInSeconds", 2.5),
+        ("timeoutInSeconds", True),
         ("timeoutInSeconds", 5000),
+        ("timeoutInSeconds", INFINITE),
+        ("timeoutInSeconds", NAN),
+        # Outside 1 to 5 it is 3.
+        ("ScriptsExecutionPollTimeSeconds", 0),
+        ("ScriptsExecutionPollTimeSeconds", 6),
         ("fsFreezeEnabled", "false"),
+        ("fsFreezeEnabled", None),
+        # for ... in value goes through characters and keys.
         ("preScriptParams", "abc"),
+        ("preScriptParams", {"a": 1}),
+        # It is looked at when a script is missing or fails, and not before.
+        ("continueBackupOnFailure", "false"),
+        ("continueBackupOnFailure", None),
+        ("continueBackupOnFailure", 0),
+        ("continueBackupOnFailure", [1]),
     ],
 )
 def test_values_that_are_accepted_against_the_documentation(
@@ -221,33 +337,58 @@ def test_values_that_are_accepted_against_the_documentation(
     assert len(seen.warnings) == 1 and key in seen.warnings[0]
 
 
-GOOD_HOST = """[pre_post]
-timeoutInSeconds = 1800
-numberOfPlugins = 1
-pluginName0 = ScriptRunner
-pluginPath0 = /etc/azure
-pluginConfigPath0 = {config}
-"""
+@pytest.mark.parametrize(
+    ("go_on", "freeze", "expected"),
+    [
+        ("false", True, "file-system"),
+        (None, True, "none"),
+        ([], True, "none"),
+        (2, True, "file-system"),
+        (True, None, "crash"),
+        (True, "false", "file-system"),
+    ],
+)
+def test_odd_policy_when_a_script_is_missing(
+    guest: GuestFiles, go_on: Any, freeze: Any, expected: str
+) -> None:
+    """Before a script runs, both values count by their truth, as Python has it."""
+    guest.put_all(continueBackupOnFailure=go_on, fsFreezeEnabled=freeze)
+    guest.post.unlink()
+    seen = look(guest)
+    assert (found(seen), seen.expected_consistency) == ([("Post-ScriptNotFound", 303)], expected)
+
+
+def test_the_first_of_two_obstacles_decides(guest: GuestFiles) -> None:
+    """The pre-script is looked at before postScriptLocation fails to be a path."""
+    guest.put_all(continueBackupOnFailure=False, postScriptLocation=None)
+    assert look(guest).expected_consistency == "file-system"
+    guest.pre.unlink()
+    seen = look(guest)
+    assert found(seen) == [("Pre-ScriptNotFound", 302), (CONFIG, 304)]
+    assert seen.expected_consistency == "none"
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o444, 0o700, 0o744])
 def test_plugin_host_modes_that_are_accepted(guest: GuestFiles, mode: int) -> None:
     guest.put_all()
-    put(guest.plugin_host, GOOD_HOST.format(config=guest.config).encode(), mode)
+    put_host(guest)
+    guest.plugin_host.chmod(mode)
     assert look(guest) == AgentView((), "application", ())
 
 
 @pytest.mark.parametrize("mode", [0o660, 0o666, 0o655, 0o602, 0o620])
 def test_plugin_host_modes_that_are_rejected(guest: GuestFiles, mode: int) -> None:
     guest.put_all()
-    put(guest.plugin_host, GOOD_HOST.format(config=guest.config).encode(), mode)
+    put_host(guest)
+    guest.plugin_host.chmod(mode)
     seen = look(guest)
     assert (found(seen), seen.expected_consistency) == ([(HOST, 314)], "file-system")
 
 
 def test_plugin_host_owner(guest: GuestFiles) -> None:
     guest.put_all()
-    put(guest.plugin_host, GOOD_HOST.format(config=guest.config).encode(), 0o600, uid=65534)
+    put_host(guest)
+    os.chown(guest.plugin_host, 65534, 0)
     assert found(look(guest)) == [(HOST, 314)]
 
 
@@ -255,26 +396,184 @@ def test_plugin_host_owner(guest: GuestFiles) -> None:
     ("old", "new"),
     [
         ("[pre_post]\n", ""),
-        ("numberOfPlugins = 1\n", ""),
         ("numberOfPlugins = 1", "numberOfPlugins = one"),
+        ("numberOfPlugins = 1", "numberOfPlugins = 1.0"),
+        ("numberOfPlugins = 1", "numberOfPlugins ="),
+        ("numberOfPlugins = 1", "numberOfPlugins = 1\nNUMBEROFPLUGINS = 1"),
+        # It asks for pluginName1, which is not there.
+        ("numberOfPlugins = 1", "numberOfPlugins = 2"),
+        ("numberOfPlugins = 1", "numberOfPlugins = 1_0"),
         ("timeoutInSeconds = 1800", "timeoutInSeconds = 1800 s"),
+        ("timeoutInSeconds = 1800", "timeoutInSeconds = 60.0"),
         ("pluginConfigPath0 = ", "pluginConfigPath = "),
+        ("pluginPath0 = /etc/azure\n", ""),
         ("ScriptRunner", "Missing"),
+        # A module of Python's own has no ScriptRunner.
+        ("ScriptRunner", "json"),
         ("/etc/azure", "/etc/%azure"),
         ("numberOfPlugins", "\x00\xff"),
     ],
 )
 def test_damaged_plugin_host(guest: GuestFiles, old: str, new: str) -> None:
-    guest.put_all()
-    content = GOOD_HOST.format(config=guest.config).replace(old, new).encode("latin-1")
-    put(guest.plugin_host, content, 0o600)
+    guest.put_all(continueBackupOnFailure=False)
+    put_host(guest, old, new)
     seen = look(guest)
     assert (found(seen), seen.expected_consistency) == ([(HOST, 304)], "file-system")
 
 
-def test_plugin_host_that_points_elsewhere_or_cuts_the_time(guest: GuestFiles) -> None:
-    guest.put_all()
-    content = GOOD_HOST.format(config="/else.json").replace("= 1800", "= 60")
-    put(guest.plugin_host, content.encode(), 0o600)
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "# a comment\n",
+        "[pre_post]\n",
+        "[other]\nnumberOfPlugins = 1\n",
+        GOOD_HOST.replace("numberOfPlugins = 1\n", ""),
+        GOOD_HOST.replace("numberOfPlugins = 1", "numberOfPlugins = 0"),
+        GOOD_HOST.replace("numberOfPlugins = 1", "numberOfPlugins = -1"),
+    ],
+)
+def test_plugin_host_that_names_no_plugin(guest: GuestFiles, content: str) -> None:
+    """No plugin fails, so handle.py reports 0, success_appconsistent; no script has run."""
+    guest.put_all(continueBackupOnFailure=False)
+    put(guest.plugin_host, content.format(config=guest.config).encode(), 0o600)
     seen = look(guest)
-    assert (found(seen), len(seen.warnings)) == ([], 2)
+    assert (found(seen), seen.expected_consistency) == ([(HOST, 0)], "file-system")
+    finding = seen.findings[0]
+    assert "runs no script, and yet reports" in finding.message
+    assert f"Remove {guest.plugin_host}" in finding.recommended_action
+
+
+def test_plugin_host_with_another_plugin_that_is_there(guest: GuestFiles) -> None:
+    """The agent loads it; what it does is not known, so nothing is claimed."""
+    guest.put_all()
+    put(guest.folder / "Mine.py", b"class ScriptRunner: pass\n", 0o600)
+    put_host(guest, "ScriptRunner\npluginPath0 = /etc/azure", f"Mine\npluginPath0 = {guest.folder}")
+    seen = look(guest)
+    assert (found(seen), seen.expected_consistency) == ([(HOST, 304)], "file-system")
+    assert "cannot tell" in seen.findings[0].message
+
+
+def test_plugin_host_with_two_plugins(guest: GuestFiles) -> None:
+    guest.put_all()
+    second = GOOD_HOST.format(config=guest.config).split("numberOfPlugins = 1\n")[1]
+    put_host(guest, "numberOfPlugins = 1\n", "numberOfPlugins = 2\n" + second.replace("0 =", "1 ="))
+    seen = look(guest)
+    assert ([one.name for one in seen.findings], seen.expected_consistency) == (
+        [HOST],
+        "file-system",
+    )
+    assert "names 2 plugins" in seen.findings[0].message
+
+
+def test_plugin_host_that_points_elsewhere(guest: GuestFiles) -> None:
+    """The agent reads the other file: the finding says so, and the outcome is that file's."""
+    guest.put_all()
+    other = guest.folder / "other.json"
+    put_host(guest, str(guest.config), str(other))
+    seen = look(guest)
+    assert found(seen) == [(HOST, 304), (CONFIG, 316)]
+    assert seen.expected_consistency == "file-system"
+    put(other, json.dumps(guest.settings()).encode(), 0o600)
+    seen = look(guest)
+    assert found(seen) == [(HOST, 304)] and seen.expected_consistency == "application"
+    assert str(other) in seen.findings[0].message and str(guest.config) in seen.findings[0].message
+    guest.config.unlink()
+    guest.config.symlink_to(other)
+    assert look(guest) == AgentView((), "application", ())
+
+
+def test_plugin_host_with_a_slash_after_the_configuration(guest: GuestFiles) -> None:
+    guest.put_all()
+    put_host(guest, str(guest.config), f"{guest.config}/")
+    assert found(look(guest)) == [(CONFIG, 316)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "own", "codes"),
+    [
+        # min() of both, when the configuration has one; else 10 s and two polls of the host's.
+        (60, True, []),
+        (0, True, [308, 309]),
+        (-6, True, [310, 311]),
+        (0, False, []),
+        (-5, False, []),
+        (-6, False, [310, 311]),
+    ],
+)
+def test_time_limit_of_the_plugin_host(
+    guest: GuestFiles, limit: int, own: bool, codes: List[int]
+) -> None:
+    guest.put_scripts()
+    settings = guest.settings()
+    if not own:
+        del settings["timeoutInSeconds"]
+    put(guest.config, json.dumps(settings).encode(), 0o600)
+    put_host(guest, "= 1800", f"= {limit}")
+    seen = look(guest)
+    assert [code for _name, code in found(seen)] == codes
+    assert {name for name, _code in found(seen)} <= {"Pre-ScriptTimeout", "Post-ScriptTimeout"}
+    assert seen.expected_consistency == ("file-system" if codes else "application")
+
+
+def test_without_a_plugin_host_the_agent_reads_the_usual_place(guest: GuestFiles) -> None:
+    guest.put_all()
+    seen = view(str(guest.config), str(guest.plugin_host), str(guest.workload))
+    assert (found(seen), len(seen.warnings)) == ([], 1)
+    assert "/etc/azure/VMSnapshotScriptPluginConfig.json" in seen.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "is_named"),
+    [
+        ("[workload]\nworkload_name = oracle\n", True),
+        ("[workload]\nworkload_name =\n", False),
+        ("[workload]\n", False),
+        ("[other]\nworkload_name = oracle\n", False),
+        ("no section", False),
+        ("", False),
+    ],
+)
+def test_workload_of_the_agent_takes_the_place_of_the_scripts(
+    guest: GuestFiles, content: str, is_named: bool
+) -> None:
+    """handle.py asks WorkloadPatch for a name first, and with one goes without PluginHost."""
+    guest.put_all(continueBackupOnFailure=False)
+    put(guest.workload, content.encode(), 0o600)
+    seen = look(guest)
+    assert [one.name for one in seen.findings] == ([HOST] if is_named else [])
+    assert seen.expected_consistency == ("file-system" if is_named else "application")
+
+
+# --- scripts, which the agent runs by sh ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(("kind", "prefix", "code"), [("pre", "Pre", 300), ("post", "Post", 301)])
+@pytest.mark.parametrize(
+    ("go_on", "freeze", "expected"),
+    [(True, True, "file-system"), (False, True, "none"), (True, False, "none")],
+)
+def test_script_for_another_interpreter(
+    guest: GuestFiles, kind: str, prefix: str, code: int, go_on: bool, freeze: bool, expected: str
+) -> None:
+    guest.put_all(continueBackupOnFailure=go_on, fsFreezeEnabled=freeze)
+    put(getattr(guest, kind), b"#!/usr/bin/python3\nimport sys\n", 0o700)
+    seen = look(guest)
+    assert found(seen) == [(f"{prefix}-ScriptExecutionFailed", code)]
+    assert seen.expected_consistency == expected
+    assert str(getattr(guest, kind)) in seen.findings[0].message
+
+
+def test_script_that_is_not_trusted_is_not_read(guest: GuestFiles) -> None:
+    """The agent does not come as far as running it."""
+    guest.put_all()
+    put(guest.pre, b"#!/usr/bin/python3\n", 0o755)
+    assert found(look(guest)) == [("InsufficientPermissionforPre-Script", 306)]
+
+
+def test_options_of_the_first_line_are_a_warning(guest: GuestFiles) -> None:
+    guest.put_all()
+    put(guest.pre, b"#!/bin/sh -eu\nexit 0\n", 0o700)
+    seen = look(guest)
+    assert (found(seen), seen.expected_consistency) == ([], "application")
+    assert len(seen.warnings) == 1 and "-eu" in seen.warnings[0]

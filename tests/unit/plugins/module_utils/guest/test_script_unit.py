@@ -189,7 +189,9 @@ def test_keys_without_an_option_are_dropped_with_a_warning(guest: GuestFiles) ->
         ({"timeout_in_seconds": 0}, "timeout_in_seconds must be from 1 to 1800, and is 0"),
         ({"timeout_in_seconds": 1801}, "and is 1801"),
         ({"pre_script_no_of_retries": -1}, "pre_script_no_of_retries must be 0 or more"),
-        ({"post_script_params": ["a\0b"]}, "post_script_params must not hold a NUL"),
+        ({"post_script_params": ["a\0b"]}, "post_script_params cannot be used: parameter 1 holds"),
+        ({"pre_script_params": ["a", "\ud800"]}, "pre_script_params cannot be used: parameter 2"),
+        ({"pre_script_params": ["x" * 100_000] * 30}, "together they have"),
         ({"pre_script_location": "pre.sh"}, "pre_script_location must be a full path"),
         ({"post_script_location": "/run/../post.sh"}, "must be a full path"),
         ({"config_path": "config.json"}, "config_path must be a full path"),
@@ -276,3 +278,14 @@ def test_not_root(guest: GuestFiles) -> None:
     finally:
         os.seteuid(0)
     assert caught.value.failure.name == "NotRoot"
+
+
+def test_a_script_that_the_agent_cannot_run_is_written_with_a_warning(guest: GuestFiles) -> None:
+    """ScriptRunner.py runs every script by sh; vm_snapshot keeps to the first line."""
+    python = "#!/usr/bin/python3\nimport sys\n"
+    result = apply(guest, pre_script_content=python)
+    (warning,) = result["warnings"]
+    assert str(guest.pre) in warning and "names /usr/bin/python3" in warning
+    assert guest.pre.read_text() == python
+    assert apply(guest, pre_script_content=python)["warnings"] == [warning]
+    assert apply(guest)["warnings"] == []
