@@ -15,6 +15,9 @@ from typing import Dict, Optional
 
 _HEAD_LIMIT = 64 * 1024
 _BODY_LIMIT = 32 * 1024 * 1024
+_CHUNK_LINE_LIMIT = 4 * 1024
+_LENGTH = re.compile(r"[0-9]{1,18}\Z")
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}\Z")
 _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: ([^\r\n]*))?\Z")
 _ERROR_CODE = re.compile(rb"<Code>\s*([A-Za-z0-9_.-]{1,100})\s*</Code>")
 
@@ -92,12 +95,14 @@ class AnswerReader:
             name, mark, value = line.decode("latin-1").partition(":")
             if not mark or not name or name != name.strip():
                 raise BadAnswer("one of its headers is none")
-            headers[name.lower()] = value.strip()
+            name, value = name.lower(), value.strip()
+            if name == "content-length" and headers.get(name, value) != value:
+                raise BadAnswer("its body has two lengths")
+            headers[name] = value
         self.status, self.headers = status, headers
         self.reason = (matched.group(3) or b"").decode("latin-1")
-        self.keeps_open = (
-            matched.group(1) == b"1" and headers.get("connection", "").lower() != "close"
-        )
+        options = [one.strip() for one in headers.get("connection", "").lower().split(",")]
+        self.keeps_open = matched.group(1) == b"1" and "close" not in options
         if self._bodiless or status in (204, 304):
             self._length = 0
         elif "transfer-encoding" in headers:
@@ -105,9 +110,11 @@ class AnswerReader:
                 raise BadAnswer("its body is encoded in an unknown way")
             self._chunked = True
         elif "content-length" in headers:
-            if not headers["content-length"].isdigit():
+            if not _LENGTH.match(headers["content-length"]):
                 raise BadAnswer("the length of its body is no number")
             self._length = int(headers["content-length"])
+            if self._length > _BODY_LIMIT:
+                raise BadAnswer("its body is too long")
         else:
             self.keeps_open = False  # the body ends when the connection does
 
@@ -128,16 +135,22 @@ class AnswerReader:
     def _read_chunk(self) -> bool:
         """Whether a whole chunk was there, and another one may be."""
         line, mark, rest = self._pending.partition(b"\r\n")
+        if len(line) > _CHUNK_LINE_LIMIT:
+            raise BadAnswer("the line before a chunk is too long")
         if not mark:
             return False
-        try:
-            size = int(line.partition(b";")[0], 16)
-        except ValueError:
-            raise BadAnswer("its body is not in chunks") from None
+        number = line.partition(b";")[0].rstrip(b" \t")
+        if not _CHUNK_SIZE.match(number):
+            raise BadAnswer("its body is not in chunks")
+        size = int(number, 16)
+        if size > _BODY_LIMIT:
+            raise BadAnswer("its body is too long")
         if size == 0:
             return self._read_trailer(rest)
         if len(rest) < size + 2:
             return False
+        if rest[size : size + 2] != b"\r\n":
+            raise BadAnswer("a chunk of its body is longer than it says")
         self.body += rest[:size]
         self._pending = rest[size + 2 :]
         return True

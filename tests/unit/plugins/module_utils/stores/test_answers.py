@@ -82,6 +82,8 @@ def test_a_body_may_end_with_the_connection() -> None:
     "head",
     [
         b"HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: close, TE\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nConnection: TE ,\tClose\r\nContent-Length: 0\r\n\r\n",
         b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
     ],
 )
@@ -119,9 +121,29 @@ def test_an_end_within_chunks_is_no_answer() -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
         b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000,
+        *(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+            for body in (
+                b"-5\r\nhello\r\n",
+                b"-0\r\n\r\n",
+                b"+5\r\nhello\r\n",
+                b"0x5\r\nhello\r\n",
+                b"1_0\r\n0123456789abcdef\r\n",
+                b"\r\n",
+                b"7fffffffffffffff\r\n",
+                b"2000001\r\n",
+                b"4\r\nhello\r\n",
+                b"5;" + b"x" * 5000,
+            )
+        ),
+        b"HTTP/1.1 200 OK\r\nContent-Length: \xb2\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
     ],
 )
 def test_what_is_no_answer_is_told_at_once(data: bytes) -> None:
+    """Before its end, and without waiting for more of it."""
     with pytest.raises(BadAnswer):
         _read([data])
 
