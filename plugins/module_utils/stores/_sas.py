@@ -53,6 +53,9 @@ class BlobAddress:
     #: Seconds since 1970; None where the address does not say.
     starts_s: Optional[float]
     expires_s: Optional[float]
+    #: The same of the key that signed a user-delegation SAS, which is valid no longer than that.
+    key_starts_s: Optional[float]
+    key_expires_s: Optional[float]
     #: Signed resource C(sr) of a service SAS; empty for an account SAS.
     resource: str
 
@@ -105,6 +108,8 @@ def parse_blob_uri(uri: str, what: str) -> BlobAddress:
         permissions=query.get("sp", None if "si" in query else ""),
         starts_s=_time(query, "st", what),
         expires_s=_time(query, "se", what),
+        key_starts_s=_time(query, "skt", what),
+        key_expires_s=_time(query, "ske", what),
         resource=_resource(query, what),
     )
 
@@ -164,27 +169,31 @@ def check_times(
     C(clock) says in the message whose time C(now_s) is.
     """
     stated = f"it is {_text(now_s)} by {clock} clock"
-    if address.starts_s is not None and address.starts_s > now_s + _START_TOLERANCE_S:
-        refuse(
-            "SasNotYetValid",
-            f"{what}: its SAS is valid only from {_text(address.starts_s)} (st), and {stated}.",
-            "Check the machine's clock, or give a SAS that is valid now.",
-        )
-    if address.expires_s is None:
-        return
-    if address.expires_s <= now_s:
-        refuse(
-            "SasExpired",
-            f"{what}: its SAS expired at {_text(address.expires_s)} (se), and {stated}.",
-            _NEW_SAS,
-        )
-    if address.expires_s <= now_s + deadline_s:
-        refuse(
-            "SasExpiresTooSoon",
-            f"{what}: its SAS expires at {_text(address.expires_s)} (se), {stated}, and the run "
-            f"may take {deadline_s:.0f} s.",
-            _NEW_SAS,
-        )
+    for starts_s, expires_s, thing, start, end in (
+        (address.starts_s, address.expires_s, "its SAS", "st", "se"),
+        (address.key_starts_s, address.key_expires_s, "the key of its SAS", "skt", "ske"),
+    ):
+        if starts_s is not None and starts_s > now_s + _START_TOLERANCE_S:
+            refuse(
+                "SasNotYetValid",
+                f"{what}: {thing} is valid only from {_text(starts_s)} ({start}), and {stated}.",
+                "Check the machine's clock, or give a SAS that is valid now.",
+            )
+        if expires_s is None:
+            continue
+        if expires_s <= now_s:
+            refuse(
+                "SasExpired",
+                f"{what}: {thing} expired at {_text(expires_s)} ({end}), and {stated}.",
+                _NEW_SAS,
+            )
+        if expires_s <= now_s + deadline_s:
+            refuse(
+                "SasExpiresTooSoon",
+                f"{what}: {thing} expires at {_text(expires_s)} ({end}), {stated}, and the run "
+                f"may take {deadline_s:.0f} s.",
+                _NEW_SAS,
+            )
 
 
 def is_loopback(host: str) -> bool:

@@ -164,6 +164,20 @@ def test_refuses_a_sas_by_its_times() -> None:
     assert _check(_uri(st="2027-01-15T08:04:00Z")), "clocks differ by some minutes"
 
 
+def test_refuses_a_user_delegation_sas_by_the_times_of_its_key() -> None:
+    """It is valid no longer than the key that signed it, whatever C(se) says."""
+    key = {"skoid": "o", "sktid": "t", "sks": "b", "skv": "2022-11-02"}
+    expired = _refused("SasExpired", _uri(ske="2027-01-15T07:59:59Z", **key))
+    assert "key" in expired and "(ske)" in expired
+    _refused("SasExpiresTooSoon", _uri(ske="2027-01-15T08:10:00Z", **key))
+    assert _check(_uri(ske="2027-01-15T08:10:01Z", **key))
+    assert "(skt)" in _refused("SasNotYetValid", _uri(skt="2027-01-15T08:06:00Z", **key))
+    _refused("InvalidBlobUri", _uri(ske="soon", **key))
+    # The rest of the SAS counts all the same.
+    later = "2027-01-16T08:00:00Z"
+    _refused("SasExpired", _uri(ske=later, se="2027-01-15T07:59:59Z", **key))
+
+
 def test_says_by_whose_clock() -> None:
     address = parse_blob_uri(_uri(), "Disk d")
     with pytest.raises(SettingsError, match="2027-01-15T09:00:01Z by the store's clock"):
