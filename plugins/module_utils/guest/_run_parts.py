@@ -66,6 +66,12 @@ class KeepersOfRun(Protocol):
     def freeze(self) -> None:
         """Freeze everything, or nothing and raise."""
 
+    def hold_lost(self) -> bool:
+        """Whether what was frozen may not be frozen any more; cheap."""
+
+    def taken_over(self) -> bool:
+        """Whether a keeper does what is left to do in place of the run."""
+
     def thaw(self) -> Tuple[FilesystemRecord, ...]:
         """Thaw everything that was frozen."""
 

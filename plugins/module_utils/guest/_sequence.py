@@ -230,7 +230,8 @@ class SnapshotRun:
                     self._window(keepers, store)
                 else:
                     limit_ns = int(self._request.freeze_timeout_s * 1e9)
-                    self.record.takes = tuple(store.take(self._parts.clock_ns() + limit_ns))
+                    until_ns = self._parts.clock_ns() + limit_ns
+                    self.record.takes = tuple(store.take(until_ns, keepers.taken_over))
         finally:
             limit_s = (post.timeout_s if post else 0) + SCRIPT_GRACE_S
             with self._phase("resume", limit_s, may_start=False):
@@ -273,7 +274,7 @@ class SnapshotRun:
             keepers.freeze()
             late = self._parts.clock_ns() >= keepers.deadline_ns
             if not late:
-                self.record.takes = tuple(store.take(keepers.deadline_ns))
+                self.record.takes = tuple(store.take(keepers.deadline_ns, keepers.hold_lost))
         finally:
             self.record.filesystems = tuple(tell_apart(one) for one in keepers.thaw())
             stuck = thaw_failure(self.record.filesystems)

@@ -207,13 +207,13 @@ class PageBlobStore:
 
     # --- in the window -------------------------------------------------------------------------
 
-    def take(self, deadline_ns: int) -> List[Take]:
+    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[Take]:
         """See the protocol."""
         calls = []
         for blob in self._blobs:
             blob.call = Call(blob.connection, blob.request)
             calls.append(blob.call)
-        exchange(calls, deadline_ns - _MARGIN_NS, heads_suffice=True)
+        exchange(calls, deadline_ns - _MARGIN_NS, heads_suffice=True, over=over)
         return [_take_of(blob, call) for blob, call in zip(self._blobs, calls)]
 
     # --- after the thaw ------------------------------------------------------------------------
@@ -313,7 +313,7 @@ def _take_of(blob: _Blob, call: Call) -> Take:
     take = Take(blob.disk.name, request_ns=call.request_ns, acknowledged_ns=call.answered_ns)
     status = call.answer.status
     if status is None:
-        return replace(take, failure=no_answer(call), unknown=call.sent)
+        return replace(take, failure=no_answer(call), unknown=call.sent and not call.withheld)
     if status >= 300:
         # What failed inside the service may have been done; that it was too busy was said before.
         return replace(take, failure=refusal(call.answer), unknown=status >= 500 and status != 503)

@@ -10,7 +10,7 @@ PRIVATE: for this collection only. All times are nanoseconds of the system's mon
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Protocol, Sequence
+from typing import Callable, Dict, List, Mapping, Optional, Protocol, Sequence
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure
 
@@ -49,9 +49,11 @@ class Store(Protocol):
     def refresh(self) -> None:
         """Warm the connections again just before the window. Raises as C(prepare) does."""
 
-    def take(self, deadline_ns: int) -> List[Take]:
+    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[Take]:
         """Take snapshots of all disks at once and return at C(deadline_ns) at the latest.
 
+        Right before each request it looks at the deadline and asks whether the window is C(over),
+        and then asks for no snapshot any more: the process may have been stopped in between.
         Opens nothing, imports nothing, resolves nothing, connects nothing, retries nothing,
         and does not raise for what a disk's request does: the answer says it.
         """

@@ -201,6 +201,9 @@ class Transport:
 
 def no_answer(call: Call) -> Failure:
     """Why a request has no answer, in our form."""
+    if call.withheld:
+        advice = "Find out what stopped or slowed this run; its phases in the result show when."
+        return Failure("NotAskedInTime", f"{call.problem}.", advice)
     if call.problem:
         name = "ConnectionLost" if call.answer.status is None else "UnusableAnswer"
         words = call.problem

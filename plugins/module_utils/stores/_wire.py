@@ -19,7 +19,7 @@ import time
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
-from typing import Iterable, List, Optional, Sequence
+from typing import Callable, Iterable, List, Optional, Sequence
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
@@ -116,12 +116,15 @@ class Call:
         self.connection = connection
         self.answer = AnswerReader(bodiless)
         self._unsent = memoryview(payload)
+        self._may_send: Callable[[], bool] = bool
         #: Taken right before the first byte is sent.
         self.request_ns: Optional[int] = None
         #: Taken when the head of the answer was read.
         self.answered_ns: Optional[int] = None
         #: At least one byte went out: the store may do what is asked.
         self.sent = False
+        #: Not all of it went out in its time, so the store cannot do what is asked.
+        self.withheld = False
         #: Why there will be no whole answer.
         self.problem = ""
 
@@ -135,14 +138,24 @@ class Call:
         """The events of C(selectors) to wait for."""
         return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
 
-    def begin(self) -> None:
-        """Send as much as can be sent at once; calling it again does nothing."""
-        if self.request_ns is None:
-            self.request_ns = time.monotonic_ns()
+    def begin(self, may_send: Callable[[], bool]) -> None:
+        """Send as much as can be sent at once; calling it again does nothing.
+
+        C(may_send) is asked right before each send; after its first no nothing is sent any more.
+        """
+        if self.request_ns is None and not self.problem:
+            self._may_send = may_send
             if self.connection.sock is None:
                 self.problem = "the connection was not open"
             else:
                 self.step()
+
+    def withhold(self) -> None:
+        """Send nothing more. A request that is not whole is nothing to the store."""
+        if self._unsent and not self.done:
+            self.withheld = True
+            self.problem = "its time was over before it was asked for"
+            self.connection.close()
 
     def step(self) -> None:
         """Send and read what can be sent and read without waiting."""
@@ -159,6 +172,11 @@ class Call:
     def _send(self) -> None:
         sock = self.connection.sock
         while sock is not None and self._unsent:
+            if not self._may_send():
+                self.withhold()
+                return
+            if self.request_ns is None:
+                self.request_ns = time.monotonic_ns()
             try:
                 count = sock.send(self._unsent)
             except _BLOCKED:
@@ -185,20 +203,36 @@ class Call:
                 self.answered_ns = time.monotonic_ns()
 
 
-def exchange(calls: Sequence[Call], deadline_ns: int, heads_suffice: bool = False) -> None:
+def exchange(
+    calls: Sequence[Call],
+    deadline_ns: int,
+    heads_suffice: bool = False,
+    over: Callable[[], bool] = bool,
+) -> None:
     """Send all requests at once and read their answers, until all are there or the deadline comes.
 
-    One thread, which never waits for a single one. What was begun before is gone on with. With
-    C(heads_suffice) the body of an answer that says success is not waited for. Connects nothing,
+    One thread, which never waits for a single one. Answers to what was sent before are waited for.
+    With C(heads_suffice) the body of an answer that says success is not waited for. Right before
+    each send it looks at the deadline, and asks whether the time for it is C(over): this process
+    may have been stopped in between. What is not sent by then is never sent. Connects nothing,
     retries nothing and raises nothing: the calls say what became of them.
     """
+
+    def may_send() -> bool:
+        return time.monotonic_ns() < deadline_ns and not over()
 
     def waiting(call: Call) -> bool:
         status = call.answer.status
         return not call.done and not (heads_suffice and status is not None and status < 300)
 
     for call in calls:
-        call.begin()
+        call.begin(may_send)
+    _read_answers(calls, deadline_ns, waiting)
+    for call in calls:
+        call.withhold()
+
+
+def _read_answers(calls: Sequence[Call], deadline_ns: int, waiting: Callable[[Call], bool]) -> None:
     open_calls: List[Call] = [call for call in calls if waiting(call)]
     # Asks the kernel once a round and needs no descriptor of its own.
     with selectors.PollSelector() as selector:

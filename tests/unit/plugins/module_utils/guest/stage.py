@@ -104,6 +104,12 @@ class ChosenKeepers:
             for target in self._targets
         )
 
+    def hold_lost(self) -> bool:
+        return self._stage.window_over
+
+    def taken_over(self) -> bool:
+        return self._stage.window_over
+
     def thaw(self) -> Tuple[FilesystemRecord, ...]:
         started = time.monotonic_ns()
         self._say("thaw")
@@ -146,11 +152,15 @@ class ChosenStore:
     def refresh(self) -> None:
         self._say("refresh")
 
-    def take(self, deadline_ns: int) -> List[Take]:
+    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[Take]:
         assert deadline_ns > time.monotonic_ns()
         takes = []
+        self._stage.happen("before take")
         for disk in self._stage.request.disks:
             now = time.monotonic_ns()
+            if over():
+                takes.append(Take(disk.name, failure=Failure("NotAskedInTime", "It is over.")))
+                continue
             failure = self._stage.refused.get(disk.name)
             if failure is not None:
                 takes.append(Take(disk.name, request_ns=now, failure=failure))
@@ -217,6 +227,8 @@ class Stage:
     #: What to do when something happens: raise, send a signal, wait.
     events: Dict[str, Callable[[], None]] = field(default_factory=dict)
     log: List[str] = field(default_factory=list)
+    #: What the keepers say when they are asked.
+    window_over: bool = False
 
     def happen(self, what: str) -> None:
         event = self.events.get(what)

@@ -338,3 +338,16 @@ def test_slow_but_in_time(bench: Bench) -> None:
     bench.fault(delay_request(0.5), disk=None)
     bench.ready()
     assert all(take.snapshot for take in bench.take())
+
+
+@pytest.mark.parametrize("late", ["over", "deadline"])
+def test_a_window_that_is_over(bench: Bench, late: str) -> None:
+    """No snapshot is asked for then, and nothing is unknown; the connections are given up."""
+    bench.ready()
+    limit_ns = 0 if late == "deadline" else 60_000_000_000
+    takes = bench.store.take(time.monotonic_ns() + limit_ns, lambda: late == "over")
+    assert [take.failure.name for take in takes if take.failure] == ["NotAskedInTime"] * 3
+    assert not any(take.unknown or take.request_ns for take in takes)
+    assert bench.store.settle(takes, LONG_S) == takes
+    assert bench.proxy.requests("snapshot") == []
+    assert [bench.snapshots(disk) for disk in range(3)] == [[], [], []]

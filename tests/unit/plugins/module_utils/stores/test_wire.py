@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator
+from typing import Callable, Iterator, Tuple
 
 import pytest
 
@@ -152,29 +154,72 @@ def test_says_that_no_proxy_is_used_when_there_is_no_way(monkeypatch: pytest.Mon
     assert "SIGNATURE" not in str(caught.value)
 
 
-def test_a_request_that_does_not_fit_the_buffers_goes_on() -> None:
-    size = 8 << 20
+@contextmanager
+def _pair() -> Iterator[Tuple[Connection, socket.socket]]:
+    """A connection and what is at its other end."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         connection = Connection("127.0.0.1", server.getsockname()[1], None)
         connection.open(time.monotonic_ns() + LONG_NS)
         peer, _address = server.accept()
-        call = Call(connection, b"x" * size)
-        exchange([call], time.monotonic_ns())
-        assert call.sent
-        assert not call.done
-        peer.setblocking(False)
-        received = 0
-        while received < size:
-            exchange([call], time.monotonic_ns() + 10_000_000)
-            try:
-                received += len(peer.recv(1 << 20))
-            except BlockingIOError:
-                continue
-        peer.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
-        exchange([call], time.monotonic_ns() + LONG_NS)
-        assert call.answer.status == 201
+        with peer:
+            yield connection, peer
         connection.close()
-        peer.close()
+
+
+def test_a_request_that_does_not_fit_the_buffers_goes_on() -> None:
+    size = 8 << 20
+    with _pair() as (connection, peer), ThreadPoolExecutor(1) as pool:
+
+        def answer() -> int:
+            left = size
+            while left:
+                left -= len(peer.recv(1 << 20))
+            peer.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+            return left
+
+        answered = pool.submit(answer)
+        call = Call(connection, b"x" * size)
+        exchange([call], time.monotonic_ns() + LONG_NS)
+        assert (answered.result(), call.answer.status, call.withheld) == (0, 201, False)
+
+
+def test_nothing_is_sent_after_the_deadline() -> None:
+    """A process that was stopped before it could send sends nothing when it goes on."""
+    with _pair() as (connection, peer):
+        call = Call(connection, b"PUT")
+        exchange([call], time.monotonic_ns())
+        assert (call.request_ns, call.sent, call.withheld) == (None, False, True)
+        # Nor later, when answers are waited for.
+        exchange([call], time.monotonic_ns() + LONG_NS)
+        assert peer.recv(10) == b""
+
+
+def test_nothing_is_sent_when_the_window_is_over() -> None:
+    """It is asked before each send: the first request went out, the second does not."""
+    with _pair() as (one, first), _pair() as (other, second):
+        calls = [Call(one, b"PUT"), Call(other, b"PUT")]
+        first.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+        answers = iter([False, True])
+        exchange(calls, time.monotonic_ns() + LONG_NS, over=lambda: next(answers))
+        assert [call.sent for call in calls] == [True, False]
+        assert [call.answer.status for call in calls] == [201, None]
+        assert calls[1].withheld
+        assert first.recv(10) == b"PUT"
+        assert second.recv(10) == b""
+
+
+def test_the_rest_of_a_request_is_not_sent_after_the_deadline() -> None:
+    """What the buffers did not take in time stays, and the store never has a whole request."""
+    size = 64 << 20
+    with _pair() as (connection, peer):
+        call = Call(connection, b"x" * size)
+        exchange([call], time.monotonic_ns() + 50_000_000)
+        assert call.withheld
+        exchange([call], time.monotonic_ns() + LONG_NS)
+        received = 0
+        while data := peer.recv(1 << 20):
+            received += len(data)
+        assert received < size
 
 
 def test_a_connection_that_was_never_opened_is_no_unknown() -> None:
