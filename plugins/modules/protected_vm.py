@@ -37,7 +37,9 @@ options:
         that the vault does not protect, or whose data is soft-deleted.
       - V(absent) means that the vault neither protects the VM nor has its data. Where soft delete
         is on, the vault still keeps the data for some time; then the VM is reported as
-        V(soft_deleted), with the time when the data goes, and counts as absent.
+        V(soft_deleted), with the time when the data goes, and counts as absent. It is an error for
+        a VM that the vault does not have while it has a VM of that name in another resource group,
+        whose data is not soft-deleted, unless the VM is given by its resource id.
       - V(undeleted) means that the data is not soft-deleted. It ends as V(stopped) does, with
         the data kept and no backups made. A VM that is protected or stopped is left as it is.
     type: str
@@ -47,25 +49,40 @@ options:
     description:
       - The policy, by its name or resource id. Only for O(state=protected), where it is needed
         for every VM that is not protected at the moment. Without it, a VM keeps the one it has.
+        With another state it does nothing, which a warning says, as it does of the disks.
       - A policy that the vault does not have, or that is not for Azure VMs, is refused before
         anything is sent.
       - A VM under an Enhanced policy cannot go back to a Standard one; the service refuses that.
     type: str
   include_disk_luns:
     description:
-      - The data disks that are backed up, by their LUNs, besides the operating system's disk. An
-        empty list means the operating system's disk alone.
-      - Only for O(state=protected). Without it and O(exclude_disk_luns), a VM keeps what it has,
-        and a new one has all its disks backed up.
+      - The data disks that are backed up, by their LUNs, besides the operating system's disk. A
+        disk that is attached later is not backed up.
+      - Each LUN is looked for on the VM. One that the VM does not have, or a VM whose disks cannot
+        be read, is a failure of that VM, also where the vault lists the LUN already.
+      - An empty list is refused. Set O(exclude_all_data_disks=true) to back up the operating
+        system's disk alone.
+      - Only for O(state=protected). Without it, O(exclude_disk_luns) and
+        O(exclude_all_data_disks), a VM keeps what it has, and a new one has all its disks backed
+        up.
     type: list
     elements: int
   exclude_disk_luns:
     description:
       - The data disks that are not backed up, by their LUNs. An empty list means that all disks
-        are.
+        are backed up. A disk that is attached later with another LUN is backed up.
+      - Each LUN is looked for on the VM, and a warning names the VMs that do not have it. A VM
+        whose disks cannot be read fails.
       - Only for O(state=protected).
     type: list
     elements: int
+  exclude_all_data_disks:
+    description:
+      - Set to V(true) to back up the operating system's disk alone. V(false) is the same as leaving
+        the option out.
+      - Only for O(state=protected). Cannot be used with O(include_disk_luns) or
+        O(exclude_disk_luns).
+    type: bool
   wait:
     description:
       - Whether to wait until Azure has done what was asked for.
@@ -95,7 +112,7 @@ attributes:
   platform:
     details: The controller, or whatever host the task is delegated to.
 requirements:
-  - azure-mgmt-compute >= 33.0, to find out why a VM cannot be protected
+  - azure-mgmt-compute >= 33.0, to find out why a VM cannot be protected, and to look for their LUNs
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
   - quiesce.azure_backup._auth
@@ -130,6 +147,13 @@ EXAMPLES = r"""
     vault: vault1
     vm: app-rg/db01
     exclude_disk_luns: [1]
+
+- name: Back up the operating system's disk of another VM alone
+  quiesce.azure_backup.protected_vm:
+    resource_group: backup-rg
+    vault: vault1
+    vm: app-rg/web01
+    exclude_all_data_disks: true
 
 - name: Make no more backups of a VM, and keep those that there are
   quiesce.azure_backup.protected_vm:
@@ -195,7 +219,9 @@ vms:
     soft_deleted: {type: bool, description: Whether the VM's data is soft-deleted.}
     soft_deleted_until: {type: str, description: "When soft-deleted data goes for good, in UTC."}
     include_disk_luns:
-      description: The data disks that are backed up, where they are chosen so.
+      description:
+        - The data disks that are backed up, where they are chosen so. Empty when the operating
+          system's disk alone is backed up.
       type: list
       elements: int
     exclude_disk_luns:

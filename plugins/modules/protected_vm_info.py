@@ -105,7 +105,9 @@ vms:
     soft_deleted: {type: bool, description: Whether the VM's data is soft-deleted.}
     soft_deleted_until: {type: str, description: "When soft-deleted data goes for good, in UTC."}
     include_disk_luns:
-      description: The data disks that are backed up, where they are chosen so.
+      description:
+        - The data disks that are backed up, where they are chosen so. Empty when the operating
+          system's disk alone is backed up.
       type: list
       elements: int
     exclude_disk_luns:

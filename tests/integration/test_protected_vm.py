@@ -121,7 +121,7 @@ def test_policy_and_disks_change_together(recovery_services: RecoveryServices) -
 
 def test_disks_stay_as_they_are_unless_they_are_named(recovery_services: RecoveryServices) -> None:
     azure = recovery_services
-    done_well(azure, "db01", include_disk_luns=[])
+    done_well(azure, "db01", exclude_all_data_disks=True)
     assert only(done_well(azure, "db01", policy="EnhancedPolicy"))["include_disk_luns"] == []
     done_well(azure, "db01", state="stopped")
     resumed = only(done_well(azure, "db01", policy="EnhancedPolicy"))

@@ -79,7 +79,7 @@ def test_an_unknown_policy_is_answered_with_the_known_ones(
     [
         ({}, "vms, vm"),
         ({"vm": "db01", "vms": ["db01"]}, "mutually exclusive"),
-        ({"vm": "db01", "include_disk_luns": [], "exclude_disk_luns": []}, "mutually exclusive"),
+        ({"vm": "db01", "include_disk_luns": [0], "exclude_disk_luns": []}, "mutually exclusive"),
         ({"vm": "db01", "state": "gone"}, "state"),
     ],
 )

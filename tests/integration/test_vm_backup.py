@@ -59,7 +59,8 @@ def test_a_name_taken_of_the_wrong_group_is_told(azure: RecoveryServices) -> Non
     other = run_module("vm_backup", {**given, "vm": "other"})["failure"]["recommended_action"]
     assert other.startswith("Protect it")
     gone = run_module("protected_vm", {**given, "state": "absent"})
-    assert gone["changed"] is False and "/resourceGroups/app-rg/" in str(gone["warnings"])
+    assert gone["failure"]["name"] == "NotProtected"
+    assert "/resourceGroups/app-rg/" in gone["failure"]["recommended_action"]
 
 
 def test_the_recovery_point_of_this_very_job_is_found(azure: RecoveryServices) -> None:

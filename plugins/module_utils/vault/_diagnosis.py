@@ -29,6 +29,11 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items 
     Disks,
     read_item,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._machines import (
+    GONE,
+    no_such_vm,
+    read_vm,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import (
     FABRIC,
     VaultId,
@@ -39,7 +44,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._times 
 
 # The documented limit of data disks that are backed up.
 MOST_DATA_DISKS = 32
-_GONE = ("not_found", "resource_group", "subscription")
 
 
 class Diagnosis:
@@ -77,29 +81,13 @@ class Diagnosis:
         """Compute's view of the VM; a failure when it has none; empty when it may not be read."""
         vm = self._vm
         try:
-            client = self._connection.compute(vm.subscription_id)
-            got = self._connection.call(
-                f"read VM {vm.name} in resource group {vm.resource_group}",
-                lambda: client.virtual_machines.get(
-                    resource_group_name=vm.resource_group, vm_name=vm.name, expand="instanceView"
-                ),
-                vm,
-            )
+            return read_vm(self._connection, vm, expand="instanceView")
         except VaultError as error:
-            if error.kind in _GONE:
-                return self._fail(
-                    "VmNotFound",
-                    f"There is no VM {vm.name} in resource group {vm.resource_group} of "
-                    f"subscription {vm.subscription_id} ({error.failure.name})",
-                    "Check the VM's name, resource group and subscription; a VM in another "
-                    "resource group than the vault's is given as GROUP/NAME, or by its id.",
-                    error.failure,
-                )
+            if error.kind in GONE:
+                return no_such_vm(vm, error.failure)
             self._cannot_see(f"whether the VM exists and runs, and its region ({_short(error)})")
         except QuiesceError as error:
             self._cannot_see(f"whether the VM exists and runs, and its region ({error})")
-        else:
-            return plain(got)
         return {}
 
     def _region(self, machine: Mapping[str, Any]) -> Any:
@@ -216,7 +204,7 @@ class Diagnosis:
                 "TooManyDisks",
                 f"VM {vm.name} has {count} data disks to back up, and a policy permits "
                 f"{MOST_DATA_DISKS}",
-                "Detach some, or exclude some with include_disk_luns or exclude_disk_luns.",
+                "Detach some, or leave some out with include_disk_luns or exclude_disk_luns.",
             )
         view = of.get("instanceView") or {}
         power = _power(view)

@@ -28,10 +28,14 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._extens
     machine_of,
     names_only,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._machines import (
+    as_it_came,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import VmId
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._options import (
     auth_arguments,
     chosen_vms,
+    named_vms,
     vms_arguments,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._vms_failed import (
@@ -58,7 +62,7 @@ def run_extensions_module(module: Module) -> NoReturn:
     def act(params: Mapping[str, Any], _check_mode: bool) -> Dict[str, Any]:
         given = dict(params)
         if not given.get("subscription_id") and not given.get("vault"):
-            ids = [text for text in _named(params) if "/subscriptions/" in text.lower()]
+            ids = [text for text in named_vms(params) if "/subscriptions/" in text.lower()]
             if ids:
                 given["subscription_id"] = VmId.of_id(ids[0]).subscription_id
         return extensions_info(connect(given), given)
@@ -105,7 +109,7 @@ def _look(connection: Connection, vm: VmId) -> Dict[str, Any]:
     at = {"resource_group_name": vm.resource_group, "vm_name": vm.name}
     machine = connection.call(
         f"read VM {vm.name}",
-        lambda: client.virtual_machines.get(**at, expand="instanceView", cls=_as_it_came),
+        lambda: client.virtual_machines.get(**at, expand="instanceView", cls=as_it_came),
         vm,
     )
     extensions = None
@@ -113,19 +117,9 @@ def _look(connection: Connection, vm: VmId) -> Dict[str, Any]:
         answer = connection.call(
             f"list the extensions of VM {vm.name}",
             lambda: client.virtual_machine_extensions.list(
-                **at, expand="instanceView", cls=_as_it_came
+                **at, expand="instanceView", cls=as_it_came
             ),
             vm,
         )
         extensions = answer.get("value") or []
     return machine_of(machine, extensions).to_result()
-
-
-def _as_it_came(answer: Any, *_more: Any) -> Dict[str, Any]:
-    """The body of an answer: what the SDK's models do not know is in it too."""
-    body: Dict[str, Any] = answer.http_response.json()
-    return body
-
-
-def _named(params: Mapping[str, Any]) -> List[str]:
-    return [*(params.get("vms") or ()), *([params["vm"]] if params.get("vm") else ())]

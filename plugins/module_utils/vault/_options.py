@@ -9,7 +9,7 @@ PRIVATE: for this collection only.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Set, Tuple
 
 from ansible.module_utils.common.parameters import env_fallback
 
@@ -104,10 +104,8 @@ def chosen_vms(
     A null, which Ansible takes for an option that is given, and an empty name are refused: what was
     to be backed up, and was not, must not look done. An empty list is a choice.
     """
-    given: List[str] = list(params.get("vms") or ())
-    if params.get("vm") is not None:
-        given.append(params["vm"])
-    elif params.get("vms") is None and required:
+    given = named_vms(params)
+    if params.get("vm") is None and params.get("vms") is None and required:
         refuse("MissingVms", "Neither vms nor vm has a value.", "Say vms or vm.")
     vault: VaultId = connection.vault
     group = params.get("vm_resource_group") or vault.resource_group
@@ -116,6 +114,18 @@ def chosen_vms(
         vm = VmId.of_option(text, vault.subscription_id, group)
         found.setdefault(vm.key, vm)
     return tuple(found.values())
+
+
+def named_vms(params: Mapping[str, Any]) -> List[str]:
+    """Return the VMs as the options name them."""
+    one = [params["vm"]] if params.get("vm") is not None else []
+    return [*(params.get("vms") or ()), *one]
+
+
+def vms_named_by_id(params: Mapping[str, Any]) -> Set[str]:
+    """Return C(VmId.key) of the VMs that are given by their resource ids."""
+    ids = (text for text in named_vms(params) if "/subscriptions/" in text.lower())
+    return {VmId.of_id(text).key for text in ids}
 
 
 def check_wait(params: Mapping[str, Any]) -> None:

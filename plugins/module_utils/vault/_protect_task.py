@@ -20,6 +20,14 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._discov
     list_protectable,
     refresh,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._disk_choice import (
+    DISK_ARGUMENTS,
+    EXCLUDE,
+    INCLUDE,
+    check_luns,
+    chosen_options,
+    wanted_disks,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._follow import Follower
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items import (
     NOT_PROTECTED,
@@ -27,9 +35,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._items 
     SOFT_DELETED,
     STOPPED,
     UNKNOWN,
-    Disks,
     ProtectedItem,
-    chosen_disks,
     list_items,
     namesakes,
     not_protected,
@@ -42,11 +48,14 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._option
     chosen_vms,
     vault_arguments,
     vms_arguments,
+    vms_named_by_id,
     vms_rules,
     wait_arguments,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._protection import (
+    ABSENT,
     STATES,
+    UNDELETED,
     Plan,
     Wanted,
     compared,
@@ -68,7 +77,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._vms_fa
 
 _TIMEOUT_S = 3600
 _DISCOVERY_TIMEOUT_S = 900
-_HIGHEST_LUN = 63
 
 PROTECTED_VM: Dict[str, Any] = {
     "argument_spec": {
@@ -76,15 +84,14 @@ PROTECTED_VM: Dict[str, Any] = {
         **vms_arguments(),
         "state": {"type": "str", "choices": list(STATES), "default": PROTECTED},
         "policy": {"type": "str"},
-        "include_disk_luns": {"type": "list", "elements": "int"},
-        "exclude_disk_luns": {"type": "list", "elements": "int"},
+        **DISK_ARGUMENTS,
         **wait_arguments(_TIMEOUT_S),
     },
     **vms_rules(),
 }
 PROTECTED_VM["mutually_exclusive"] = [
     *PROTECTED_VM["mutually_exclusive"],
-    ["include_disk_luns", "exclude_disk_luns"],
+    [INCLUDE, EXCLUDE],
 ]
 PROTECTED_VM_INFO: Dict[str, Any] = {
     "argument_spec": {
@@ -119,7 +126,7 @@ def protect_vms(
 
     Raises C(VmsFailed) at the end, when all that could be done is done.
     """
-    disks = _disks(params)
+    disks = wanted_disks(params)
     vms = chosen_vms(params, connection)
     policy = ChosenPolicy.of_option(params.get("policy"), connection.vault)
     wanted = Wanted(params["state"], policy.id if policy else None, disks)
@@ -127,9 +134,10 @@ def protect_vms(
     courses = [_course(wanted, vm, items.get(vm.key)) for vm in vms]
     policy_type = _check_policy(connection, policy, courses)
     _refuse_namesakes(courses, items)
-    warnings = _discover(connection, params, wanted, courses, may_write=not check_mode)
+    warnings = [*_without_effect(params), *check_luns(connection, wanted, courses)]
+    warnings += _discover(connection, params, wanted, courses, may_write=not check_mode)
     if wanted.state != PROTECTED:
-        warnings += filter(None, (namesakes(vm, items) for vm in vms))
+        warnings += _tell_namesakes(params, courses, items)
     if not check_mode:
         _await_others(connection, params, courses)
         Runner(
@@ -251,6 +259,36 @@ def _refuse_namesakes(courses: Sequence[Course], items: Mapping[str, ProtectedIt
             )
 
 
+def _tell_namesakes(
+    params: Mapping[str, Any], courses: Sequence[Course], items: Mapping[str, ProtectedItem]
+) -> List[str]:
+    """Fail what would be absent only because another resource group was meant; return warnings.
+
+    A resource id can mean no other VM, so it is believed. A group that is left out, or wrong, would
+    otherwise pass for data that is deleted.
+    """
+    certain = vms_named_by_id(params)
+    warnings: List[str] = []
+    for course in courses:
+        words = namesakes(course.vm, items)
+        kept = any(
+            same(item.vm.name, course.vm.name) and not item.soft_deleted for item in items.values()
+        )
+        if words and kept and params["state"] == ABSENT and course.vm.key not in certain:
+            course.fail(
+                Failure(
+                    "NotProtected",
+                    f"VM {course.vm.name} of resource group {course.vm.resource_group} is not in "
+                    "this vault, but a VM of that name in another resource group is.",
+                    f"{words} If the VM of {course.vm.resource_group} is meant, give its resource "
+                    "id.",
+                )
+            )
+        elif words:
+            warnings.append(words)
+    return warnings
+
+
 def _await_others(
     connection: Connection, params: Mapping[str, Any], courses: Sequence[Course]
 ) -> None:
@@ -277,20 +315,19 @@ def _keep_waiting(course: Course, wait: bool) -> None:
         course.fail(failure)
 
 
-def _disks(params: Mapping[str, Any]) -> Optional[Disks]:
-    for name, inclusive in (("include_disk_luns", True), ("exclude_disk_luns", False)):
-        luns: Optional[List[int]] = params.get(name)
-        if luns is None:
-            continue
-        wrong = [lun for lun in luns if not 0 <= lun <= _HIGHEST_LUN]
-        if wrong:
-            refuse(
-                "InvalidLun",
-                f"{name}: there is no LUN {wrong[0]}.",
-                f"The LUN of a data disk is between 0 and {_HIGHEST_LUN}.",
-            )
-        return chosen_disks(luns, inclusive)
-    return None
+def _without_effect(params: Mapping[str, Any]) -> List[str]:
+    """Return a warning of options that do nothing in the wanted state."""
+    given = [name for name in ("policy",) if (params.get(name) or "").strip()]
+    given += chosen_options(params)
+    if params["state"] == PROTECTED or not given:
+        return []
+    more = (
+        " It ends without backups: a task with state=protected resumes them."
+        if params["state"] == UNDELETED
+        else ""
+    )
+    does = "do" if len(given) > 1 else "does"
+    return [f"{' and '.join(given)} {does} nothing with state={params['state']}.{more}"]
 
 
 # --- the result ---------------------------------------------------------------------------------
