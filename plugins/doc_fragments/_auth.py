@@ -21,7 +21,8 @@ options:
       - V(auto) takes a service principal when O(secret) is known, and otherwise what
         azure-identity's C(DefaultAzureCredential) finds without asking anybody, such as the
         environment, a workload's or a machine's identity, and the Azure CLI. A secret without
-        O(tenant) or O(client_id) is refused; nothing else is tried in its place.
+        O(tenant) or O(client_id) is refused; nothing else is tried in its place. Where O(tenant) is
+        set, the Azure CLI is asked for a token of that tenant.
       - V(service_principal) takes O(tenant), O(client_id) and O(secret).
       - V(env) takes the environment alone, by the names that azure-identity reads
         (E(AZURE_TENANT_ID), E(AZURE_CLIENT_ID), and E(AZURE_CLIENT_SECRET) or
@@ -29,27 +30,31 @@ options:
       - V(msi) takes the managed identity of the machine that the module runs on, or the one that
         has O(client_id).
       - V(cli) takes the login of the Azure CLI (C(az login)).
+      - V(workload_identity) takes O(tenant), O(client_id) and O(federated_token_file). So does
+        V(auto) when all three are known, and O(secret) is not.
       - If it is not set, the environment variables E(ANSIBLE_AZURE_AUTH_SOURCE) and
         E(AZURE_AUTH_SOURCE) are looked at, in this order.
     type: str
-    choices: [auto, cli, env, msi, service_principal]
+    choices: [auto, cli, env, msi, service_principal, workload_identity]
     default: auto
   subscription_id:
     description:
-      - The subscription. Not needed where the vault is given by its resource id, or where
-        O(auth_source=cli), which has a default.
+      - The subscription. Not needed where the vault is given by its resource id. With
+        O(auth_source=cli), and with O(auth_source=auto) where neither a service principal nor a
+        workload's identity is given by options, it is the default one of the Azure CLI.
       - If it is not set, the environment variable E(AZURE_SUBSCRIPTION_ID) is looked at.
     type: str
   tenant:
     description:
-      - The id or the domain of the Microsoft Entra tenant of the service principal.
+      - The id or the domain of the Microsoft Entra tenant of the service principal or the workload,
+        or the one that the Azure CLI gets a token of.
       - If it is not set, the environment variables E(AZURE_TENANT) and E(AZURE_TENANT_ID) are
         looked at, in this order.
     type: str
   client_id:
     description:
-      - The application's (client) id of the service principal, or the client id of a managed
-        identity that was assigned by a user.
+      - The application's (client) id of the service principal or the workload, or the client id of
+        a managed identity that was assigned by a user.
       - If it is not set, the environment variable E(AZURE_CLIENT_ID) is looked at.
     type: str
   secret:
@@ -58,6 +63,12 @@ options:
       - If it is not set, the environment variables E(AZURE_SECRET) and E(AZURE_CLIENT_SECRET) are
         looked at, in this order.
     type: str
+  federated_token_file:
+    description:
+      - The file with the token of a workload, such as Kubernetes writes it for a service account,
+        that Microsoft Entra takes for O(client_id).
+      - If it is not set, the environment variable E(AZURE_FEDERATED_TOKEN_FILE) is looked at.
+    type: path
   cloud:
     description:
       - The cloud, by its usual name, V(AzureCloud), V(AzureChinaCloud) or V(AzureUSGovernment);
@@ -69,8 +80,10 @@ options:
     default: AzureCloud
   resource_manager_endpoint:
     description:
-      - The address of Azure Resource Manager, for a cloud of its own, such as
-        V(https://management.example.org).
+      - The address of Azure Resource Manager, for a region, such as
+        V(https://westeurope.management.azure.com), or for a cloud of its own, such as
+        V(https://management.example.org). One of a known cloud goes before O(cloud), and its tokens
+        are those of that cloud.
       - If it is not set, the environment variable E(AZURE_RESOURCE_MANAGER_ENDPOINT) is looked at.
     type: str
   authority:

@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 
@@ -27,6 +27,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._creden
     make_credential,
 )
 from tests.lab.module_run import run_module
+from tests.lab.recovery_services.entra import ASSERTION
 from tests.lab.recovery_services.lab import RecoveryServices
 
 SERVICE_PRINCIPAL = ("tenant", "client_id", "secret")
@@ -137,6 +138,7 @@ def logged_in(azure: RecoveryServices) -> str:
     # Only what the shell itself has, as there is nothing else on the path.
     return f"""\
 #!/bin/sh
+echo "$*" >>"$HOME/az.log"
 if [ "$2" = show ]; then printf '%s\\n' '{account}'; else printf '%s\\n' '{got}'; fi
 """
 
@@ -156,6 +158,153 @@ def test_auto_finds_the_azure_cli(
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
     az(tmp_path, logged_in(recovery_services))
     assert read(without(recovery_services, *SERVICE_PRINCIPAL, auth_source="auto")) == "vault1"
+
+
+@pytest.mark.parametrize("source", ["auto", "cli"])
+def test_the_azure_cli_gets_a_token_of_the_tenant(
+    recovery_services: RecoveryServices,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source: str,
+) -> None:
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
+    az(tmp_path, logged_in(recovery_services))
+    for tenant in (None, recovery_services.tenant, "lab.example"):
+        options = without(recovery_services, *SERVICE_PRINCIPAL, auth_source=source, tenant=tenant)
+        assert read({**options, "tenant": tenant}) == "vault1"
+    asked = [line for line in (tmp_path / "az.log").read_text().splitlines() if "token" in line]
+    assert ["--tenant" in line for line in asked] == [False, True, True]
+    assert f"--tenant {recovery_services.tenant}" in asked[1] and "--tenant lab.example" in asked[2]
+
+
+def test_auto_takes_the_subscription_of_the_azure_cli(
+    recovery_services: RecoveryServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
+    options = without(recovery_services, *SERVICE_PRINCIPAL, "subscription_id", auth_source="auto")
+    for script in (None, LOGGED_OUT):
+        if script:
+            az(tmp_path, script)
+        error = failure(options)
+        assert error.failure.name == "MissingSubscription" and "az login" in str(error)
+    az(tmp_path, logged_in(recovery_services))
+    assert read(options) == "vault1"
+
+
+def test_no_other_identity_takes_the_subscription_of_the_azure_cli(
+    recovery_services: RecoveryServices, tmp_path: Path
+) -> None:
+    az(tmp_path, logged_in(recovery_services))
+    given = without(recovery_services, "subscription_id", auth_source="auto")
+    federated = {**without(recovery_services, "subscription_id", "secret"), **workload(tmp_path)}
+    for options in (given, {**federated, "auth_source": "auto"}):
+        assert failure(options).failure.name == "MissingSubscription"
+    assert not (tmp_path / "az.log").exists()
+
+
+# --- the identity of a workload ------------------------------------------------------------------
+
+
+def workload(folder: Path, token_of_it: str = ASSERTION) -> Dict[str, str]:
+    """Write the token of a workload as Kubernetes does; return the option that names it."""
+    file = folder / "azure-identity-token"
+    file.write_text(token_of_it)
+    return {"federated_token_file": str(file)}
+
+
+@pytest.mark.parametrize("source", ["auto", "workload_identity"])
+def test_the_identity_of_a_workload_by_options(
+    recovery_services: RecoveryServices, tmp_path: Path, source: str
+) -> None:
+    options = {**without(recovery_services, "secret", auth_source=source), **workload(tmp_path)}
+    assert read(options) == "vault1"
+
+
+@pytest.mark.parametrize("tenant", ["AZURE_TENANT", "AZURE_TENANT_ID"])
+@pytest.mark.parametrize("source", ["auto", "workload_identity"])
+def test_the_identity_of_a_workload_by_the_environment(
+    recovery_services: RecoveryServices, tmp_path: Path, source: str, tenant: str
+) -> None:
+    azure = recovery_services
+    given = without(azure, *SERVICE_PRINCIPAL, auth_source=source)
+    done = run_module(
+        "backup_policy_info",
+        given,
+        env={
+            "AZURE_FEDERATED_TOKEN_FILE": workload(tmp_path)["federated_token_file"],
+            "AZURE_CLIENT_ID": azure.client_id,
+            tenant: azure.tenant,
+        },
+    )
+    assert not done.failed, done.stdout
+    assert not done.stderr and "federated" not in str(done.result.get("warnings", ""))
+
+
+@pytest.mark.parametrize("missing", ["tenant", "client_id", "federated_token_file"])
+def test_the_identity_of_a_workload_that_lacks_something(
+    recovery_services: RecoveryServices, tmp_path: Path, missing: str
+) -> None:
+    given = without(recovery_services, "secret", auth_source="workload_identity")
+    options = {**given, **workload(tmp_path)}
+    del options[missing]
+    error = failure(options)
+    assert error.failure.name == "MissingCredentials" and missing in error.failure.message
+    assert not recovery_services.requests()
+
+
+def test_the_token_of_a_workload_that_is_no_good(
+    recovery_services: RecoveryServices, tmp_path: Path
+) -> None:
+    given = without(recovery_services, "secret", auth_source="workload_identity")
+    error = failure({**given, "federated_token_file": str(tmp_path / "nowhere")})
+    assert error.failure.name == "InvalidFederatedToken" and "nowhere" in str(error)
+    assert not recovery_services.requests()
+    error = failure({**given, **workload(tmp_path, "of-another-workload")})
+    assert getattr(error, "kind", "") == "authentication"
+    assert "AADSTS700213" in str(error) + error.failure.name
+    assert "of-another-workload" not in str(error)
+
+
+# --- addresses and what tokens are for -----------------------------------------------------------
+
+PUBLIC, CHINA, GOVERNMENT = (
+    ("https://login.microsoftonline.com", "https://management.azure.com/.default"),
+    ("https://login.chinacloudapi.cn", "https://management.chinacloudapi.cn/.default"),
+    ("https://login.microsoftonline.us", "https://management.core.usgovcloudapi.net/.default"),
+)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "cloud", "expected"),
+    [
+        ("https://management.azure.com", "AzureCloud", PUBLIC),
+        ("https://westeurope.management.azure.com/", "AzureCloud", PUBLIC),
+        ("WestEurope.Management.Azure.com", "", PUBLIC),
+        ("https://eastus2.management.azure.com:443", "azure", PUBLIC),
+        ("https://chinaeast2.management.chinacloudapi.cn", "AzureChinaCloud", CHINA),
+        ("https://usgovvirginia.management.usgovcloudapi.net", "usgov", GOVERNMENT),
+        # The address knows better.
+        ("https://usgovvirginia.management.usgovcloudapi.net", "AzureCloud", GOVERNMENT),
+        (
+            "https://management.example.org",
+            "AzureCloud",
+            (PUBLIC[0], "https://management.example.org/.default"),
+        ),
+        (
+            "https://notmanagement.azure.com",
+            "AzureCloud",
+            (PUBLIC[0], "https://notmanagement.azure.com/.default"),
+        ),
+    ],
+)
+def test_an_address_of_a_region_has_the_tokens_of_its_cloud(
+    endpoint: str, cloud: str, expected: Tuple[str, str]
+) -> None:
+    found = cloud_of({"resource_manager_endpoint": endpoint, "cloud": cloud})
+    assert (found.authority, found.scope) == expected
+    assert found.resource_manager.startswith("https://")
+    given = cloud_of({"resource_manager_endpoint": endpoint, "authority": "https://login.a.org"})
+    assert given.authority == "https://login.a.org" and given.scope == expected[1]
 
 
 def test_an_azure_cli_that_is_not_logged_in(
@@ -207,16 +356,18 @@ def identity_endpoint(answer: Dict[str, Any], status: int = 200) -> Iterator[Lis
         server.server_close()
 
 
-def test_a_managed_identity(recovery_services: RecoveryServices) -> None:
+@pytest.mark.parametrize("source", ["auto", "msi"])
+def test_a_managed_identity(recovery_services: RecoveryServices, source: str) -> None:
     got = {
         "access_token": token(recovery_services),
         "expires_on": str(int(time.time()) + 3600),
         "resource": recovery_services.url,
         "token_type": "Bearer",
     }
-    options = without(recovery_services, *SERVICE_PRINCIPAL, auth_source="msi", client_id="mine")
+    # A tenant means nothing to it, and does no harm.
+    options = without(recovery_services, "secret", auth_source=source, client_id="mine")
     with identity_endpoint(got) as asked:
-        assert read({**options, "client_id": "mine"}) == "vault1"
+        assert read(options) == "vault1"
         assert len(asked) == 1 and "client_id=mine" in asked[0]
 
 

@@ -18,6 +18,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
@@ -37,8 +38,13 @@ _RENEW_BEFORE_S = 300
 _CLI_TIMEOUT_S = 60
 _SIGN_IN_S = 60
 _SERVICE_PRINCIPAL = ("tenant", "client_id", "secret")
+_WORKLOAD_IDENTITY = ("tenant", "client_id", "federated_token_file")
+# Values of AZURE_TOKEN_CREDENTIALS that permit a workload's identity.
+_PERMITS_WORKLOAD_IDENTITY = ("", "prod", "workloadidentitycredential")
 _GIVE_SUBSCRIPTION = (
-    "Give subscription_id or the vault's resource id, or set AZURE_SUBSCRIPTION_ID."
+    "Give subscription_id or the vault's resource id, or set AZURE_SUBSCRIPTION_ID. The default "
+    "subscription of the Azure CLI is taken where the task may sign in by the CLI and it is logged "
+    "in (az login)."
 )
 _LOG_IN = "Log in with 'az login' as the user of the task, or choose another auth_source."
 
@@ -82,7 +88,11 @@ _ALIASES = {
 
 
 def cloud_of(params: Mapping[str, Any]) -> Cloud:
-    """The addresses of the options."""
+    """Return the addresses of the options.
+
+    An endpoint of a known cloud, also that of a region, goes before O(cloud): its tokens come from
+    that cloud's authority, for the one audience that all its endpoints have.
+    """
     endpoint = _address(params, "resource_manager_endpoint")
     authority = _address(params, "authority")
     name = (params.get("cloud") or "").strip().lower()
@@ -94,24 +104,43 @@ def cloud_of(params: Mapping[str, Any]) -> Cloud:
             "Say AzureCloud, AzureChinaCloud or AzureUSGovernment; for another, leave cloud out "
             "and give resource_manager_endpoint and authority.",
         )
+    owner = _owner_of(endpoint)
+    of = owner or known
     return Cloud(
-        endpoint or known.resource_manager,
-        authority or known.authority,
-        f"{endpoint}/.default" if endpoint else known.scope,
+        endpoint or of.resource_manager,
+        authority or of.authority,
+        f"{endpoint}/.default" if endpoint and owner is None else of.scope,
         custom=authority not in ("", *(cloud.authority for cloud in _CLOUDS.values())),
     )
 
 
+def _owner_of(endpoint: str) -> Optional[Cloud]:
+    """Return the cloud that an address of Resource Manager belongs to; None for one of its own."""
+    host = urlsplit(endpoint).hostname or ""
+    for cloud in _CLOUDS.values():
+        known = urlsplit(cloud.resource_manager).hostname
+        if host == known or host.endswith(f".{known}"):
+            return cloud
+    return None
+
+
 def subscription_of(params: Mapping[str, Any]) -> str:
-    """The subscription: as given, or that of the vault's id, or the Azure CLI's own."""
+    """Return the subscription: as given, or that of the vault's id, or the Azure CLI's default."""
     given = (params.get("subscription_id") or "").strip()
     vault = (params.get("vault") or "").strip()
     if given:
         return str(given)
     if "/subscriptions/" in vault.lower():
         return VaultId.of_id(vault).subscription_id
-    if params.get("auth_source") == "cli":
+    source = params.get("auth_source") or "auto"
+    if source == "cli":
         return _subscription_of_cli()
+    if source == "auto" and not params.get("secret") and not _is_workload(params):
+        try:
+            return _subscription_of_cli()
+        except QuiesceError:
+            # The CLI is one of several ways to sign in here: without it, the option is missing.
+            pass
     return refuse("MissingSubscription", "There is no subscription_id.", _GIVE_SUBSCRIPTION)
 
 
@@ -130,6 +159,8 @@ def make_credential(params: Mapping[str, Any], cloud: Cloud) -> Any:
     client_id = params.get("client_id") or None
     if source == "service_principal" or (source == "auto" and params.get("secret")):
         return _service_principal(_given(params, _SERVICE_PRINCIPAL), options)
+    if source == "workload_identity" or (source == "auto" and _is_workload(params)):
+        return _workload_identity(_given(params, _WORKLOAD_IDENTITY), options)
     if source == "env":
         found = _of_environment()
         if all(found):
@@ -141,15 +172,39 @@ def make_credential(params: Mapping[str, Any], cloud: Cloud) -> Any:
         return identity.AzureCliCredential(
             tenant_id=params.get("tenant") or "", process_timeout=_CLI_TIMEOUT_S
         )
-    if client_id:
-        options["managed_identity_client_id"] = client_id
-    return identity.DefaultAzureCredential(
+    return _first_found(params, options)
+
+
+def _first_found(params: Mapping[str, Any], options: Dict[str, Any]) -> Any:
+    """Return what finds a credential in the places where there may be one."""
+    from azure.identity import DefaultAzureCredential
+
+    tenant = params.get("tenant")
+    if params.get("client_id"):
+        options["managed_identity_client_id"] = params["client_id"]
+    if tenant:
+        options["additionally_allowed_tenants"] = ["*"]
+        options["workload_identity_tenant_id"] = tenant
+    found = DefaultAzureCredential(
         exclude_interactive_browser_credential=True,
         exclude_shared_token_cache_credential=True,
         exclude_visual_studio_code_credential=True,
         process_timeout=_CLI_TIMEOUT_S,
         **options,
     )
+    return _OfTenant(found, tenant) if tenant else found
+
+
+class _OfTenant:
+    """A credential that is asked for the tokens of one tenant, as it has no option for it."""
+
+    def __init__(self, credential: Any, tenant: str) -> None:
+        self._credential = credential
+        self._tenant = tenant
+
+    def get_token(self, scope: str) -> Any:
+        """Return a token of that tenant."""
+        return self._credential.get_token(scope, tenant_id=self._tenant)
 
 
 class Tokens:
@@ -192,14 +247,42 @@ def _service_principal(found: Tuple[str, ...], options: Mapping[str, Any]) -> An
     return ClientSecretCredential(tenant, client_id, secret, **options)
 
 
+def _workload_identity(found: Tuple[str, ...], options: Mapping[str, Any]) -> Any:
+    from azure.identity import WorkloadIdentityCredential
+
+    tenant, client_id, token_file = found
+    try:
+        keep_back(Path(token_file).read_text(encoding="utf-8").strip())
+    except (OSError, ValueError) as error:
+        refuse(
+            "InvalidFederatedToken",
+            f"federated_token_file cannot be used: {token_file}: {error}.",
+            "Give the file that Kubernetes or the pipeline writes the token of the workload to.",
+        )
+    return WorkloadIdentityCredential(
+        tenant_id=tenant, client_id=client_id, token_file_path=token_file, **options
+    )
+
+
+def _is_workload(params: Mapping[str, Any]) -> bool:
+    """Return True if all that a workload's identity needs is known, and nothing goes before it."""
+    chosen = os.environ.get("AZURE_TOKEN_CREDENTIALS", "").strip().lower()
+    return (
+        all(params.get(name) for name in _WORKLOAD_IDENTITY)
+        and chosen in _PERMITS_WORKLOAD_IDENTITY
+        and not os.environ.get("AZURE_CLIENT_CERTIFICATE_PATH")
+    )
+
+
 def _given(params: Mapping[str, Any], names: Tuple[str, ...]) -> Tuple[str, ...]:
-    """The values of the options; refused when one is missing."""
+    """Return the values of the options; refuse when one is missing."""
     missing = [name for name in names if not params.get(name)]
     if missing:
+        what = "a workload's identity" if names == _WORKLOAD_IDENTITY else "a service principal"
         refuse(
             "MissingCredentials",
-            f"For a service principal, {' and '.join(missing)} must be given.",
-            "Give tenant, client_id and secret, or choose another auth_source.",
+            f"For {what}, {' and '.join(missing)} must be given.",
+            f"Give {', '.join(names[:-1])} and {names[-1]}, or choose another auth_source.",
         )
     return tuple(params[name] for name in names)
 
@@ -280,7 +363,7 @@ def _subscription_of_cli() -> str:
             [program, "account", "show", "--output", "json"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             errors="replace",
             timeout=_CLI_TIMEOUT_S,
             check=False,

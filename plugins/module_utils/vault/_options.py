@@ -26,12 +26,13 @@ ENVIRONMENT: Dict[str, Tuple[str, ...]] = {
     "tenant": ("AZURE_TENANT", "AZURE_TENANT_ID"),
     "client_id": ("AZURE_CLIENT_ID",),
     "secret": ("AZURE_SECRET", "AZURE_CLIENT_SECRET"),
+    "federated_token_file": ("AZURE_FEDERATED_TOKEN_FILE",),
     "cloud": ("AZURE_CLOUD", "AZURE_CLOUD_ENVIRONMENT"),
     "resource_manager_endpoint": ("AZURE_RESOURCE_MANAGER_ENDPOINT",),
     "authority": ("AZURE_AUTHORITY_HOST",),
     "ca_certificates": ("AZURE_CA_CERTIFICATES",),
 }
-AUTH_SOURCES = ("auto", "cli", "env", "msi", "service_principal")
+AUTH_SOURCES = ("auto", "cli", "env", "msi", "service_principal", "workload_identity")
 
 
 def auth_arguments() -> Dict[str, Any]:
@@ -47,6 +48,12 @@ def auth_arguments() -> Dict[str, Any]:
         "tenant": _text("tenant"),
         "client_id": _text("client_id"),
         "secret": {**_text("secret"), "no_log": True},
+        # A path; what is in the file is kept back when it is read.
+        "federated_token_file": {
+            **_text("federated_token_file"),
+            "type": "path",
+            "no_log": False,
+        },
         "cloud": {**_text("cloud"), "default": "AzureCloud"},
         "resource_manager_endpoint": _text("resource_manager_endpoint"),
         "authority": _text("authority"),

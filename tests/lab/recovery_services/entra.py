@@ -21,6 +21,9 @@ from tests.lab.recovery_services.errors import AzureError
 
 #: The client's own object in the directory.
 OBJECT_ID = "dddddddd-4444-4ddd-8ddd-dddddddddddd"
+#: The token of a workload that the client trusts. Invented: real ones are JWTs of an issuer.
+ASSERTION = "the-token-of-a-workload-in-the-lab"
+_JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 #: Audiences that Azure's own clients ask for, beside this server's address.
 _AUDIENCES = (
     "https://management.azure.com",
@@ -107,7 +110,15 @@ class Directory:
                 "found in the directory 'Lab'."
             )
             return self._refusal(400, "unauthorized_client", why, 700016)
-        if not hmac.compare_digest(form.get("client_secret", "").encode(), self.secret.encode()):
+        if form.get("client_assertion_type") == _JWT_BEARER:
+            if form.get("client_assertion") != ASSERTION:
+                # Invented after the documentation of Entra's error codes; not recorded.
+                why = (
+                    "AADSTS700213: No matching federated identity record found for presented "
+                    "assertion subject."
+                )
+                return self._refusal(401, "invalid_client", why, 700213)
+        elif not hmac.compare_digest(form.get("client_secret", "").encode(), self.secret.encode()):
             why = (
                 "AADSTS7000215: Invalid client secret provided. Ensure the secret being sent in "
                 "the request is the client secret value, not the client secret ID."
