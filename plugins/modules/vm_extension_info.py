@@ -133,8 +133,8 @@ vms:
         name:
           description:
             - Azure's name for it where it has one, such as
-              C(UserErrorGuestAgentStatusUnavailable); C(VmNotRunning) and C(ExtensionFailed) are
-              ours.
+              C(UserErrorGuestAgentStatusUnavailable). C(VmNotRunning), C(ExtensionFailed),
+              C(VmProvisioningStateUnknown) and C(ExtensionStateUnknown) are ours.
           type: str
         message: {type: str, description: What is wrong.}
         recommended_action: {type: str, description: What to do about it.}
