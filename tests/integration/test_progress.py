@@ -142,7 +142,7 @@ def test_a_line_is_shown_while_the_task_still_waits(azure: RecoveryServices, pla
         # The job cannot have ended: the clock stands until this advances it.
         assert not has("changed: [localhost]")(lines)
         assert len(play.left_over()) == 1
-        azure.advance(0.75 * _LONG)
+        azure.advance(0.7 * _LONG)
         lines += read_until(process, has("Transfer data to vault"))
         assert not has("changed: [localhost]")(lines)
         azure.advance(_LONG)

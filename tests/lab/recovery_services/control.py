@@ -185,7 +185,7 @@ def _state(world: World, _given: Dict[str, Any]) -> Any:
     }
 
 
-def _change(world: World, given: Dict[str, Any]) -> Any:
+def change(world: World, given: Mapping[str, Any]) -> Any:
     """One change, or several in this order."""
     estate = world.estate
     estate.now()
@@ -246,5 +246,5 @@ _ACTIONS: Dict[Any, Callable[[World, Dict[str, Any]], Any]] = {
     ("POST", "clock"): _set_clock,
     ("POST", "wait"): _wait,
     ("GET", "state"): _state,
-    ("POST", "state"): _change,
+    ("POST", "state"): change,
 }

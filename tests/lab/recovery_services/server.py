@@ -122,6 +122,8 @@ class Server:
         estate = self.world.estate
         if fault is not None and fault.delay_s:
             await asyncio.sleep(self.world.clock.wait(fault.delay_s))
+        if fault is not None and fault.change:
+            control.change(self.world, fault.change)
         self._let_known(incoming)
         reply = Reply(0)
         if fault is None or fault.after or not fault.answers:

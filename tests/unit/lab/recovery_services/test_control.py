@@ -13,7 +13,9 @@ import ssl
 import subprocess
 import sys
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,6 +89,43 @@ def test_an_operation_that_never_ends(client: Client) -> None:
     client.azure.advance(10**6)
     (job,) = client.get("/backupJobs").body["value"]
     assert job["properties"]["status"] == "InProgress"
+
+
+def test_a_request_before_which_something_changes(client: Client) -> None:
+    client.protect()
+    client.azure.advance(120)
+    client.azure.fault(path="backupJobs", change={"remove_vm": "db01"}, skip=1)
+    for left in (True, False):
+        assert client.get("/backupJobs").status == 200
+        assert any(vm["id"].endswith("/db01") for vm in client.azure.state()["vms"]) is left
+
+
+def test_a_client_that_waits_moves_a_clock_that_is_stepped(client: Client) -> None:
+    azure = client.azure
+
+    def waits(seconds: float) -> Any:
+        before = datetime.fromisoformat(azure.now()[:19])
+        answer = client.send("POST", "/lab/wait", {"seconds": seconds}).body
+        after = datetime.fromisoformat(azure.now()[:19])
+        return answer["real_s"], answer["stepped"], (after - before).total_seconds()
+
+    assert waits(3) == (3.0, False, 0.0)
+    azure.stepped = True
+    try:
+        azure.reset(speed=200)
+    finally:
+        azure.stepped = False
+    assert waits(3) == (0.0, True, 600.0)
+    azure.run_at(2)
+    assert waits(3) == (0.0, True, 6.0)
+    # Before the answer to a client, as long as that waits for it.
+    azure.fault(path="backupJobs", delay_s=30)
+    before = datetime.fromisoformat(azure.now()[:19])
+    client.sign_in()
+    client.get("/backupJobs")
+    assert datetime.fromisoformat(azure.now()[:19]) - before == timedelta(seconds=60)
+    azure.hold()
+    assert waits(3) == (3.0, False, 0.0)
 
 
 def test_a_fault_that_is_none_is_refused(azure: RecoveryServices) -> None:

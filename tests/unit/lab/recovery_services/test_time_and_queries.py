@@ -39,6 +39,23 @@ def test_the_clock_runs_at_its_speed_and_never_back() -> None:
         clock.advance(-1)
 
 
+def test_a_stepped_clock_moves_by_waiting_only() -> None:
+    real = [100.0]
+    clock = VirtualClock(60.0, _MOMENT, lambda: real[0], stepped=True)
+    real[0] += 1000
+    assert clock.now() == _MOMENT
+    assert clock.wait(2) == 0.0
+    clock.advance(5)
+    assert clock.now() == _MOMENT + timedelta(seconds=125)
+    clock.run_at(1.0)
+    assert clock.stepped and clock.wait(3) == 0.0
+    assert clock.now() == _MOMENT + timedelta(seconds=128)
+    clock.run_at(1.0, stepped=False)
+    real[0] += 10
+    assert clock.wait(7) == 7.0
+    assert clock.now() == _MOMENT + timedelta(seconds=138)
+
+
 @pytest.mark.parametrize(
     ("speed", "virtual", "real"), [(1, 60, 60), (200, 60, 1), (10, 324, 33), (1, 0.2, 1)]
 )
