@@ -32,8 +32,8 @@ pytestmark = pytest.mark.skipif(
 def results(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Any]:
     """Run the playbook once: the results of its tasks by their names, and what the server got."""
     folder = tmp_path_factory.mktemp("azcollection")
-    with RecoveryServices(speed=5000) as azure, Outside() as outside:
-        # Between two looks at an operation it sleeps 30 seconds, unless the first finds it done.
+    # Between two looks at an operation it sleeps 30 seconds, unless the first finds it done.
+    with RecoveryServices(speed=0.0, per_look_s=600.0) as azure, Outside() as outside:
         for operation in ("ConfigureBackup", "Backup", "DisableBackup", "DeleteBackupData"):
             azure.next_job("db01", operation, duration_s=1.0)
         env = {

@@ -34,7 +34,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 #: A folder that only root may write to, with all its parents, as scripts must lie in one; not
 #: below /run, which a distribution may mount noexec.
 BASE = "/var/lib"
-LIMIT_S = 60.0
+LIMIT_S = 300.0
 _BLOB_SIZE = 1 << 20
 _SIZES = {"ext4": 32 << 20, "xfs": 64 << 20, "btrfs": 128 << 20}
 _MODULE = "ansible_collections.quiesce.azure_backup.plugins.modules.vm_snapshot"
@@ -103,7 +103,7 @@ class Rig:
         for _disk in range(self.setting.bare_disks):
             self.disks.append(self._stack.enter_context(LoopDisk(16 << 20, "")))
         outers = [str(disk.mount_point) for disk in self.outer.values()]
-        self.guarded = self._stack.enter_context(Guarded([*self.mount_points, *outers], 60))
+        self.guarded = self._stack.enter_context(Guarded([*self.mount_points, *outers], 600))
         self._stack.push(self._look_if_failed)
         self.proxy = self._stack.enter_context(FaultProxy(self.azurite.account_url))
         self._blobs()
@@ -208,7 +208,7 @@ class Rig:
                 os.kill(one.pid, 9)
         processes.wait_for(lambda: not processes.marked(self.token), 30)
         if self.run is not None:
-            self.run.wait(30)
+            self.run.wait(LIMIT_S)
 
     # -- the run ------------------------------------------------------------------------------
 

@@ -114,12 +114,12 @@ def test_noise_is_heard() -> None:
         "finally:\n"
         "    fcntl.ioctl(fd, 0xC0045878, 0)\n"
     )
-    with LoopDisk(16 * MIB, "ext4") as disk, Guarded([disk.mount_point]):
+    with LoopDisk(16 * MIB, "ext4") as disk, Guarded([disk.mount_point], 300):
         trace = Path("/dev/shm") / f"quiesce-trace-{os.getpid()}"
         try:
             words = ["strace", "-f", "-y", "-qq", "-e", f"trace={_TRACED}", "-o", str(trace)]
             command = [*words, sys.executable, "-I", "-S", "-c", program, disk.mount_point]
-            subprocess.run(command, check=True, timeout=120)
+            subprocess.run(command, check=True, timeout=300)
             heard = noise(window(trace.read_text(errors="replace").splitlines()))
         finally:
             trace.unlink(missing_ok=True)

@@ -21,13 +21,13 @@ from tests.lab.frozen import Guarded
 from tests.lab.module_run import ModuleProcess, ModuleRun, run_module, start_module
 from tests.lab.own_lock import own_lock
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 
 
 class Guest:
     """A guest with disks, a configuration and scripts that say what they saw."""
 
-    def __init__(self, azurite: Azurite, fstypes: List[str], guarded_s: float = 120.0) -> None:
+    def __init__(self, azurite: Azurite, fstypes: List[str], guarded_s: float = 600.0) -> None:
         self._azurite = azurite
         self.disks: List[LoopDisk] = []
         self.blobs: List[str] = []

@@ -63,7 +63,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
             assert len(_processes(str(tmp_path))) > 5
             process.send_signal(signal.SIGINT)
             break
-    rest, _nothing = process.communicate(timeout=300)
+    rest, _nothing = process.communicate(timeout=900)
     assert process.returncode == 130, "".join(said) + rest
     assert "what the demo had started is gone" in rest
     assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()

@@ -124,7 +124,7 @@ def run_plays(plays: List[Dict[str, Any]], azure: RecoveryServices, folder: Path
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=1200,
         check=False,
     )
     print(done.stdout)

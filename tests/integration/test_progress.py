@@ -21,7 +21,7 @@ from tests.lab.interpreter import interpreter
 from tests.lab.module_run import run_module
 from tests.lab.recovery_services.lab import RecoveryServices
 
-_LIMIT_S = 180.0
+_LIMIT_S = 600.0
 _LONG = 3000.0
 
 
@@ -214,13 +214,13 @@ def test_async_is_as_without_an_action_plugin(
     azure: RecoveryServices, play: Play, poll: int
 ) -> None:
     azure.next_backup("db01", duration_s=200)
-    tasks = [{**task(), "async": 120, "poll": poll, "register": "job"}]
+    tasks = [{**task(), "async": 600, "poll": poll, "register": "job"}]
     status = {
         "name": "wait",
         "ansible.builtin.async_status": {"jid": "{{ job.ansible_job_id }}"},
         "register": "job",
         "until": "job is finished",
-        "retries": 100,
+        "retries": 600,
         "delay": 1,
     }
     shown = {"name": "show", "ansible.builtin.debug": {"msg": "reached {{ job.consistency }}"}}

@@ -99,7 +99,7 @@ def run_target(name: str, play: Dict[str, Any], python: str, folder: Path) -> st
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=600,
+        timeout=1200,
         check=False,
     )
     print(done.stdout)

@@ -87,7 +87,7 @@ def play(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        timeout=120,
+        timeout=600,
         check=False,
     )
     print(done.stdout)
@@ -125,7 +125,7 @@ def test_tasks_in_trouble(recovery_services: RecoveryServices, tmp_path: Path) -
             "name": "back up each, in the background",
             "quiesce.azure_backup.vm_backup": {"vm": "{{ item }}", "poll_interval": 0.2},
             "loop": every,
-            "async": 60,
+            "async": 600,
             "poll": 0,
             "register": "begun",
         },
@@ -136,7 +136,7 @@ def test_tasks_in_trouble(recovery_services: RecoveryServices, tmp_path: Path) -
             "loop_control": {"label": "{{ item.item }}"},
             "register": "backups",
             "until": "backups is finished",
-            "retries": 100,
+            "retries": 600,
             "delay": 0.5,
             "ignore_errors": True,
         },

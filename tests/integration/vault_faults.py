@@ -155,7 +155,7 @@ def send_often(azure: RecoveryServices, path: str, count: int) -> int:
     address = urlsplit(azure.url)
     context = ssl.create_default_context(cafile=str(azure.ca_file))
     way = http.client.HTTPSConnection(
-        str(address.hostname), address.port, timeout=30, context=context
+        str(address.hostname), address.port, timeout=300, context=context
     )
     try:
         form = {

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 #: What the commands of this checkout install and log; never in git.
 LAB = ROOT / ".lab"
 #: On a busy machine everything may take many times what it should.
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 class LabError(RuntimeError):

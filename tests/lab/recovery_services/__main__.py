@@ -30,12 +30,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0, the default, is a free one")
     parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second")
     parser.add_argument("--stepped", action="store_true", help="of what clients say they wait")
+    parser.add_argument("--per-look", type=float, default=0.0, help="seconds; see RecoveryServices")
     parser.add_argument("--limits", action="store_true", help="count requests, answer 429")
     parser.add_argument("--folder", type=Path, help="an existing folder for ca.pem")
     given = parser.parse_args()
     seed = seeds.read(given.seed) if given.seed else seeds.default()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="quiesce-azure-"))
-    world = World(seed, given.speed, given.limits, given.stepped)
+    world = World(seed, given.speed, given.limits, given.stepped, given.per_look)
     try:
         asyncio.run(_serve(world, given.port, folder))
     finally:

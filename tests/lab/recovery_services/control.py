@@ -34,6 +34,8 @@ class World:
     speed: float = 1.0
     limits_on: bool = False
     stepped: bool = False
+    #: How far the clock moves after each answer that says that something goes on.
+    per_look_s: float = 0.0
     base: str = ""
     faults: Faults = field(default_factory=Faults)
     ledger: Ledger = field(default_factory=Ledger)

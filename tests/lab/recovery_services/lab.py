@@ -34,12 +34,15 @@ class RecoveryServices:
     A context manager. Must be entered in a thread that lives as long as it is used: the process
     ends with the thread that started it. C(speed) is virtual seconds per second of the clients': of
     the real time, or, where the clock is C(stepped), of what clients say that they wait.
+    C(per_look_s) is for clients that wait in real time: after each answer that says that something
+    goes on, the clock moves so far.
     """
 
     seed: Optional[Mapping[str, Any]] = None
     speed: float = 1.0
     limits: bool = False
     stepped: bool = False
+    per_look_s: float = 0.0
 
     def __enter__(self) -> RecoveryServices:
         self.folder = Path(tempfile.mkdtemp(prefix="quiesce-azure-"))
@@ -51,6 +54,7 @@ class RecoveryServices:
         argv += ["--folder", str(self.folder), "--speed", str(self.speed)]
         argv += ["--limits"] if self.limits else []
         argv += ["--stepped"] if self.stepped else []
+        argv += ["--per-look", str(self.per_look_s)]
         self.url = ""
         self.process = start(argv, self.log, cwd=ROOT)
         try:

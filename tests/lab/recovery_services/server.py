@@ -136,6 +136,8 @@ class Server:
         if fault is not None and fault.answers and not cut:
             reply = self._faulty(fault)
         self._record(incoming, 0 if cut else reply.status)
+        if self.world.per_look_s and _goes_on(reply):
+            self.world.clock.advance(self.world.per_look_s)
         if cut:
             if request.transport is not None:
                 if fault is not None and fault.kind == "tls":
@@ -290,6 +292,13 @@ class Server:
                 incoming.fault is not None,
             )
         )
+
+
+def _goes_on(reply: Reply) -> bool:
+    """Whether an answer says that something goes on, so that a client waits and looks again."""
+    body: Dict[str, Any] = reply.body if isinstance(reply.body, dict) else {}
+    job = body.get("properties") or {}
+    return reply.status == 202 or "InProgress" in (body.get("status"), job.get("status"))
 
 
 def _subscription(segments: List[str]) -> Optional[str]:

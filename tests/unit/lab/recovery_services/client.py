@@ -45,7 +45,7 @@ class Client:
         address = urlsplit(self.azure.url)
         context = ssl.create_default_context(cafile=str(self.azure.ca_file))
         connection = http.client.HTTPSConnection(
-            str(address.hostname), address.port, timeout=30, context=context
+            str(address.hostname), address.port, timeout=300, context=context
         )
         headers = dict(self.headers)
         if self.token:

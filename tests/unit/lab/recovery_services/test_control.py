@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab._process import ROOT, LabError
+from tests.lab._process import PATIENCE_S, ROOT, LabError
 from tests.lab.recovery_services import seed as seeds
 from tests.lab.recovery_services.lab import RecoveryServices
 from tests.unit.lab.recovery_services.client import VERSION, Client
@@ -193,7 +193,7 @@ def test_the_process_alone(tmp_path: Path) -> None:
         assert Path(said["ca_file"]).exists()
         assert Path(said["ca_file"]).is_relative_to(tmp_path)
         process.terminate()
-        assert process.wait(30) == 0
+        assert process.wait(PATIENCE_S) == 0
         assert not Path(said["ca_file"]).exists()
     finally:
         process.kill()
@@ -212,7 +212,7 @@ def test_the_process_ends_with_the_one_that_started_it() -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     number, folder = done.stdout.strip().split(" ", 1)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while Path(f"/proc/{number}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{number}").exists()

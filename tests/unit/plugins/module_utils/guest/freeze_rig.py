@@ -31,10 +31,13 @@ from tests.unit.plugins.module_utils.guest.expedite_places import places_below, 
 #: Who gets which signal.
 Faults = Mapping[str, signal.Signals]
 #: How long a test waits for anything. The machine may be slow; nothing here is about speed.
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 #: Nothing of the tests takes so long that the safety process of a freeze has to act.
-SAFETY_S = 60.0
+SAFETY_S = 600.0
+#: For tests in which nobody but a keeper thaws; they wait for this long.
 FREEZE_TIMEOUT_S = 6.0
+#: For tests in which the deadline never comes.
+LONG_S = 300.0
 _NAMES = {"quiesce-guard": "guard", "quiesce-watch": "watchdog"}
 _RUN = Path(__file__).with_name("keepers_run.py")
 

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.plugins.module_utils.guest.freeze_rig import Rig, outcomes, script
+from tests.unit.plugins.module_utils.guest.freeze_rig import LONG_S, Rig, outcomes, script
 
 
 @pytest.mark.parametrize("fstypes", [("ext4",), ("ext4", "xfs", "btrfs")])
 def test_window(tmp_path: Path, fstypes: tuple[str, ...]) -> None:
     """All are frozen, held and thawed, and nobody is left."""
-    with Rig(tmp_path, fstypes) as rig:
+    with Rig(tmp_path, fstypes, freeze_timeout_s=LONG_S) as rig:
         assert rig.start(post=rig.post)["value"] == rig.run.pid
         protection = rig.do("protection")
         assert protection["guard"]["running"] and protection["watchdog"]["running"]
@@ -43,7 +43,7 @@ def test_window(tmp_path: Path, fstypes: tuple[str, ...]) -> None:
 
 def test_order(tmp_path: Path) -> None:
     """A lower rank is frozen completely before the next one is begun."""
-    with Rig(tmp_path, ("ext4", "ext4", "ext4")) as rig:
+    with Rig(tmp_path, ("ext4", "ext4", "ext4"), freeze_timeout_s=LONG_S) as rig:
         targets = [
             {
                 "mount_point": disk.mount_point,
@@ -62,7 +62,7 @@ def test_order(tmp_path: Path) -> None:
 
 def test_foreign_freeze_is_left_alone(tmp_path: Path) -> None:
     """EBUSY refuses the freeze; what is ours is thawed, what is another's is not."""
-    with Rig(tmp_path, ("ext4", "ext4")) as rig:
+    with Rig(tmp_path, ("ext4", "ext4"), freeze_timeout_s=LONG_S) as rig:
         rig.start()
         ours, foreign = rig.disks
         rig.guarded.freeze(foreign.mount_point)
@@ -79,7 +79,7 @@ def test_foreign_freeze_is_left_alone(tmp_path: Path) -> None:
 
 def test_foreign_thaw_is_noticed(tmp_path: Path) -> None:
     """Only FITHAW itself tells that the filesystem was not frozen any more."""
-    with Rig(tmp_path, ("ext4", "ext4")) as rig:
+    with Rig(tmp_path, ("ext4", "ext4"), freeze_timeout_s=LONG_S) as rig:
         rig.start()
         rig.do("freeze")
         assert rig.guarded.thaw(rig.disks[1].mount_point)
@@ -88,7 +88,7 @@ def test_foreign_thaw_is_noticed(tmp_path: Path) -> None:
 
 def test_unmounted_in_the_window(tmp_path: Path) -> None:
     """A freeze outlives the mount, and so does the descriptor."""
-    with Rig(tmp_path) as rig:
+    with Rig(tmp_path, freeze_timeout_s=LONG_S) as rig:
         rig.start()
         rig.do("freeze")
         subprocess.run(["umount", "--lazy", rig.disks[0].mount_point], check=True)
@@ -111,12 +111,12 @@ def test_deadline(tmp_path: Path) -> None:
 
 def test_mount_that_is_not_the_planned_one(tmp_path: Path) -> None:
     """Nothing is started over a mount point that is another filesystem, or none."""
-    with Rig(tmp_path) as rig:
+    with Rig(tmp_path, freeze_timeout_s=LONG_S) as rig:
         point = rig.disks[0].mount_point
         plan = {"mount_point": point, "device": "x", "fstype": "ext4", "dev": 1}
         answer = rig.start(targets=[plan])
         assert answer["error"] == "MountChanged" and point in answer["message"]
-    with Rig(tmp_path) as rig:
+    with Rig(tmp_path, freeze_timeout_s=LONG_S) as rig:
         folder = rig.disks[0].path / "folder"
         folder.mkdir()
         plan = {"mount_point": str(folder), "device": "x", "fstype": "ext4"}
@@ -126,7 +126,7 @@ def test_mount_that_is_not_the_planned_one(tmp_path: Path) -> None:
 
 def test_same_filesystem_twice(tmp_path: Path) -> None:
     """It would seem to be frozen by somebody else."""
-    with Rig(tmp_path) as rig:
+    with Rig(tmp_path, freeze_timeout_s=LONG_S) as rig:
         disk = rig.disks[0]
         dev = disk.path.stat().st_dev
         one = {"mount_point": disk.mount_point, "device": "x", "fstype": "ext4", "dev": dev}
@@ -146,7 +146,7 @@ def test_without_filesystems(tmp_path: Path) -> None:
 
 def test_post_script_that_is_not_owed(tmp_path: Path) -> None:
     """It does not run, whoever dies."""
-    with Rig(tmp_path) as rig:
+    with Rig(tmp_path, freeze_timeout_s=LONG_S) as rig:
         rig.start(post=rig.post)
         assert rig.do("pay") is None
         rig.run.kill()
@@ -156,7 +156,7 @@ def test_post_script_that_is_not_owed(tmp_path: Path) -> None:
 
 def test_post_script_with_retries(tmp_path: Path) -> None:
     """The claim of the first attempt does not keep the payer from the second."""
-    with Rig(tmp_path) as rig:
+    with Rig(tmp_path, freeze_timeout_s=LONG_S) as rig:
         again = tmp_path / "again"
         body = f"[ -e '{again}' ] && echo ok && exit 0; touch '{again}'; exit 3"
         rig.start(post=script(tmp_path / "twice.sh", body, retries=2))
@@ -167,7 +167,7 @@ def test_post_script_with_retries(tmp_path: Path) -> None:
 
 def test_post_script_that_changed(tmp_path: Path) -> None:
     """It is not run, and that is said, also when a keeper pays."""
-    with Rig(tmp_path) as rig:
+    with Rig(tmp_path, freeze_timeout_s=LONG_S) as rig:
         rig.start(post=rig.post)
         (tmp_path / "post.sh").write_text("#!/bin/sh\necho evil\n")
         paid = rig.do("owe", "pay")

@@ -26,7 +26,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._truste
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import ScriptSpec
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
 
 
 class Folder:
