@@ -11,6 +11,7 @@ by the interpreter that its first line names.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -21,6 +22,8 @@ _PLAIN_SHELLS = ("sh", "dash", "ash")
 #: Shells look this far for a NUL character, which says that a file is no script.
 _HEAD_BYTES = 80
 _CHECK_LIMIT_S = 10.0
+#: The line number in a shell's message, as dash and as bash write it.
+_LINE = re.compile(rb"[^:\n]*: (?:line )?(\d{1,9}): ")
 _MEND = "write it for sh, with the first line #!/bin/sh"
 
 
@@ -91,5 +94,7 @@ def _syntax_error(data: bytes, shell: str) -> str:
         return f"there is no sh that could run it: {error.strerror}"
     if done.returncode == 0:
         return ""
-    lines = done.stderr.decode("utf-8", "replace").split("\n")
-    return f"sh refuses its syntax ({lines[0].strip()[:200]}); {_MEND}"
+    # The shell's own words may quote the script, and a script may hold a secret.
+    line = _LINE.match(done.stderr)
+    place = f" at line {int(line[1])}" if line else ""
+    return f"sh refuses its syntax{place}; {_MEND}"

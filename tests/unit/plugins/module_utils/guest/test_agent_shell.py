@@ -43,7 +43,7 @@ SCRIPTS: List[Tuple[bytes, str]] = [
     (b"#!/bin/sh\r\nexit 0\r\n", "carriage return"),
     (b"#!/bin/sh\nif true; then\n", "refuses its syntax"),
     (b'#!/bin/sh\necho "x\n', "refuses its syntax"),
-    (b"#!/bin/sh\n)\n", "refuses its syntax"),
+    (b"#!/bin/sh\n)\n", "refuses its syntax at line 2;"),
     (b"\x7fELF\2\1\1\0", "a program"),
     (Path(sys.executable).read_bytes(), "a program"),
     (b"PK\3\4\0\0", "a program"),
@@ -82,6 +82,12 @@ def test_asking_about_the_syntax_runs_nothing(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     assert why_not_for_sh(f"#!/bin/sh\n: >'{trace}'\n$(touch '{trace}')\n".encode()) == ""
     assert not trace.exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_syntax_error_quotes_nothing_of_the_script(shell: str) -> None:
+    reason = why_not_for_sh(b"#!/bin/sh\ntrue hunter2 (hunter2 hunter2\n", shell)
+    assert "refuses its syntax at line 2;" in reason and "hunter2" not in reason
 
 
 @pytest.mark.parametrize(
