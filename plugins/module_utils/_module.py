@@ -9,6 +9,8 @@ PRIVATE: for this collection only.
 
 from __future__ import annotations
 
+import codecs
+import sys
 import traceback
 from typing import Any, Callable, Dict, Mapping, NoReturn, Optional
 
@@ -17,6 +19,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
     QuiesceError,
+    refuse,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import redact
 
@@ -88,6 +91,7 @@ def run_module(module: AnsibleModule, act: Act) -> NoReturn:
     """
     finish: Callable[..., NoReturn]
     try:
+        _check_paths(module.argument_spec, module.params)
         finish, ending = module.exit_json, act(module.params, bool(module.check_mode))
     except Exception as error:
         finish, ending = module.fail_json, _of_error(error)
@@ -97,6 +101,28 @@ def run_module(module: AnsibleModule, act: Act) -> NoReturn:
         module.warn(text)
     # Outside the handler, so that Ansible adds no traceback of its own, which is not redacted.
     finish(**shown)
+
+
+def _check_paths(spec: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Refuse paths that Python would name to the kernel in the encoding of a locale.
+
+    Files are named in UTF-8. In a locale of another encoding Python would look for another file.
+    """
+    encoding = sys.getfilesystemencoding()
+    if codecs.lookup(encoding).name == "utf-8":
+        return
+    for option, argument in spec.items():
+        value = given.get(option)
+        if argument.get("options") and value is not None:
+            for one in value if isinstance(value, list) else [value]:
+                _check_paths(argument["options"], one)
+        elif argument.get("type") == "path" and not str(value).isascii():
+            refuse(
+                "UnsupportedLocale",
+                f"{option}: {value} has letters beyond ASCII, and the locale of this host has the "
+                f"encoding {encoding}, in which it would name another file.",
+                "Run the task with environment: {LC_ALL: C.UTF-8}.",
+            )
 
 
 def _of_error(error: Exception) -> Dict[str, Any]:

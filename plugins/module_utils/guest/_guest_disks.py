@@ -24,7 +24,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types 
 #: machine, LUN 1 of the first SCSI controller of a generation 2 machine; and where disks are NVMe.
 _FIRST_GENERATION = "/00000000-0001-"
 _SECOND_GENERATION = "/f8b3781a-1e82-"
-_NVME = "Microsoft NVMe Direct Disk"
+_NVME = b"Microsoft NVMe Direct Disk"
 
 
 def is_single_disk(
@@ -72,14 +72,14 @@ def _is_temporary(entry: Path) -> bool:
     if _SECOND_GENERATION in device and device.endswith(":1"):
         return True
     try:
-        return (entry / "device" / "model").read_text().startswith(_NVME)
+        return (entry / "device" / "model").read_bytes().startswith(_NVME)
     except (OSError, ValueError):
         return False
 
 
 def _number(path: Path) -> int:
     try:
-        return int(path.read_text())
+        return int(path.read_bytes())
     except (OSError, ValueError):
         return 0
 

@@ -102,9 +102,9 @@ def unescape(text: str) -> str:
     """Undo the kernel's octal escapes; what they stand for are bytes."""
     if "\\" not in text:
         return text
-    raw = os.fsencode(text)
+    raw = text.encode("utf-8", errors="surrogateescape")
     found = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match.group(1), 8) & 255]), raw)
-    return os.fsdecode(found)
+    return found.decode("utf-8", errors="surrogateescape")
 
 
 class Place(NamedTuple):

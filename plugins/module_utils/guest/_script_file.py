@@ -44,7 +44,7 @@ def cannot_start(data: bytes) -> str:
         return "it has no first line such as #!/bin/sh, which says what runs it"
     if first.endswith(b"\r"):
         return "its first line ends with a carriage return; give it Unix line ends"
-    interpreter = os.fsdecode(words[0])
+    interpreter = words[0].decode("utf-8", errors="surrogateescape")
     if not interpreter.startswith("/") or not os.access(interpreter, os.X_OK):
         return f"the interpreter that its first line names, {interpreter}, is not there"
     return ""

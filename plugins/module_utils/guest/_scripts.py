@@ -97,7 +97,8 @@ class _Attempt:
         self._read_end, write_end = open_output() if output is None else output
         try:
             self._process = subprocess.Popen(
-                [spec.path, *spec.params],
+                # In UTF-8, as the configuration says them; Python would go by the locale.
+                [word.encode("utf-8", "surrogateescape") for word in (spec.path, *spec.params)],
                 stdin=subprocess.DEVNULL,
                 stdout=write_end,
                 stderr=write_end,

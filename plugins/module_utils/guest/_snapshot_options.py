@@ -10,8 +10,8 @@ PRIVATE: for this collection only. Nothing here looks at the machine.
 from __future__ import annotations
 
 import re
-import time
 import uuid
+from datetime import datetime, timezone
 from pathlib import PurePosixPath
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import unquote, urlsplit
@@ -80,7 +80,8 @@ _TASK_ID = re.compile(r"[!-~]{1,128}\Z")
 
 def new_set_id() -> str:
     """A name for a set of snapshots that sorts by time and that no other set has."""
-    return f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{uuid.uuid4().hex[:8]}"
+    now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="seconds")
+    return f"{now.replace('-', '').replace(':', '')}Z-{uuid.uuid4().hex[:8]}"
 
 
 def read_options(params: Mapping[str, Any]) -> RunRequest:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 from urllib.parse import parse_qsl, urlsplit
 
@@ -245,9 +245,9 @@ def log_document(entries: Iterable[LogEntry]) -> bytes:
     """The log: a line an entry, each with its time in UTC; further lines of one are indented."""
     lines = []
     for entry in entries:
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(entry.at_ms // 1000))
+        at = datetime.fromtimestamp(entry.at_ms // 1000, timezone.utc).replace(tzinfo=None)
         text = clean(entry.text).strip().replace("\r", "").replace("\n", "\n    ")
-        lines.append(f"{stamp}.{entry.at_ms % 1000:03d}Z {text}\n")
+        lines.append(f"{at.isoformat()}.{entry.at_ms % 1000:03d}Z {text}\n")
     return "".join(lines).encode("utf-8", errors="replace")
 
 

@@ -255,4 +255,5 @@ def _time(query: Mapping[str, str], key: str, what: str) -> Optional[float]:
 
 
 def _text(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    moment = datetime.fromtimestamp(int(seconds), timezone.utc)
+    return f"{moment.replace(tzinfo=None).isoformat()}Z"

@@ -247,8 +247,9 @@ def _body(response: Any) -> str:
 
 def _throttled(error: PauseTooLong, asked: Asked) -> VaultError:
     said = read_body(_body(error.response))
+    clock = error.until.time().isoformat(timespec="seconds")
     message = (
-        f"Azure takes no more requests of {error.action} before {error.until:%H:%M:%S} UTC "
+        f"Azure takes no more requests of {error.action} before {clock} UTC "
         f"(in {error.seconds:.0f} s), which is after this task's timeout"
     )
     return _error(
@@ -256,7 +257,7 @@ def _throttled(error: PauseTooLong, asked: Asked) -> VaultError:
         message,
         asked,
         "throttled",
-        f"Run the task again after {error.until:%Y-%m-%d %H:%M:%S} UTC, or raise timeout.",
+        f"Run the task again after {error.until.date().isoformat()} {clock} UTC, or raise timeout.",
         int(getattr(error.response, "status_code", 0)),
         correlation_id(getattr(error.response, "headers", {})),
     )

@@ -166,7 +166,7 @@ def _time_of(text: Optional[str]) -> Optional[str]:
     if zone != "Z":
         offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:5]))
         moment += offset if zone[0] == "-" else -offset
-    return moment.strftime("%H:%M")
+    return f"{moment.hour:02d}:{moment.minute:02d}"
 
 
 # --- to the wire -------------------------------------------------------------------------------

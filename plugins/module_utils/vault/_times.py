@@ -17,11 +17,14 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
 
 # Azure writes up to seven digits of a second, and often no zone, which then is UTC.
 _TIME = re.compile(
-    r"^(?P<day>\d{4}-\d\d-\d\d)(?:[Tt ](?P<clock>\d\d:\d\d(?::\d\d)?)(?:\.(?P<part>\d+))?"
-    r"\s*(?P<zone>[Zz]|[+-]\d\d:?\d\d)?)?$"
+    r"^(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)"
+    r"(?:[Tt ](?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?:\.(?P<part>\d+))?"
+    r"\s*(?:[Zz]|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d))?)?$",
+    re.ASCII,
 )
 _DURATION = re.compile(
-    r"^P(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?$"
+    r"^P(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?$",
+    re.ASCII,
 )
 
 
@@ -53,12 +56,19 @@ def read_duration(text: Any) -> Optional[float]:
 
 def written(moment: Optional[datetime]) -> Optional[str]:
     """A time as results have it: UTC, to the second."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+    return f"{_in_utc(moment).isoformat(timespec='seconds')}Z" if moment else None
 
 
 def for_filter(moment: datetime) -> str:
-    """A time as the service's filters want it."""
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%d %I:%M:%S %p")
+    """Return a time as the service's filters want it: C(2026-11-20 06:31:05 PM).
+
+    Not by C(strftime), which writes C(%p) in the language of the locale.
+    """
+    at = _in_utc(moment)
+    half = "AM" if at.hour < 12 else "PM"
+    return (
+        f"{at.date().isoformat()} {at.hour % 12 or 12:02d}:{at.minute:02d}:{at.second:02d} {half}"
+    )
 
 
 def given_time(option: str, text: Optional[str], end_of_day: bool = False) -> Optional[datetime]:
@@ -90,18 +100,29 @@ def in_words(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def _in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(timezone.utc).replace(tzinfo=None)
+
+
 def _parsed(text: str) -> Optional[datetime]:
     found = _TIME.match(text)
     if not found:
         return None
-    clock = found["clock"] or "00:00:00"
-    zone = (found["zone"] or "Z").upper().replace("Z", "+00:00")
-    part = (found["part"] or "")[:6].ljust(6, "0")
-    if len(clock) == len("00:00"):
-        clock += ":00"
+
+    def number(name: str) -> int:
+        return int(found[name] or 0)
+
+    zone = timedelta(hours=number("hours"), minutes=number("minutes"))
     try:
-        return datetime.strptime(
-            f"{found['day']} {clock}.{part} {zone.replace(':', '')}", "%Y-%m-%d %H:%M:%S.%f %z"
+        return datetime(
+            number("year"),
+            number("month"),
+            number("day"),
+            number("hour"),
+            number("minute"),
+            number("second"),
+            int((found["part"] or "")[:6].ljust(6, "0")),
+            timezone(-zone if found["sign"] == "-" else zone),
         )
     except ValueError:
         return None
