@@ -2,7 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the collection costs, a JSON object a line: C(python -m tests.bench freeze), or C(vault)."""
+"""What the collection costs, a JSON object a line: C(python -m tests.bench freeze), C(vault) or
+C(latency)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import os
 import sys
 from typing import Any, Dict, Iterator, List, Optional
 
-from tests.bench import _freeze, _imports, _vault
+from tests.bench import _freeze, _imports, _latency, _vault
 from tests.lab._process import orderly_end
 from tests.lab.azurite import Azurite
 
@@ -24,7 +25,7 @@ def _numbers(text: str) -> List[int]:
 def main(arguments: Optional[List[str]] = None) -> int:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
-    parser.add_argument("what", choices=["freeze", "vault"])
+    parser.add_argument("what", choices=["freeze", "vault", "latency"])
     parser.add_argument("--runs", type=int, default=7, help="after a warm-up")
     freeze = parser.add_argument_group("freeze")
     freeze.add_argument("--disks", type=_numbers, default=[1, 4, 16, 64])
@@ -34,11 +35,11 @@ def main(arguments: Optional[List[str]] = None) -> int:
     vault.add_argument("--vms", type=_numbers, default=[1, 10, 100, 1000])
     vault.add_argument("--speed", type=float, default=2.0, help="seconds of Azure's in a second")
     chosen = parser.parse_args(arguments)
-    if chosen.what == "freeze" and os.geteuid() != 0:
+    if chosen.what != "vault" and os.geteuid() != 0:
         print("This bench needs root: it makes and freezes filesystems of its own.")
         return 2
     with orderly_end():
-        for line in _freeze_lines(chosen) if chosen.what == "freeze" else _vault_lines(chosen):
+        for line in _LINES[chosen.what](chosen):
             print(json.dumps(line), flush=True)
     return 0
 
@@ -55,6 +56,12 @@ def _vault_lines(chosen: argparse.Namespace) -> Iterator[Dict[str, Any]]:
     for vms in chosen.vms:
         yield from _vault.measure(vms, chosen.speed)
 
+
+def _latency_lines(_chosen: argparse.Namespace) -> Iterator[Dict[str, Any]]:
+    yield from _latency.measure()
+
+
+_LINES = {"freeze": _freeze_lines, "vault": _vault_lines, "latency": _latency_lines}
 
 if __name__ == "__main__":
     sys.exit(main())

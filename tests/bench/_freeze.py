@@ -17,6 +17,10 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import (
+    ON,
+    Setting,
+)
 from tests.bench import _floor, _plain
 from tests.lab.azurite import Azurite
 from tests.lab.disk import MIB, LoopDisk
@@ -75,7 +79,7 @@ class Bench:
         pauses = [end - begin for begin, end in self.writer.pauses(self.mounts[0]) if end > began]
         found.append(max(pauses, default=0) / 1e6)
 
-    def ours(self) -> Tuple[float, float, float]:
+    def ours(self, expedite: bool) -> Tuple[float, float, float]:
         """Once by C(vm_snapshot): window, of which frozen, and the writer's pause, in ms."""
         disks = [
             {"name": f"disk{index}", "blob_uri": url, "device": str(self.disks[index].device)}
@@ -86,6 +90,7 @@ class Bench:
             "freeze": self.mounts,
             "config_path": str(self.folder / "none.json"),
             "freeze_timeout": 30,
+            "expedite": "yes" if expedite else "no",
         }
         with Guarded(self.mounts, 120), self.longest() as pause:
             done = run_module("vm_snapshot", options, prefix=own_lock(self.folder / "locks"))
@@ -93,11 +98,13 @@ class Bench:
             raise RuntimeError(f"vm_snapshot failed: {done.result.get('msg')} {done.stderr}")
         if done["consistency"] != "file-system":
             raise RuntimeError(f"vm_snapshot reached only {done['consistency']}")
+        if done["freeze"]["expedited"]["used"] is not expedite:
+            raise RuntimeError(f"expedite: {done['freeze']['expedited']['words']}")
         return done["freeze"]["window_ms"], done["freeze"]["frozen_ms"], pause[0]
 
-    def floor(self, requests: int = 1) -> float:
+    def floor(self, expedite: bool, requests: int = 1) -> float:
         """Once with nothing but what must be, in ms; with so many requests to the store."""
-        with Guarded(self.mounts, 120):
+        with Guarded(self.mounts, 120), expedited(expedite):
             done = subprocess.run(
                 [sys.executable, "-I", "-S", _floor.__file__, *self.mounts],
                 env={**os.environ, "QUIESCE_FLOOR_URLS": json.dumps(self.urls[:requests])},
@@ -115,37 +122,80 @@ class Bench:
         return pause[0]
 
 
+@contextlib.contextmanager
+def expedited(wanted: bool) -> Iterator[None]:
+    """Within it the kernel expedites grace periods of RCU, if that is wanted."""
+    setting = Setting("yes" if wanted else "no")
+    try:
+        if wanted and setting.turn_on() != ON:
+            raise RuntimeError("rcu_expedited is not free to be used")
+        yield
+    finally:
+        setting.put_back()
+        setting.close()
+
+
 def measure(
     azurite: Azurite, disks: int, latency_ms: int, runs: int, plain: bool
 ) -> Dict[str, Any]:
     """One case: the JSON object of its line. All times in milliseconds."""
     with Bench(azurite, disks, latency_ms) as bench:
-        windows, frozen, pauses, floors, stores = [], [], [], [], []
-        bench.ours()
-        bench.floor()
-        for _run in range(runs):
-            # In turns, so that what else the machine does meets both.
-            window, held, pause = bench.ours()
-            windows.append(window)
-            frozen.append(held)
-            pauses.append(pause)
-            floors.append(bench.floor())
-            stores.append(bench.floor(disks))
+        sides = {False: _Side(), True: _Side()}
+        for run in range(runs + 1):
+            # In turns, so that what else the machine does meets all; the first one warms up.
+            for expedite, side in sides.items():
+                found = (
+                    *bench.ours(expedite),
+                    bench.floor(expedite),
+                    bench.floor(expedite, disks),
+                )
+                if run:
+                    side.add(*found)
         line: Dict[str, Any] = {
             "disks": disks,
             "latency_ms": latency_ms,
-            "window_ms": _three(windows),
-            "floor_ms": round(statistics.median(floors), 2),
-            "ratio": round(statistics.median(windows) / statistics.median(floors), 2),
-            # The floor with a request for every disk, all at once: what this store needs for that.
-            "floor_all_ms": round(statistics.median(stores), 2),
-            "frozen_ms": round(statistics.median(frozen), 2),
-            "stall_ms": round(max(pauses), 2),
             "runs": runs,
+            "normal": sides[False].line(),
+            "expedited": sides[True].line(),
         }
         if plain or (disks in _PLAIN and not latency_ms):
             line["plain_ms"] = round(bench.plain(), 1)
     return line
+
+
+class _Side:
+    """What was measured with the setting, or without it."""
+
+    def __init__(self) -> None:
+        self._windows: List[float] = []
+        self._frozen: List[float] = []
+        self._pauses: List[float] = []
+        self._floors: List[float] = []
+        self._stores: List[float] = []
+
+    def add(self, window: float, frozen: float, pause: float, floor: float, store: float) -> None:
+        """One more run of each."""
+        self._windows.append(window)
+        self._frozen.append(frozen)
+        self._pauses.append(pause)
+        self._floors.append(floor)
+        self._stores.append(store)
+
+    def line(self) -> Dict[str, Any]:
+        """The medians, and how far the windows and the pauses were apart."""
+        window, floor, store = (
+            statistics.median(values) for values in (self._windows, self._floors, self._stores)
+        )
+        return {
+            "window_ms": _three(self._windows),
+            "floor_ms": round(floor, 2),
+            # With a request for every disk, all at once: what this store needs for that.
+            "floor_all_ms": round(store, 2),
+            "ratio": round(window / floor, 2),
+            "ratio_all": round(window / store, 2),
+            "frozen_ms": round(statistics.median(self._frozen), 2),
+            "stall_ms": _three(self._pauses),
+        }
 
 
 def _three(values: Sequence[float]) -> Dict[str, float]:

@@ -245,7 +245,8 @@ class Keepers:
         if self._line is None:
             return self.records()
         self._wires.ring(GUARD)
-        self._line.nudge()
+        if self._wires.gone(GUARD):
+            self._line.nudge()
         start = time.monotonic_ns()
         self._extend_stage(start + 2 * _LATE_THAW_NS)
 
@@ -383,8 +384,7 @@ class Keepers:
             if left_ns <= 0:
                 return
             # Not for longer at once: a keeper that is stopped rings nobody.
-            self._wires.wait(RUN, min(-(-left_ns // 1_000_000), 50), watched)
-            watched -= {actor for actor in watched if self._wires.gone(actor)}
+            watched -= self._wires.wait(RUN, min(-(-left_ns // 1_000_000), 50), watched)
 
     def _end(self) -> None:
         """See the keepers end, kill those that are stopped, and close what is open."""

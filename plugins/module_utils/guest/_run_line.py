@@ -54,7 +54,7 @@ class RunLine:
         self._thread.start()
 
     def nudge(self) -> None:
-        """Say that the window is over."""
+        """Have it look at once."""
         with contextlib.suppress(OSError):
             os.write(self._nudge, b".")
 

@@ -138,7 +138,9 @@ class Line:
             if spent > _GIVE_UP_S:
                 return
             time.sleep(_AGAIN_S if spent < _LATER_S else _LATER_AGAIN_S)
-        self._wires.ring(RUN)
+        # Once for all: to wake the run for each takes processor time from the others.
+        if self._board.over_ns and self._board.resolved:
+            self._wires.ring(RUN)
 
     def _guard_is_silent(self, pulse: Pulse) -> bool:
         """Whether a guard with a FIFREEZE under way has not turned for a while.

@@ -65,20 +65,26 @@ class Wires:
             with contextlib.suppress(OSError):
                 os.write(end, b".")
 
-    def wait(self, actor: int, timeout_ms: float, watched: Set[int]) -> None:
+    def wait(self, actor: int, timeout_ms: float, watched: Set[int]) -> Set[int]:
         """Wait until C(actor) is woken, one of the C(watched) processes ends or the time is up.
 
-        Times run on the kernel's monotonic clock: a step of the wall clock changes nothing.
+        Returns those that have ended. Times run on the kernel's monotonic clock: a step of the wall
+        clock changes nothing.
         """
         poll = select.poll()
-        for other in watched:
-            poll.register(self._alive[other][0], 0)
+        by_end = {self._alive[other][0]: other for other in watched}
+        for end in by_end:
+            poll.register(end, 0)
         own = self._wake[actor][0]
         poll.register(own, select.POLLIN)
+        ended = set()
         for descriptor, _event in poll.poll(max(timeout_ms, 0)):
-            if descriptor == own:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(descriptor, 4096)
+            if descriptor != own:
+                ended.add(by_end[descriptor])
+                continue
+            with contextlib.suppress(BlockingIOError):
+                os.read(descriptor, 4096)
+        return ended
 
     def _close(self, end: int) -> None:
         if end in self._open:
