@@ -22,6 +22,7 @@ from tests.faults._case import (
     Setting,
 )
 from tests.faults._rig import Rig
+from tests.lab.hung_mount import HungMount
 from tests.lab.proxy import Rule, hold
 
 _HELD = (APPLICATION,)
@@ -157,6 +158,16 @@ def _bare_disk(rig: Rig) -> None:
     rig.start(freeze=rig.mount_points)
 
 
+def _hung(rig: Rig) -> None:
+    """A loop device that none of the disks lies on, over an image whose server is stopped."""
+    hung = HungMount()
+    hung.__enter__()
+    rig.on_exit(hung.__exit__)
+    hung.attach()
+    hung.hang()
+    rig.start()
+
+
 def cases() -> List[Case]:
     """All of them."""
     three = Setting(filesystems=("ext4", "xfs", "btrfs"))
@@ -193,6 +204,7 @@ def cases() -> List[Case]:
             three,
             0,
         ),
+        ("hung", "a loop device over a mount that does not answer", _hung, _HELD, "", three, 0),
         ("full", "a full filesystem", _full, _HELD, "", three, 0),
         (
             "disk-not-in-set",
