@@ -96,7 +96,8 @@ class _Attempt:
         self._owns_output = output is None
         self._read_end, write_end = open_output() if output is None else output
         try:
-            self._process = subprocess.Popen(
+            # Not run_command, which gives the process no group of its own to be ended with.
+            self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function
                 # In UTF-8, as the configuration says them; Python would go by the locale.
                 [word.encode("utf-8", "surrogateescape") for word in (spec.path, *spec.params)],
                 stdin=subprocess.DEVNULL,

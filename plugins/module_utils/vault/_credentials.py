@@ -359,7 +359,8 @@ def _subscription_of_cli() -> str:
             Failure("AzureCliNotFound", "The Azure CLI (az) is not on the path.", _LOG_IN)
         )
     try:
-        done = subprocess.run(
+        # Not run_command: this is called where no module is at hand.
+        done = subprocess.run(  # pylint: disable=ansible-bad-function
             [program, "account", "show", "--output", "json"],
             stdin=subprocess.DEVNULL,
             capture_output=True,

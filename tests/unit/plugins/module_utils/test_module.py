@@ -11,7 +11,6 @@ from typing import Any, Dict, Mapping
 
 import pytest
 from ansible.module_utils import basic
-from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
@@ -32,7 +31,11 @@ class Failed(SettingsError):
 
 
 def run(act: Any, capsys: pytest.CaptureFixture[str], check: bool = False) -> Dict[str, Any]:
-    with patch_module_args({"_ansible_check_mode": check}):
+    arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {"_ansible_check_mode": check}}).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        # By hand, as Ansible's own helper for it came with ansible-core 2.19.
+        patch.setattr(basic, "_ANSIBLE_ARGS", arguments)
+        patch.setattr(basic, "_ANSIBLE_PROFILE", "legacy", raising=False)
         module = basic.AnsibleModule({}, supports_check_mode=True)
         with pytest.raises(SystemExit):
             run_module(module, act)
