@@ -10,6 +10,7 @@ from typing import Iterator
 
 import pytest
 
+from tests.contract.served import Served
 from tests.lab.recovery_services import seed as seeds
 from tests.lab.recovery_services.lab import RecoveryServices
 
@@ -34,6 +35,12 @@ def azure_of_the_recordings(recorded_azure: RecoveryServices) -> RecoveryService
     """The same, anew for each test."""
     recorded_azure.reset()
     return recorded_azure
+
+
+@pytest.fixture
+def served(azure_of_the_recordings: RecoveryServices) -> Served:
+    """The modules, and answers for them; nothing is served yet."""
+    return Served(azure_of_the_recordings)
 
 
 @pytest.fixture(scope="session")
