@@ -18,12 +18,19 @@ import tarfile
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Optional
 
+import ansible_test
 import nox
+
+from tests.utils.ansible_test import (
+    copy_of_tracked_files,
+    git_files,
+    put_shims,
+    sanity_not_run,
+)
 
 ROOT = Path(__file__).resolve().parent
 LAB = ROOT / ".lab"
@@ -36,16 +43,7 @@ TYPED = (
     "tests.lab",
     "tests.faults",
     "tests.bench",
-)
-# A sanity run that did not get to all of these has checked nothing that matters.
-SANITY_TESTS = (
-    "ansible-doc",
-    "compile",
-    "import",
-    "pep8",
-    "pylint",
-    "validate-modules",
-    "yamllint",
+    "tests.matrix",
 )
 # Nothing of the work on the collection belongs in what its users install.
 UNWANTED = re.compile(
@@ -162,7 +160,7 @@ def lint(session: nox.Session) -> None:
 def sanity(session: nox.Session) -> None:
     """Run the sanity tests of ansible-test, without a container, on a copy of the tracked files."""
     home = LAB / "ansible-test"
-    put_shims(home / ".ansible/test/cache")
+    put_shims(home, Path(ansible_test.__path__[0]))
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     with Steps(session) as steps, copy_of_tracked_files() as copy:
         title = "ansible-test sanity"
@@ -175,10 +173,8 @@ def sanity(session: nox.Session) -> None:
             again=lambda said: "issue(s) which need to be resolved" not in said,
         )
         if output is not None and not session.posargs:
-            missing = [
-                name for name in SANITY_TESTS if f'Running sanity test "{name}"' not in output
-            ]
-            if missing or "all targets skipped" in output.lower():
+            missing = sanity_not_run(output)
+            if missing:
                 steps.failed(title, f"{output}\nThese tests did not run: {', '.join(missing)}")
 
 
@@ -206,44 +202,6 @@ def build(session: nox.Session) -> None:
         )
         if output is not None and re.search(r"^ERROR\b", output, re.MULTILINE):
             steps.failed(title, output)
-
-
-def put_shims(cache: Path) -> None:
-    """Put our get-pip where ansible-test looks before it would fetch one."""
-    cache.mkdir(parents=True, exist_ok=True)
-    import ansible_test
-
-    source = Path(ansible_test.__path__[0], "_internal", "python_requirements.py").read_text()
-    for version in {"24.2", "25.2", *re.findall(r"\bpip='([0-9.]+)'", source)}:
-        shim = cache / f"get_pip_{version.replace('.', '_')}.py"
-        shutil.copyfile(ROOT / "tests/utils/get_pip.py", shim)
-
-
-@contextmanager
-def copy_of_tracked_files() -> Iterator[Path]:
-    """Copy what git tracks, as it is now, to where ansible-test wants a collection to be.
-
-    Outside the checkout: in a folder that git ignores ansible-test skips every file.
-    """
-    with tempfile.TemporaryDirectory(prefix="quiesce-sanity-") as folder:
-        copy = Path(folder, "ansible_collections", "quiesce", "azure_backup")
-        for name in git_files():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
-        yield copy
-
-
-def git_files(*options: str) -> list[str]:
-    """Return the files of the checkout that git tracks (or others, by options) and that exist."""
-    listed = subprocess.run(
-        ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z", *options],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    names = [name for name in listed.stdout.split("\0") if name]
-    return [name for name in names if (ROOT / name).is_file() or (ROOT / name).is_symlink()]
 
 
 def check_members(steps: Steps, archive: Path) -> None:
