@@ -64,6 +64,7 @@ TESTS = {
             "backup_jobs",
             "backup_policy",
             "protected_vm",
+            "protected_vm_disks",
             "protected_vm_refusals",
             "vault_client",
             "vault_credentials",

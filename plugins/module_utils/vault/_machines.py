@@ -21,7 +21,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import (
     Connection,
     each,
-    plain,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import VmId
 
@@ -97,12 +96,9 @@ def as_it_came(answer: Any, *_more: Any) -> Dict[str, Any]:
 def _listed(connection: Connection, one: VmId) -> Dict[str, Wire]:
     """Return the VMs of the resource group of one of them, by C(VmId.key)."""
     client = connection.compute(one.subscription_id)
-    listed = connection.call(
+    listed = connection.items(
         f"list the VMs of resource group {one.resource_group}",
-        lambda: [
-            _wire(element)
-            for element in client.virtual_machines.list(resource_group_name=one.resource_group)
-        ],
+        lambda: client.virtual_machines.list(resource_group_name=one.resource_group),
     )
     return {key: wire for key, wire in ((_key(wire), wire) for wire in listed) if key}
 
@@ -113,14 +109,6 @@ def _key(wire: Wire) -> str:
         return VmId.of_id(str(wire.get("id") or "")).key
     except QuiesceError:
         return ""
-
-
-def _wire(element: Any) -> Wire:
-    """Return an element of a list with Azure's own names, which older SDKs keep here alone."""
-    if hasattr(element, "serialize"):
-        found: Dict[str, Any] = element.serialize(keep_readonly=True)
-        return found
-    return plain(element)
 
 
 def _luns(vm: VmId, wire: Optional[Wire]) -> Union[Luns, Failure]:
