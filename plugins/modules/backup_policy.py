@@ -372,7 +372,7 @@ vms:
   elements: dict
   contains:
     name: {type: str, description: "The VM's name. V(null) where its job could not be read."}
-    resource_group: {type: str, description: The VM's resource group, in lower case.}
+    resource_group: {type: str, description: "The VM's resource group, in lower case."}
     job_id: {type: str, description: "The job's id."}
     status: {type: str, description: "The job's status, Azure's word."}
     failure:
