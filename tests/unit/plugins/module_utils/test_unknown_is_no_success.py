@@ -34,6 +34,10 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types 
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores import _page_blob
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._store import Take
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._wire import (
+    Call,
+    Connection,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault import (
     _backup_proof,
     _diagnosis,
@@ -360,8 +364,9 @@ def reaches(least: str, **changes: Any) -> bool:
 
 def took(status: Any, **headers: str) -> bool:
     blob: Any = SimpleNamespace(disk=_DISK, address=SimpleNamespace(shown="https://blob/data"))
-    answer = SimpleNamespace(status=status, headers=headers, error_code="", body=b"", reason="")
-    call: Any = SimpleNamespace(answer=answer, request_ns=1, answered_ns=2, sent=True, problem="")
+    call = Call(Connection("127.0.0.1", 9, None), b"PUT")
+    call.sent, call.request_ns, call.answered_ns = True, 1, 2
+    call.answer.status, call.answer.headers = status, headers
     return _page_blob._take_of(blob, call).snapshot is not None
 
 
