@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import random
 from pathlib import Path
 from typing import List
 
@@ -15,7 +14,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mountinfo import (
     Mount,
     parse_mountinfo,
-    read_mounts,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._paths import (
     HangingPath,
@@ -63,7 +61,9 @@ def test_paths_of_this_machine_lead_where_the_system_says(folder: Path) -> None:
         f"{folder}/link",
         f"{folder}//./up{folder}/file",
         "/..",
-        *random.Random(1).sample([mount.mount_point for mount in read_mounts()], 3),
+        "/proc",
+        "/sys",
+        "/dev/pts",
     ):
         assert paths.resolve(path) == os.path.realpath(path)
     with pytest.raises(FileNotFoundError):
@@ -78,12 +78,12 @@ def test_nothing_beyond_a_filesystem_that_may_hang_is_looked_at(folder: Path) ->
     (folder / "hung").mkdir()
     (folder / "to it").symlink_to(folder / "hung" / "x")
     paths = Paths(mounts(f"2:1:{folder}/hung:fuse.sshfs", f"3:2:{folder}/hung/sub:ext4"))
-    for path in ("hung", "hung/x", "hung/sub", "hung/sub/x", "to it", "hung/../x"):
+    for path in ("hung", "hung/x", "hung/sub", "hung/sub/x", "to it"):
         at = f"{folder}/{path}"
-        if path != "hung/../x":
-            assert refused(paths, at) == f"{folder}/hung"
-            assert paths.look(at) is None
-    assert paths.resolve(f"{folder}/to it/../..".replace("to it/..", "")) == str(folder.parent)
+        assert refused(paths, at) == f"{folder}/hung"
+        assert paths.look(at) is None
+    # The folder itself is not left by way of the mount, and its other names are reached.
+    assert paths.resolve(f"{folder}/hung/..") == str(folder)
 
 
 @pytest.mark.parametrize("fstype", ["nfs4", "fuse", "fuseblk", "cifs", "9p", "ceph", "autofs", "x"])
