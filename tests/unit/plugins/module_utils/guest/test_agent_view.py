@@ -262,7 +262,12 @@ HALF = "\ud800"  # half a surrogate pair, which os.fsencode() refuses
 )
 @pytest.mark.parametrize(
     ("go_on", "freeze", "expected"),
-    [(True, True, "file-system"), (False, True, "file-system"), (False, False, "none")],
+    [
+        (True, True, "file-system"),
+        (False, True, "file-system"),
+        (False, None, "crash"),
+        (False, False, "none"),
+    ],
 )
 def test_values_with_which_no_script_starts(
     guest: GuestFiles, key: str, value: Any, code: int, go_on: bool, freeze: bool, expected: str
@@ -419,6 +424,7 @@ def test_damaged_plugin_host(guest: GuestFiles, old: str, new: str) -> None:
     put_host(guest, old, new)
     seen = look(guest)
     assert (found(seen), seen.expected_consistency) == ([(HOST, 304)], "file-system")
+    assert "is damaged" in seen.findings[0].message
 
 
 @pytest.mark.parametrize(
