@@ -270,7 +270,7 @@ HALF = "\ud800"  # half a surrogate pair, which os.fsencode() refuses
     ],
 )
 def test_values_with_which_no_script_starts(
-    guest: GuestFiles, key: str, value: Any, code: int, go_on: bool, freeze: bool, expected: str
+    guest: GuestFiles, key: str, value: Any, code: int, go_on: bool, freeze: Any, expected: str
 ) -> None:
     """The thread ends and says nothing; the host waits for its own limit and goes on with 310."""
     guest.put_all(continueBackupOnFailure=go_on, fsFreezeEnabled=freeze, **{key: value})
