@@ -128,7 +128,8 @@ def test_timeout_and_retry(guest: Guest) -> None:
         pre=f'[ -e "{mark}" ] && exit 0; : > "{mark}"; exit 1',
         post="exec sleep 1000",
         preScriptNoOfRetries=1,
-        timeoutInSeconds=2,
+        # The post-script uses it up; both attempts at the pre-script have to fit into it.
+        timeoutInSeconds=10,
     )
     done = guest.run()
     assert done["scripts"]["pre"]["attempts"] == 2 and done["scripts"]["pre"]["rc"] == 0

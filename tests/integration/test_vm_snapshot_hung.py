@@ -141,7 +141,7 @@ def test_a_look_that_blocks_all_the_same_ends_the_run(guest: Guest, hung: HungMo
     guest.configure()
     hung.hang()
     config = str(hung.mount_point / "config.json")
-    done = _run_limited(guest, config_path=config, limits={"VALIDATE_LIMIT_S": 1.0})
+    done = _run_limited(guest, config_path=config, limits={"VALIDATE_LIMIT_S": 5.0})
     assert done["failure"]["name"] == "ValidationTimeout"
     assert "reading the configuration" in done["failure"]["message"]
     assert done["changed"] is False

@@ -287,7 +287,7 @@ def at_once(folder: Path, case: Callable[[Path, Faults], None], cases: Sequence[
         except BaseException as error:
             raise AssertionError(f"{name}: {error}") from error
 
-    with ThreadPoolExecutor(max_workers=6) as pool:
+    with ThreadPoolExecutor(max_workers=12) as pool:
         for future in [pool.submit(one, faults) for faults in cases]:
             future.result()
 

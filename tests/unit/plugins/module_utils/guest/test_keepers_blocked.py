@@ -20,6 +20,7 @@ from tests.lab.disk import LoopDisk
 from tests.lab.frozen import Guarded
 from tests.unit.plugins.module_utils.guest.expedite_places import value
 from tests.unit.plugins.module_utils.guest.freeze_rig import (
+    LONG_S,
     PATIENCE_S,
     SAFETY_S,
     Faults,
@@ -153,7 +154,7 @@ def test_released_before_the_deadline(tmp_path: Path) -> None:
     """It was slow, and that is all."""
     with _blocked(tmp_path) as blocked:
         rig = blocked.rig
-        blocked.start(freeze_timeout_s=20)
+        blocked.start(freeze_timeout_s=LONG_S)
         (blocked.inner.path / "dirty").write_bytes(b"x" * 100_000)
         blocked.block()
         rig.tell_only("freeze")
@@ -176,7 +177,7 @@ def test_run_that_is_the_last(tmp_path: Path) -> None:
         rig.send("guard", signal.SIGSTOP)
         assert "error" in rig.answer()
         rig.tell_only("stop")
-        assert not rig.answers_within(10)
+        assert not rig.answers_within(3)
         blocked.release()
         assert "error" not in rig.answer()
         rig.run.kill()
