@@ -59,7 +59,7 @@ def _interpreter(first: bytes) -> Tuple[str, List[str]]:
     """Return the interpreter that a first line names, and its options; empty if it names none."""
     if not first.startswith(b"#!"):
         return "", []
-    words = os.fsdecode(first[2:]).split()
+    words = first[2:].decode("utf-8", errors="surrogateescape").split()
     if words and Path(words[0]).name == "env":
         words = words[1:]
         while words and (words[0].startswith("-") or "=" in words[0]):

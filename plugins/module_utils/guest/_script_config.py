@@ -106,7 +106,7 @@ def unusable_params(params: Sequence[str]) -> str:
         if "\0" in item:
             return f"parameter {number} holds a NUL character"
         try:
-            size = len(os.fsencode(item)) + 1
+            size = len(item.encode("utf-8", errors="surrogateescape")) + 1
         except UnicodeEncodeError:
             return f"parameter {number} holds half a surrogate pair, which is no character"
         if size > 32 * os.sysconf("SC_PAGE_SIZE"):
