@@ -66,6 +66,7 @@ TESTS = {
             "protected_vm",
             "protected_vm_disks",
             "protected_vm_refusals",
+            "unproven_backups",
             "vault_client",
             "vault_credentials",
             "vault_tls",

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -109,9 +110,17 @@ def _candidates(version: str) -> Iterator[Path]:
 def environment(combination: Combination, python: Path) -> Environment:
     """Return the environment of a combination; it is made once, until its requirements change."""
     made = Environment(FOLDER / combination.name)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / f"{combination.name}.lock").open("w") as lock:
+        # Two runs at once must not install over each other.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _make(made, combination, python)
+    return made
+
+
+def _make(made: Environment, combination: Combination, python: Path) -> None:
     stamp = made.folder / "made-for"
-    core = combination.core
-    words = "\n".join([_OF_TESTS.read_text(), core, *combination.requirements])
+    words = "\n".join([_OF_TESTS.read_text(), combination.core, *combination.requirements])
     want = f"{made.folder} {_version(python)} {zlib.crc32(words.encode())}"
     if not stamp.is_file() or stamp.read_text() != want:
         shutil.rmtree(made.folder, ignore_errors=True)
@@ -119,17 +128,17 @@ def environment(combination: Combination, python: Path) -> Environment:
         if combination.is_guest:
             _install(made.python, "-r", _OF_TESTS, *combination.requirements)
             # For its module_utils, which go to Pythons that it does not run on.
-            _install(made.python, "--no-deps", "--ignore-requires-python", core)
+            _install(made.python, "--no-deps", "--ignore-requires-python", combination.core)
         else:
-            _install(made.python, "-r", _OF_TESTS, core, *combination.requirements)
+            _install(made.python, "-r", _OF_TESTS, combination.core, *combination.requirements)
         made.home.mkdir()
         stamp.write_text(want)
     collections = made.purelib / "ansible_collections" / "quiesce"
     collections.mkdir(parents=True, exist_ok=True)
     link = collections / "azure_backup"
-    link.unlink(missing_ok=True)
-    link.symlink_to(ROOT)
-    return made
+    if not link.is_symlink() or link.readlink() != ROOT:
+        link.unlink(missing_ok=True)
+        link.symlink_to(ROOT)
 
 
 def _install(python: Path, *words: object) -> None:
