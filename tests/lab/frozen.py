@@ -155,6 +155,10 @@ class Guarded:
         self._fds.clear()
 
 
+#: So long after the death of a test what it had started may still freeze.
+_AFTER_DEATH_S = 60.0
+
+
 class _Safety:
     """What the safety process does."""
 
@@ -185,7 +189,6 @@ def _main(limit_s: float, fds: Sequence[int]) -> None:
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("-1000")
     safety = _Safety(fds)
-    until = time.monotonic() + limit_s
     os.write(1, b"ready\n")
     if not select.select([0], [], [], limit_s)[0]:
         # Time is over: from now on nothing stays frozen, until the test says that it is done.
@@ -194,6 +197,7 @@ def _main(limit_s: float, fds: Sequence[int]) -> None:
             safety.sweep()
     dismissed = os.read(0, 1) == _DISMISSED
     count = safety.sweep()
+    until = time.monotonic() + min(limit_s, _AFTER_DEATH_S)
     while not dismissed and time.monotonic() < until:
         # The test died; what it had started may still be about to freeze.
         time.sleep(0.2)
