@@ -224,8 +224,8 @@ def test_a_vm_that_is_deleted_while_it_is_backed_up(recovery_services: RecoveryS
     add_vms(azure, ["one", "two"], "protected")
     azure.next_backup("one", duration_s=800)
     azure.next_backup("two", duration_s=60)
-    # When the module looks at the jobs for the first time, both have one.
-    azure.fault(method="GET", path=JOBS, change={"remove_vm": "one"})
+    # As soon as Azure has accepted what the job is for.
+    azure.fault(**trigger("one"), change={"remove_vm": "one"}, after=True)
     done = back_up(azure, "one", "two")
     assert azure.faults() == []
     assert failed(done) == {"one": "UserErrorVmNotFoundV2"}

@@ -33,7 +33,8 @@ class Fault:
     #: Seconds of the client's before the answer.
     delay_s: float = 0.0
     times: int = 1
-    #: What happens right before the request, as for C(RecoveryServices.change).
+    #: What happens right before the request, or with C(after) right after it, as for
+    #: C(RecoveryServices.change).
     change: Optional[Dict[str, Any]] = None
     #: How many matching requests pass before it.
     skip: int = 0

@@ -122,7 +122,7 @@ class Server:
         estate = self.world.estate
         if fault is not None and fault.delay_s:
             await asyncio.sleep(self.world.clock.wait(fault.delay_s))
-        if fault is not None and fault.change:
+        if fault is not None and fault.change and not fault.after:
             control.change(self.world, fault.change)
         self._let_known(incoming)
         reply = Reply(0)
@@ -132,6 +132,8 @@ class Server:
                 reply = self._reply(incoming)
             finally:
                 estate.hang = False
+        if fault is not None and fault.change and fault.after:
+            control.change(self.world, fault.change)
         cut = fault is not None and fault.kind in ("reset", "tls")
         if fault is not None and fault.answers and not cut:
             reply = self._faulty(fault)

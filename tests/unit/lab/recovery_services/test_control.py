@@ -95,9 +95,12 @@ def test_a_request_before_which_something_changes(client: Client) -> None:
     client.protect()
     client.azure.advance(120)
     client.azure.fault(path="backupJobs", change={"remove_vm": "db01"}, skip=1)
+    client.azure.fault(path="backupPolicies", change={"add_vm": {"name": "db01"}}, after=True)
     for left in (True, False):
         assert client.get("/backupJobs").status == 200
         assert any(vm["id"].endswith("/db01") for vm in client.azure.state()["vms"]) is left
+    assert client.get("/backupPolicies").status == 200
+    assert any(vm["id"].endswith("/db01") for vm in client.azure.state()["vms"])
 
 
 def test_a_client_that_waits_moves_a_clock_that_is_stepped(client: Client) -> None:
