@@ -125,15 +125,18 @@ def test_a_refusal_is_told_with_its_code_and_advice(error: Exchange, served: Ser
     (good,) = HANDMADE.answers(ITEMS)
     refused = replace(good, status=error.status, response=error.response, headers=error.headers)
     served.only()
-    # The recorder has removed the header, and the pauses without one are long.
-    served.then(refused, retry_after=0.1)
+    # The recorder has removed the header, and the pauses without one are long. A 429 is outlasted
+    # however often it comes, unless it asks for more than there is time for.
+    served.then(refused, retry_after=1e6 if error.status == 429 else 0.1)
     done = served.run("protected_vm_info", good)
     code, message = _said(error)
     assert done.failed, done.result
     failure = done["failure"]
     assert failure["name"] == code
     assert failure["http_status"] == error.status
-    assert " ".join(message.split())[:60] in failure["message"]
+    # Of a pause that is too long, the module says itself how long and for which requests.
+    words = "Azure takes no more requests" if error.status == 429 else message
+    assert " ".join(words.split())[:60] in failure["message"]
     assert failure["recommended_action"]
 
 
