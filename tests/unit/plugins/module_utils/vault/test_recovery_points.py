@@ -68,6 +68,7 @@ def test_a_point_as_the_service_writes_it() -> None:
         "recoveryPointTierDetails": [{"type": "InstantRP", "status": "Valid"}],
         "recoveryPointProperties": {"expiryTime": "2026-12-21T00:00:00Z"},
         "osType": "Linux",
+        "createdWithPolicyType": "V2",
         "isSourceVMEncrypted": True,
         "keyAndSecret": {"bekDetails": {"secretData": "VERY-SECRET"}},
         "recoveryPointDiskConfiguration": {"includedDiskList": [{"lun": 1, "name": "data"}]},
@@ -80,6 +81,8 @@ def test_a_point_as_the_service_writes_it() -> None:
     assert result["expiry_time"] == "2026-12-21T00:00:00Z"
     assert result["included_disks"] == [{"lun": 1, "name": "data"}]
     assert result["excluded_disks"] is None and result["encrypted"] is True
+    # Of the policy at that moment; a point under a Standard policy can say V2.
+    assert result["created_with_policy_type"] == "V2" and "policy_type" not in result
     assert "SECRET" not in str(result)
 
 
