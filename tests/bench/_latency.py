@@ -49,8 +49,8 @@ def _sleepers(guarded: Guarded, freezing: bool) -> Dict[str, Any]:
         subprocess.Popen([*program, str(cpu), str(_SECONDS)], stdout=subprocess.PIPE)
         for cpu in cpus
     ]
-    freezes = 0
-    while freezing and any(one.poll() is None for one in running):
+    freezes, end = 0, time.monotonic() + _SECONDS
+    while freezing and time.monotonic() < end:
         _freeze_once(guarded)
         freezes += 1
         time.sleep(_PAUSE_S)
