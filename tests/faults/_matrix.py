@@ -10,6 +10,7 @@ import fnmatch
 from typing import List, Optional
 
 from tests.faults import (
+    cases_debts,
     cases_freeze,
     cases_mounts,
     cases_runs,
@@ -27,6 +28,7 @@ _PARTS = (
     cases_freeze,
     cases_store,
     cases_scripts,
+    cases_debts,
     cases_swaps,
     cases_mounts,
     cases_sessions,

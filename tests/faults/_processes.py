@@ -23,8 +23,9 @@ RUN, GUARD, WATCHDOG = "run", "guard", "watchdog"
 
 FIFREEZE = 0xC0045877
 FITHAW = 0xC0045878
-#: Numbers of system calls by machine: ioctl and syncfs.
-_CALLS = {"x86_64": (16, 306), "aarch64": (29, 267)}
+#: Numbers of system calls by machine: ioctl, syncfs and execve.
+_CALLS = {"x86_64": (16, 306, 59), "aarch64": (29, 267, 221)}
+_UNKNOWN = (-1, -1, -1)
 
 
 @dataclass(frozen=True)
@@ -104,19 +105,25 @@ def by_role(token: str, run_pid: int) -> Dict[str, int]:
 
 def tasks_in(token: str, request: int) -> List[int]:
     """The tasks of the case that are inside C(ioctl) with this request right now."""
-    number = _CALLS.get(os.uname().machine, (-1, -1))[0]
+    number = _CALLS.get(os.uname().machine, _UNKNOWN)[0]
     return _tasks(token, lambda call: call[:1] == [str(number)] and int(call[2], 16) == request)
 
 
 def tasks_in_syncfs(token: str) -> List[int]:
     """The tasks of the case that are inside C(syncfs) right now."""
-    number = _CALLS.get(os.uname().machine, (-1, -1))[1]
+    number = _CALLS.get(os.uname().machine, _UNKNOWN)[1]
+    return _tasks(token, lambda call: call[:1] == [str(number)])
+
+
+def tasks_in_execve(token: str) -> List[int]:
+    """The tasks of the case that are inside C(execve) right now."""
+    number = _CALLS.get(os.uname().machine, _UNKNOWN)[2]
     return _tasks(token, lambda call: call[:1] == [str(number)])
 
 
 def is_freezing(pid: int) -> bool:
     """Whether a thread of this process is inside FIFREEZE right now."""
-    wanted = [str(_CALLS.get(os.uname().machine, (-1, -1))[0]), hex(FIFREEZE)]
+    wanted = [str(_CALLS.get(os.uname().machine, _UNKNOWN)[0]), hex(FIFREEZE)]
     calls = (_read(task / "syscall").decode().split() for task in _tasks_of(pid))
     return any([*call[:1], *call[2:3]] == wanted for call in calls)
 
