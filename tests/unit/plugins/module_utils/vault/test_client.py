@@ -155,9 +155,12 @@ def test_the_addresses_of_a_cloud(params: Dict[str, Any], addresses: "tuple[str,
 
 
 def test_the_addresses_are_those_that_the_sdk_knows() -> None:
-    from azure.core import AzureClouds
+    try:
+        from azure.core import AzureClouds
+        from azure.mgmt.core.tools import get_arm_endpoints
+    except ImportError:
+        pytest.skip("This version of the SDK has no list of addresses to compare with.")
     from azure.identity import AzureAuthorityHosts
-    from azure.mgmt.core.tools import get_arm_endpoints
 
     for name, known, authority in (
         ("AzureCloud", AzureClouds.AZURE_PUBLIC_CLOUD, AzureAuthorityHosts.AZURE_PUBLIC_CLOUD),
