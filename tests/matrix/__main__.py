@@ -54,13 +54,16 @@ class Outcome:
         """The outcome as a line of the table."""
         one = self.combination
         if self.why_not:
-            return f"{one.ansible:<8}{'-':<8}{one.libraries:<13}{self.word:<9}{self.why_not}"
-        said = f"passed: {', '.join(self.passed) or 'none'}"
-        if self.failed:
-            said = f"failed: {', '.join(self.failed)}; {said}"
+            said = self.why_not
+        else:
+            said = f"passed: {', '.join(self.passed) or 'none'}"
+            if self.failed:
+                said = f"failed: {', '.join(self.failed)}; {said}"
+        if self.libraries:
+            said += f" ({self.libraries})"
         return (
-            f"{self.ansible:<8}{self.python:<8}{one.libraries:<13}{self.word:<9}{said}"
-            f" ({self.libraries})"
+            f"{self.ansible or one.ansible:<9}{self.python or '-':<8}{one.libraries:<13}"
+            f"{self.word:<9}{said}"
         )
 
 
@@ -84,7 +87,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
             replace(one, checks=(options.check,)) for one in chosen if options.check in one.checks
         ]
     outcomes = [run(one) for one in chosen]
-    print(f"\n{'core':<8}{'Python':<8}{'libraries':<13}outcome")
+    print(f"\n{'core':<9}{'Python':<8}{'libraries':<13}outcome")
     for outcome in outcomes:
         print(outcome.line())
     print(closing(outcomes), flush=True)
