@@ -32,7 +32,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._status
 )
 
 #: The version of the collection, which a module that was sent to a host cannot look up.
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 
 _ALREADY_RUN = "TaskAlreadyRun"
 
