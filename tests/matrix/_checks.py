@@ -16,7 +16,7 @@ from tests.matrix._environment import Environment
 from tests.utils.ansible_test import ROOT, copy_of_tracked_files, put_shims, sanity_not_run
 
 #: Two at a time: most tests wait more than they work.
-_PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile")
+_PYTEST = ("-m", "pytest", "-q", "-n", "2", "--dist", "loadfile")
 
 
 def check(name: str, of: Environment) -> Tuple[bool, str]:
