@@ -100,11 +100,13 @@ def _expected(notes: Findings, values: Dict[str, Any]) -> str:
         if effect == INVALID:
             return without_scripts if go_on else _stopped(notes)
     outcomes = [APPLICATION]
+    # As the agent compares: false and 0 are equal to 0, null is not.
+    is_off = freeze == 0
     if NEVER_ENDS in notes.effects:
-        outcomes.append(NONE if freeze == False else without_scripts)  # noqa: E712 - null is not false here
+        outcomes.append(NONE if is_off else without_scripts)
     if FAILS in notes.effects:
         # The agent computes "true and continueBackupOnFailure" bit by bit.
-        fails = not isinstance(go_on, int) or not go_on & 1 or freeze == False  # noqa: E712
+        fails = not isinstance(go_on, int) or not go_on & 1 or is_off
         outcomes.append(_stopped(notes) if fails else without_scripts)
     return max(outcomes, key=_BEST_FIRST.index)
 

@@ -169,8 +169,7 @@ class Paths:
         )
 
     def _mounted_on(self, mount: Mount) -> List[Mount]:
-        assert self._above is not None
-        return self._above.get(mount.mount_id, [])
+        return (self._above or {}).get(mount.mount_id, [])
 
     def _first(self) -> Optional[Mount]:
         """The mount of the root folder."""
