@@ -34,7 +34,7 @@ _VAULT = re.compile(
 
 @dataclass(frozen=True)
 class Source:
-    """Exchanges about one vault."""
+    """Exchanges about vaults of one name."""
 
     name: str
     exchanges: Sequence[Exchange]
@@ -114,10 +114,9 @@ def properties(exchange: Exchange) -> Iterator[Mapping[str, Any]]:
 ITEMS = "/backupProtectedItems"
 
 HANDMADE = Source("handmade", handmade.exchanges())
-RECORDED = [
-    Source(name, evidence.exchanges(name))
-    for name in (evidence.recordings() if evidence.PRESENT else [])
-]
+_NAMES = evidence.recordings() if evidence.PRESENT else []
+#: All sessions together: they were recorded with vaults of one name.
+RECORDED = Source("recordings", [one for name in _NAMES for one in evidence.exchanges(name)])
 ERRORS = Source("errors", evidence.exchanges("errors") if evidence.PRESENT else [])
 
 
@@ -127,9 +126,7 @@ def sources(path: str, also: Sequence[Source] = ()) -> List[Any]:
     In place of the recordings, where they are absent, there is one that is skipped.
     """
     found: List[Any] = [
-        pytest.param(one, id=one.name)
-        for one in (HANDMADE, *RECORDED, *also)
-        if one.answers(path) or one is HANDMADE
+        pytest.param(one, id=one.name) for one in (HANDMADE, RECORDED, *also) if one.answers(path)
     ]
     return [*found, *skipped_recordings()]
 
