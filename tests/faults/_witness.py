@@ -34,7 +34,16 @@ if TYPE_CHECKING:
 KEPT = LAB / "failed" / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
 _MOST_BYTES = 1 << 20
 _MOST_LOOKS = 12
-_MACHINE = ("loadavg", "uptime", "meminfo", "pressure/cpu", "pressure/io", "pressure/memory")
+_MACHINE = (
+    "/proc/loadavg",
+    "/proc/uptime",
+    "/proc/meminfo",
+    "/proc/pressure/cpu",
+    "/proc/pressure/io",
+    "/proc/pressure/memory",
+    "/proc/locks",
+    "/sys/kernel/rcu_expedited",
+)
 _SHARED_MEMORY = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw-s .*/dev/zero \(deleted\)$")
 
 
@@ -169,7 +178,7 @@ class Witness:
     def _machine(self, why: str) -> Iterator[str]:
         yield f"{why}\n{self._at(time.monotonic_ns())} after the case began, {time.time():.4f}"
         for name in _MACHINE:
-            yield f"--- /proc/{name}\n{_text(Path('/proc') / name)}"
+            yield f"--- {name}\n{_text(Path(name))}"
         yield "--- mounts of the harness"
         yield _text(Path("/proc/self/mountinfo"))
         yield "--- loop devices"

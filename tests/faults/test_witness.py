@@ -63,7 +63,14 @@ def test_a_case_that_is_broken_off_keeps_the_moment(kept: Path) -> None:
     assert engine.summary([outcome]) == f"0 passed, 1 failed; see {kept}"
     look = (folder / "look-01.txt").read_text()
     assert look.startswith("the case was broken off: RuntimeError('broken off on purpose')")
-    for name in ("quiesce-guard", "quiesce-watch", "stack: [<0>]", "wchan: ", "/dev/loop"):
+    for name in (
+        "quiesce-guard",
+        "quiesce-watch",
+        "stack: [<0>]",
+        "wchan: ",
+        "/dev/loop",
+        "/proc/locks",
+    ):
         assert name in look
     known = json.loads((folder / "case.json").read_text())
     assert "broken off on purpose" in known["problems"][0]
