@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any, Iterator, List, Optional
@@ -18,6 +19,15 @@ from tests.contract.journal import JournalReader
 from tests.lab.recovery_services.journal import FOLDER
 
 _said: List[str] = []
+
+
+def pytest_configure() -> None:
+    """Heed SIGINT also where a shell started the tests in the background, with SIGINT ignored.
+
+    Programs inherit that, and some tests end programs by SIGINT.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

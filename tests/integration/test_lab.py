@@ -339,7 +339,10 @@ def test_nothing_is_left_after(how: str, tmp_path: Path) -> None:
     parts: Dict[str, List[Any]] = json.loads(process.stdout.readline())
     if how != "failure":
         process.send_signal(getattr(signal, how))
-    _stdout, stderr = process.communicate(timeout=300)
+    try:
+        _stdout, stderr = process.communicate(timeout=300)
+    finally:
+        process.terminate()  # Where it has not ended: it takes everything down then.
     assert process.returncode != 0
     assert (b"the test's own failure" in stderr) is (how == "failure"), stderr
     for pid in parts["processes"]:
