@@ -132,6 +132,8 @@ def protect(rig: Rig, connection: Connection, name: str = "db01") -> None:
     rig.azure.forget_requests()
 
 
+VMS = "backupManagementType eq 'AzureIaasVM'"
+
 # --- what works ----------------------------------------------------------------------------------
 
 
@@ -140,7 +142,8 @@ def test_reads_with_one_sign_in_and_no_write(rig: Rig) -> None:
     names = {
         one["name"]
         for one in connection.items(
-            "list policies", lambda: connection.backup.backup_policies.list(**connection.at)
+            "list policies",
+            lambda: connection.backup.backup_policies.list(**connection.at, filter=VMS),
         )
     }
     assert {"DefaultPolicy", "EnhancedPolicy"} <= names
