@@ -153,6 +153,7 @@ EXAMPLES = r"""
     resource_group: backup-rg
     vault: vault1
     vm: app-rg/web01
+    policy: DefaultPolicy
     exclude_all_data_disks: true
 
 - name: Make no more backups of a VM, and keep those that there are
