@@ -96,6 +96,8 @@ class Failure:
     correlation_id: str = ""
     http_status: Optional[int] = None
     vm: str = ""
+    #: What Azure said, without our words around it; advice goes by it. Not part of the result.
+    azure_message: str = ""
 
     def to_result(self) -> Dict[str, Any]:
         """The failure as the C(failure) value of a result."""

@@ -77,7 +77,7 @@ def read(connection: Connection, name: str = "DefaultPolicy") -> str:
     def send() -> Any:
         return connection.backup.protection_policies.get(**connection.at, policy_name=name)
 
-    return str(connection.call(f"read policy {name}", send)["name"])
+    return str(connection.read(f"read policy {name}", send)["name"])
 
 
 def failure(work: Callable[[], Any]) -> VaultError:
@@ -162,7 +162,7 @@ def test_an_operation_that_azure_accepts_has_an_id(rig: Rig) -> None:
         started = operation(connection, method)()
         assert started.status == 202 and started.operation_id
         rig.azure.advance(20_000)
-        status = connection.call(
+        status = connection.read(
             "look",
             lambda id_=started.operation_id: connection.backup.backup_operation_statuses.get(
                 **connection.at, operation_id=id_
@@ -394,7 +394,7 @@ def test_a_vm_in_no_group_is_a_vm_that_is_not_there(rig: Rig) -> None:
         return compute.virtual_machines.get(resource_group_name=vm.resource_group, vm_name=vm.name)
 
     assert connection.find("read the VM", look, vm) is None
-    error = failure(lambda: connection.call("read the VM", look, vm))
+    error = failure(lambda: connection.read("read the VM", look, vm))
     assert "no-rg" in str(error) and not error.is_wide
 
 

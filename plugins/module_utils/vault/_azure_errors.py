@@ -26,6 +26,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._catalo
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import (
     VaultId,
     VmId,
+    names,
     same,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._retries import (
@@ -84,7 +85,7 @@ class VaultError(QuiesceError):
     @property
     def is_busy(self) -> bool:
         """The same, also where Azure says it with the status of a bad request."""
-        said = f"{self.failure.name} {self.failure.message}".lower()
+        said = f"{self.failure.name} {self.failure.azure_message}".lower()
         told = self.failure.http_status == 400 and any(words in said for words in _BUSY)
         return self.is_conflict or told
 
@@ -118,11 +119,8 @@ class Asked(NamedTuple):
     vm: Optional[VmId] = None
     vault: Optional[VaultId] = None
     endpoint: str = ""
-
-    @property
-    def is_read(self) -> bool:
-        """Whether it changes nothing in Azure, so that nothing of it can be half done."""
-        return self.what.startswith(("read ", "list ", "follow "))
+    #: True if the request changes nothing in Azure, so that nothing of it can be half done.
+    is_read: bool = False
 
 
 def of_sdk(
@@ -131,9 +129,13 @@ def of_sdk(
     vm: Optional[VmId] = None,
     vault: Optional[VaultId] = None,
     endpoint: str = "",
+    is_read: bool = False,
 ) -> VaultError:
-    """Anything that a request to Azure raised, as C(VaultError); C(what) was to be done."""
-    asked = Asked(what, vm, vault, endpoint)
+    """Return anything that a request to Azure raised as C(VaultError).
+
+    C(what) was to be done, in words for the message. C(is_read): the request changes nothing.
+    """
+    asked = Asked(what, vm, vault, endpoint, is_read)
     if isinstance(error, VaultError):
         return error
     if isinstance(error, PauseTooLong):
@@ -294,7 +296,7 @@ def _error(
         text += "."
     # What every request would end in is no matter of one VM.
     vm = None if is_wide else asked.vm
-    if vm and vm.name.lower() not in asked.what.lower():
+    if vm and not names(asked.what, vm.name):
         text = f"VM {vm.resource_group}/{vm.name}: {text}"
     failure = Failure(
         code,
@@ -304,5 +306,6 @@ def _error(
         correlation_id=correlation,
         http_status=status or None,
         vm=vm.id if vm else "",
+        azure_message=words,
     )
     return VaultError(failure, kind, is_wide)

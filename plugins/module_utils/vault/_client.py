@@ -145,19 +145,17 @@ class Connection:
         """The service's clock at its last answer; ours before the first."""
         return _date(self._answers.date) or self.clock.now()
 
-    def call(self, what: str, send: Callable[[], T], vm: Optional[VmId] = None) -> T:
-        """Return what C(send) returns; raise C(VaultError) when Azure could not C(what)."""
-        try:
-            return send()
-        except QuiesceError:
-            raise
-        except Exception as error:
-            raise of_sdk(error, what, vm, self.vault, self._cloud.resource_manager) from error
+    def read(self, what: str, send: Callable[[], T], vm: Optional[VmId] = None) -> T:
+        """Return what C(send) returns, which changes nothing in Azure.
+
+        Raises C(VaultError) when Azure could not C(what).
+        """
+        return self._call(what, send, vm, is_read=True)
 
     def find(self, what: str, send: Callable[[], T], vm: Optional[VmId] = None) -> Optional[T]:
         """The same; None when there is no such thing in a vault that exists."""
         try:
-            return self.call(what, send, vm)
+            return self.read(what, send, vm)
         except VaultError as error:
             if error.not_found:
                 return None
@@ -167,7 +165,7 @@ class Connection:
         self, what: str, paged: Callable[[], Iterable[Any]], vm: Optional[VmId] = None
     ) -> List[Dict[str, Any]]:
         """Every element of a list, of all its pages, with Azure's own names."""
-        return self.call(what, lambda: [plain(element) for element in paged()], vm)
+        return self.read(what, lambda: [plain(element) for element in paged()], vm)
 
     def start(self, what: str, send: Callable[..., Any], vm: Optional[VmId] = None) -> Started:
         """Start an operation; C(send) is given C(cls) for the SDK's call.
@@ -176,7 +174,7 @@ class Connection:
         """
         self._answers.forget()
         try:
-            self.call(what, lambda: send(cls=lambda *_answer: None), vm)
+            self._call(what, lambda: send(cls=lambda *_answer: None), vm, is_read=False)
         except VaultError as error:
             error.is_doubtful = self._answers.was_lost
             raise
@@ -210,7 +208,16 @@ class Connection:
             found: Dict[str, Any] = response.json()
             return found
 
-        return self.call(what, send)
+        return self.read(what, send)
+
+    def _call(self, what: str, send: Callable[[], T], vm: Optional[VmId], is_read: bool) -> T:
+        try:
+            return send()
+        except QuiesceError:
+            raise
+        except Exception as error:
+            endpoint = self._cloud.resource_manager
+            raise of_sdk(error, what, vm, self.vault, endpoint, is_read) from error
 
     def _client(self, library: Library, name: str, subscription_id: str) -> Client:
         """A client, made when it is first asked for, as to import it takes time."""

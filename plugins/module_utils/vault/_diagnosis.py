@@ -114,7 +114,7 @@ class Diagnosis:
         request = {"resourceType": "VM", "resourceId": self._vm.id}
         try:
             said = plain(
-                self._connection.call(
+                self._connection.read(
                     f"read the backup status of VM {self._vm.name}",
                     lambda: self._connection.backup.backup_status.get(
                         azure_region=region, parameters=request

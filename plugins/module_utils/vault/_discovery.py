@@ -9,7 +9,7 @@ PRIVATE: for this collection only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Union
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
@@ -164,14 +164,7 @@ def _is_another_refresh(error: VaultError) -> bool:
 def _with_action(error: VaultError) -> VaultError:
     of = error.failure
     return VaultError(
-        Failure(
-            of.name,
-            of.message,
-            of.recommended_action or _ANOTHER,
-            of.code,
-            of.correlation_id,
-            of.http_status,
-        ),
+        replace(of, recommended_action=of.recommended_action or _ANOTHER),
         error.kind,
     )
 

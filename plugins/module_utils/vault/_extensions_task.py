@@ -107,14 +107,14 @@ def extensions_info(connection: Connection, params: Mapping[str, Any]) -> Dict[s
 def _look(connection: Connection, vm: VmId) -> Dict[str, Any]:
     client = connection.compute(vm.subscription_id)
     at = {"resource_group_name": vm.resource_group, "vm_name": vm.name}
-    machine = connection.call(
+    machine = connection.read(
         f"read VM {vm.name}",
         lambda: client.virtual_machines.get(**at, expand="instanceView", cls=as_it_came),
         vm,
     )
     extensions = None
     if names_only(machine):
-        answer = connection.call(
+        answer = connection.read(
             f"list the extensions of VM {vm.name}",
             lambda: client.virtual_machine_extensions.list(
                 **at, expand="instanceView", cls=as_it_came

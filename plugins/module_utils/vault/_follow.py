@@ -10,7 +10,7 @@ PRIVATE: for this collection only.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -93,7 +93,7 @@ class Jobs:
         connection = self._connection
         return read_operation(
             plain(
-                connection.call(
+                connection.read(
                     f"read operation {operation_id} of vault {connection.vault.name}",
                     lambda: connection.backup.backup_operation_statuses.get(
                         **connection.at, operation_id=operation_id
@@ -278,14 +278,10 @@ class Follower:
     def _give_up(self, cases: Sequence[_Case], failure: Failure) -> None:
         for case in cases:
             case.settle(
-                Failure(
-                    failure.name,
-                    f"{failure.message} {_goes_on(case)}",
-                    failure.recommended_action,
-                    failure.code,
-                    failure.correlation_id,
-                    failure.http_status,
-                    case.expected.vm.id,
+                replace(
+                    failure,
+                    message=f"{failure.message} {_goes_on(case)}",
+                    vm=case.expected.vm.id,
                 )
             )
 

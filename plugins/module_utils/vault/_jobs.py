@@ -235,7 +235,7 @@ def get_job(connection: Connection, job_id: str) -> Job:
     """One job with its tasks, properties and errors."""
     return read_job(
         plain(
-            connection.call(
+            connection.read(
                 f"read job {job_id} of vault {connection.vault.name}",
                 lambda: connection.backup.job_details.get(**connection.at, job_name=job_id),
             )
@@ -260,6 +260,7 @@ def failure_of(job: Job, vm: Optional[VmId] = None) -> Failure:
         advice,
         job.error_code,
         vm=vm.id if vm else "",
+        azure_message=job.explained,
     )
 
 

@@ -33,7 +33,7 @@ GONE = ("not_found", "resource_group", "subscription")
 def read_vm(connection: Connection, vm: VmId, expand: Optional[str] = None) -> Wire:
     """Return Compute's description of one VM; C(expand) may be C(instanceView)."""
     client = connection.compute(vm.subscription_id)
-    return connection.call(
+    return connection.read(
         f"read VM {vm.name} in resource group {vm.resource_group}",
         lambda: client.virtual_machines.get(
             resource_group_name=vm.resource_group,

@@ -123,6 +123,11 @@ def same(a: str, b: str) -> bool:
     return a.strip().rstrip("/").lower() == b.strip().rstrip("/").lower()
 
 
+def names(text: str, name: str) -> bool:
+    """Return True if the text has the name of an Azure resource as a whole word."""
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text, re.IGNORECASE) is not None
+
+
 def last_segment(resource_id: str) -> str:
     """The name at the end of a resource id."""
     return resource_id.rstrip("/").rpartition("/")[2]

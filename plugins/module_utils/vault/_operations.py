@@ -72,6 +72,7 @@ def failure_of_operation(
         or "Look for a job of the VM with quiesce.azure_backup.backup_job_info, and run the task "
         "again.",
         vm=vm.id,
+        azure_message=operation.message,
     )
 
 

@@ -20,7 +20,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import VmId, same
 
 _GUARD = re.compile(r"resource\s?guard", re.IGNORECASE)
-# What is in a refusal's code or message, and what to do then.
+# What is in the code of a refusal, or in Azure's words, and what to do then.
 _BY_WORDS = tuple(
     (re.compile(words, re.IGNORECASE), action)
     for words, action in (
@@ -67,7 +67,7 @@ _NO_WAY_BACK = (
 def advised(
     failure: Failure, vm: VmId, item_type: str = "", policy_type: str = "", waits: bool = True
 ) -> Failure:
-    """The failure of a VM with what to do about it: by its words, or as the catalogue says.
+    """The failure of a VM with what to do about it: by Azure's words, or as the catalogue says.
 
     C(item_type) and C(policy_type) are the types, V1 or V2, of the policy that the VM has and of
     the one that it was to get.
@@ -75,8 +75,8 @@ def advised(
     action = failure.recommended_action
     heard = failure.http_status in (400, 404, 409) or bool(failure.code)
     # Who may not use the guard of a vault gets a 403.
-    if heard or (failure.http_status == 403 and _GUARD.search(failure.message)):
-        action = _by_words(f"{failure.name} {failure.message}") or action
+    if heard or (failure.http_status == 403 and _GUARD.search(failure.azure_message)):
+        action = _by_words(f"{failure.name} {failure.azure_message}") or action
     if same(item_type, "V2") and same(policy_type, "V1") and failure.http_status == 400:
         action = _NO_WAY_BACK
     if not waits:

@@ -173,7 +173,7 @@ def get_point(connection: Connection, item: ProtectedItem, point_id: str) -> Rec
     """Read one recovery point, with the names of its disks."""
     return read_point(
         plain(
-            connection.call(
+            connection.read(
                 f"read recovery point {point_id} of VM {item.vm.name}",
                 lambda: connection.backup.recovery_points.get(
                     **connection.at,

@@ -15,6 +15,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     Failure,
     QuiesceError,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import names
 
 # So many VMs are named in the message; all of them are in the result.
 _SHOWN = 3
@@ -37,11 +38,11 @@ def _summary(failed: Sequence[Tuple[str, Failure]], count: int) -> Failure:
         return first
     reasons = " ".join(_reason(name, failure) for name, failure in failed[:_SHOWN])
     more = f" And {len(failed) - _SHOWN} more." if len(failed) > _SHOWN else ""
-    names = {failure.name for _name, failure in failed}
+    errors = {failure.name for _name, failure in failed}
     what_to_do = {failure.recommended_action for _name, failure in failed}
     is_only = len(failed) == 1
     return Failure(
-        first.name if len(names) == 1 else "SomeVmsFailed",
+        first.name if len(errors) == 1 else "SomeVmsFailed",
         f"{len(failed)} of {count} VMs failed: {reasons}{more}",
         what_to_do.pop()
         if len(what_to_do) == 1
@@ -55,6 +56,6 @@ def _summary(failed: Sequence[Tuple[str, Failure]], count: int) -> Failure:
 
 
 def _reason(name: str, failure: Failure) -> str:
-    if name.lower() in failure.message.lower():
+    if names(failure.message, name):
         return failure.message
     return f"{name}: {failure.message}"

@@ -203,7 +203,7 @@ def is_free(value: Any) -> bool:
     said = of({}, "protectionStatus", value)
     connection: Any = SimpleNamespace(
         vault=SimpleNamespace(name="v"),
-        call=lambda _what, _send, _vm: said,
+        read=lambda _what, _send, _vm: said,
     )
     diagnosis = _diagnosis.Diagnosis(connection, VM, None)
     return diagnosis._protection("westeurope") is None and not diagnosis._unknown

@@ -60,8 +60,8 @@ def test_a_service_that_does_not_answer_in_time() -> None:
         with Pipeline(RequestsTransport()) as pipeline, pytest.raises(Exception) as caught:
             pipeline.run(HttpRequest("GET", f"http://127.0.0.1:{port}/"), read_timeout=0.2)
     endpoint = f"https://127.0.0.1:{port}"
-    for what, is_read in (("stop it", False), ("read it", True)):
-        error = of_sdk(caught.value, what, endpoint=endpoint)
+    for what, is_read in (("read it", False), ("stop it", True)):
+        error = of_sdk(caught.value, what, endpoint=endpoint, is_read=is_read)
         assert error.failure.name == "AnswerTimedOut" and not error.is_wide
         assert ("may have been done" in str(error)) is not is_read
 
@@ -110,6 +110,15 @@ def test_our_own_mistakes_stay_as_they_are() -> None:
 def test_an_error_without_an_answer_is_one_of_the_network() -> None:
     error = of_sdk(HttpResponseError("Connection broken"), "read it", endpoint=HOST)
     assert error.kind == "connection"
+
+
+@pytest.mark.parametrize(
+    ("words", "is_busy"), [("Another operation is in progress.", True), ("No.", False)]
+)
+def test_only_the_words_of_azure_make_a_conflict(words: str, is_busy: bool) -> None:
+    message = f"Could not protect VM in progress-conflict: X: {words}"
+    failure = Failure("X", message, http_status=400, azure_message=words)
+    assert VaultError(failure, "request").is_busy is is_busy
 
 
 def test_what_a_failure_shows() -> None:

@@ -15,6 +15,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names 
     VmId,
     container_key,
     last_segment,
+    names,
     same,
 )
 
@@ -74,6 +75,11 @@ def test_a_name_without_a_group_is_refused() -> None:
         VmId.of_option("db01", "S", "")
     with pytest.raises(SettingsError, match="resource group"):
         VaultId.of_option("v", "S", "")
+
+
+def test_a_name_in_a_text_is_a_whole_word() -> None:
+    assert names("Could not read VM Web-1 now", "web-1") and names("(a)", "A")
+    assert not names("Could not read VM web-10", "web-1") and not names("read it", "a")
 
 
 def test_small_things() -> None:

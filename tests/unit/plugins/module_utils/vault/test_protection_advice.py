@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
@@ -38,26 +40,35 @@ VAULT = VaultId("s", "backup-rg", "v1")
     ],
 )
 def test_a_refusal_says_what_to_do(name: str, message: str, hint: str) -> None:
-    failure = advised(Failure(name, message, http_status=400), VM)
+    failure = advised(Failure(name, "No.", http_status=400, azure_message=message), VM)
     assert failure.vm == VM.id and failure.name == name
     assert hint in failure.recommended_action
     assert bool(hint) == bool(failure.recommended_action)
 
 
+def test_only_the_words_of_azure_count() -> None:
+    message = "Could not protect VM immutable-in-region, which has data disks: X: No."
+    failure = Failure("X", message, http_status=400, azure_message="No.")
+    assert advised(failure, VM).recommended_action == ""
+
+
 def test_words_say_more_than_a_code_that_says_little() -> None:
-    failure = Failure("BMSUserErrorInvalidInput", "ResourceGuard", "Do this.", http_status=400)
+    failure = Failure("BMSUserErrorInvalidInput", "No.", "Do this.", http_status=400)
+    failure = dataclasses.replace(failure, azure_message="ResourceGuard")
     assert "Resource Guard" in advised(failure, VM).recommended_action
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, None])
 def test_who_was_not_even_heard_is_told_what_the_catalogue_says(status: int) -> None:
-    failure = Failure("X", "The data disks of an immutable VM", "Do this.", http_status=status)
+    words = "The data disks of an immutable VM"
+    failure = Failure("X", "No.", "Do this.", http_status=status, azure_message=words)
     assert advised(failure, VM).recommended_action == "Do this."
 
 
 def test_who_may_not_use_the_guard_is_told_of_it() -> None:
     message = "No permission for 'Microsoft.DataProtection/resourceGuards/read'."
-    failure = Failure("LinkedAuthorizationFailed", message, "Do this.", http_status=403)
+    name = "LinkedAuthorizationFailed"
+    failure = Failure(name, "No.", "Do this.", http_status=403, azure_message=message)
     assert "Resource Guard" in advised(failure, VM).recommended_action
 
 

@@ -46,8 +46,9 @@ DB01, DB02 = VmId("s", "app-rg", "db01"), VmId("s", "app-rg", "db02")
 ACCEPTED = Started("op", 202, None, NOW)
 CONFLICT = VaultError(Failure("Busy", "Busy.", "Wait.", http_status=409), "conflict")
 # The same, told with the status of a bad request.
+_WORDS = "Another operation is in progress."
 BUSY = VaultError(
-    Failure("Busy", "Another operation is in progress.", "Wait.", http_status=400), "request"
+    Failure("Busy", f"No: {_WORDS}", "Wait.", http_status=400, azure_message=_WORDS), "request"
 )
 DELETED = VaultError(
     Failure("BMSUserErrorDataSourceInDeferredDeleteState", "Deleted.", "", http_status=400),
@@ -89,7 +90,11 @@ class FakeConnection:
         self.vault = VAULT
         self.at: Dict[str, str] = {}
         self.clock = FakeClock()
-        self.backup = SimpleNamespace(protected_items=None)
+        self.backup = SimpleNamespace(
+            protected_items=None,
+            backup_protected_items=self._listing("items"),
+            backup_jobs=self._listing("jobs"),
+        )
         self.said: List[str] = []
         self.say: Callable[[str], None] = self.said.append
         self.asked: List[str] = []
@@ -105,8 +110,12 @@ class FakeConnection:
         assert isinstance(answer, Started)
         return answer
 
-    def items(self, what: str, _paged: Any) -> Any:
-        return self._next("items" if "protected items" in what else "jobs")
+    def items(self, _what: str, paged: Callable[[], Any]) -> Any:
+        return paged()
+
+    def _listing(self, key: str) -> SimpleNamespace:
+        """One of the SDK's operations, of which nothing but the list is used."""
+        return SimpleNamespace(list=lambda **_options: self._next(key))
 
     def _next(self, key: str) -> Any:
         self.asked.append(key)
