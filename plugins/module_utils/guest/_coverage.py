@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._block_devices import (
     BlockDevices,
@@ -36,7 +37,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._stack 
     Stack,
     own_stack,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk, Target
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Target
 
 # The boot loader's files are written when a kernel or a loader is installed, and are synced then.
 _BOOT = frozenset(("/boot/efi", "/boot", "/efi"))

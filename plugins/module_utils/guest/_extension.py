@@ -21,11 +21,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
 from urllib.parse import unquote, urlsplit
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
     SettingsError,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 
 #: What the agent reports for settings that it cannot use.
 INVALID_CODE = 11

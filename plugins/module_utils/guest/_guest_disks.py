@@ -15,10 +15,10 @@ import os
 from pathlib import Path
 from typing import Optional, Sequence, Set
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._block_devices import (
     BlockDevices,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 
 #: Azure's temporary disk on the bus of the hypervisor: the second IDE channel of a generation 1
 #: machine, LUN 1 of the first SCSI controller of a generation 2 machine; and where disks are NVMe.

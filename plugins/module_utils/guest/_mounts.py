@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple, Union
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import refuse
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._block_devices import (
     BlockDevices,
@@ -33,7 +34,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._stack 
     Stack,
     own_stack,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk, Target
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Target
 
 __all__ = ["FreezePlan", "find_devices", "plan_targets", "read_mounts"]
 

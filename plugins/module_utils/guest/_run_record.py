@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._coverage import Coverage
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mounts import FreezePlan
@@ -19,7 +20,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._readin
     Readiness,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import (
-    Disk,
     FilesystemRecord,
     ScriptOutcome,
 )

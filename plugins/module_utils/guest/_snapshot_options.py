@@ -16,6 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from urllib.parse import unquote, urlsplit
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import refuse
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._extension import (
     document_uris,
@@ -24,7 +25,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._extens
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_record import (
     RunRequest,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 
 ARGUMENT_SPEC: Dict[str, Any] = {
     "disks": {

@@ -10,7 +10,7 @@ PRIVATE: for this collection only. All times are nanoseconds of the system's mon
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Optional, Tuple
 
 
@@ -97,15 +97,3 @@ class ScriptOutcome:
     def succeeded(self) -> bool:
         """Whether the last attempt ended with exit status 0 within the budget."""
         return self.rc == 0 and not self.timed_out and not self.not_started
-
-
-@dataclass(frozen=True)
-class Disk:
-    """One disk of the set, as the options name it."""
-
-    name: str
-    #: With its SAS: never to be shown.
-    blob_uri: str = field(repr=False)
-    lun: Optional[int] = None
-    #: Block device of the disk on the guest, when given.
-    device: Optional[str] = None

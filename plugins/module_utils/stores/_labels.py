@@ -13,8 +13,8 @@ import re
 from typing import Dict, Mapping, Optional, Sequence
 from urllib.parse import quote
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import refuse
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 
 SET_LABEL = "quiesce_set"
 TASK_LABEL = "quiesce_task"

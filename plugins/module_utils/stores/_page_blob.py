@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
     QuiesceError,
@@ -24,7 +25,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     StoreError,
     refuse,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._labels import (
     SET_LABEL,
     disk_labels,

@@ -18,9 +18,9 @@ from datetime import datetime, timedelta, timezone
 from typing import Dict, Mapping, NoReturn, Optional, Sequence, Tuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import refuse
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import without_query
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 
 #: How far this clock and the service's may be apart before a SAS is taken to begin in the future.
 _START_TOLERANCE_S = 300.0

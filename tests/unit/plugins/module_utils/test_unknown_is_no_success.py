@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import (
     _status_document,
     _verdict,
@@ -27,7 +28,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_re
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import (
     HELD,
-    Disk,
     FilesystemRecord,
     ScriptOutcome,
     Target,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
     QuiesceError,
@@ -38,7 +39,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._truste
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import (
     HELD,
-    Disk,
     FilesystemRecord,
     ScriptOutcome,
     ScriptSpec,

@@ -11,6 +11,7 @@ from typing import Iterator, List, Optional
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._coverage import (
     Coverage,
     disks_covered,
@@ -23,7 +24,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._proces
     foreign_mounts,
     openers,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk, Target
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Target
 from tests.unit.plugins.module_utils.guest.loops import Loops
 from tests.unit.plugins.module_utils.guest.machine import Machine
 

@@ -12,10 +12,10 @@ from typing import Optional
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._guest_disks import (
     is_single_disk,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 
 OS_DISK = Disk("os", "https://store.invalid/os")
 

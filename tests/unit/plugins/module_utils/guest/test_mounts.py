@@ -10,12 +10,12 @@ from typing import Iterator, List, Sequence, Union
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._mounts import (
     FreezePlan,
     plan_targets,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 from tests.unit.plugins.module_utils.guest.loops import Loops, run
 from tests.unit.plugins.module_utils.guest.machine import Machine
 

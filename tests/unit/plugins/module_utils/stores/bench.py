@@ -10,7 +10,7 @@ import time
 import uuid
 from typing import Any, List, Optional
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._page_blob import (
     PageBlobStore,
 )

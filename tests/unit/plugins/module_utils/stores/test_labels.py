@@ -10,8 +10,8 @@ from typing import Dict
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._labels import (
     disk_labels,
 )

@@ -17,12 +17,12 @@ from typing import Iterator
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     QuiesceError,
     SettingsError,
     StoreError,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores import _page_blob
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._page_blob import (
     PageBlobStore,
@@ -264,11 +264,13 @@ def test_many_disks(azurite: Azurite, proxy: FaultProxy) -> None:
 
 _AUDITED = """
 import json, sys, threading, time
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores import _page_blob
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
+from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._page_blob import (
+    PageBlobStore,
+)
 imported = [name for name in sys.modules if name.partition(".")[0] == "azure"]
 disks = [Disk(f"d{n}", uri) for n, uri in enumerate(json.load(sys.stdin))]
-store = _page_blob.PageBlobStore(disks, "task", "set")
+store = PageBlobStore(disks, "task", "set")
 store.prepare(600, {})
 store.refresh()
 events, watching = [], [False]
@@ -307,18 +309,19 @@ def test_without_the_sdk_it_says_what_to_install(bench: Bench) -> None:
     script = (
         "import json, sys\n"
         "sys.modules['azure'] = None\n"
-        "from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import "
-        "Disk\n"
-        "from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores import "
-        "_documents, _page_blob\n"
+        "from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk\n"
+        "from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._documents "
+        "import write_document\n"
+        "from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._page_blob "
+        "import PageBlobStore, StoreError\n"
         "uris = json.load(sys.stdin)\n"
         "for work in (\n"
-        "    lambda: _page_blob.PageBlobStore([Disk('d', uris[0])], None, 's').prepare(9, {}),\n"
-        "    lambda: _documents.write_document(uris[0], b''),\n"
+        "    lambda: PageBlobStore([Disk('d', uris[0])], None, 's').prepare(9, {}),\n"
+        "    lambda: write_document(uris[0], b''),\n"
         "):\n"
         "    try:\n"
         "        work()\n"
-        "    except _page_blob.StoreError as error:\n"
+        "    except StoreError as error:\n"
         "        print(error.failure.name, error)\n"
     )
     root = Path(__file__).resolve().parents[5]

@@ -15,8 +15,8 @@ from typing import Callable, Iterator, Tuple
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import StoreError
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._documents import (
     write_document,
 )
