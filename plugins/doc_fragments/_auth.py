@@ -11,7 +11,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The options of M(auth_arguments) in C(vault/_options.py)."""
+    """The options of M(auth_arguments) in C(_arm/options.py)."""
 
     DOCUMENTATION = r"""
 options:

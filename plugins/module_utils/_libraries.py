@@ -19,7 +19,7 @@ from typing import Optional, Sequence, Tuple
 
 from ansible.module_utils.basic import missing_required_lib
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure
+from ._errors import Failure
 
 
 @dataclass(frozen=True)

@@ -207,12 +207,12 @@ failure:
     vm: {type: str, description: The resource id of the VM that it concerns.}
 """
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import Module
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._job_task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_job import (
     BACKUP_JOB_INFO_ARGUMENTS,
     tell_of_jobs,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
     run_vault_module,
 )
 

@@ -114,12 +114,12 @@ failure:
     http_status: {type: int, description: "The status of Azure's answer."}
 """
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import Module
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_policy import (
     policies_info,
     policy_info_arguments,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
     run_vault_module,
 )
 

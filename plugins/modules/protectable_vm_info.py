@@ -109,12 +109,12 @@ failure:
     http_status: {type: int, description: "The status of Azure's answer."}
 """
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import Module
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._protect_task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.protected_vm import (
     PROTECTABLE_VM_INFO,
     tell_of_protectable,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
     run_vault_module,
 )
 

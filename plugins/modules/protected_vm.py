@@ -311,13 +311,13 @@ failure:
 
 from typing import Any, Dict, Mapping
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import Module
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import Connection
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._protect_task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import Connection
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.protected_vm import (
     PROTECTED_VM,
     protect_vms,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
     run_vault_module,
 )
 

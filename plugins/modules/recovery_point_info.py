@@ -150,13 +150,13 @@ failure:
     vm: {type: str, description: The resource id of the VM that it concerns.}
 """
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import Module
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._options import vms_rules
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._point_task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.options import vms_rules
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.recovery_point_info import (
     RECOVERY_POINT_INFO_ARGUMENTS,
     tell_of_points,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
     run_vault_module,
 )
 

@@ -197,11 +197,11 @@ failure:
 
 from typing import Any, Dict, Mapping
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import (
     Module,
     run_module,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._script_task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.snapshot_scripts import (
     SCRIPTS_ARGUMENTS,
     put_scripts,
 )

@@ -165,11 +165,11 @@ failure:
     recommended_action: {type: str, description: What to do about it.}
 """
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import (
     Module,
     run_module,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._script_task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.snapshot_scripts import (
     SCRIPTS_INFO_ARGUMENTS,
     tell_of_scripts,
 )

@@ -223,14 +223,14 @@ failure:
     vm: {type: str, description: The resource id of the VM that it concerns.}
 """
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import Module
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._backup_task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.options import vms_rules
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
+    run_vault_module,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_backup import (
     VM_BACKUP_ARGUMENTS,
     back_up,
-)
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._options import vms_rules
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._task import (
-    run_vault_module,
 )
 
 

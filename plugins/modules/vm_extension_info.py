@@ -169,12 +169,12 @@ failure:
     vm: {type: str, description: "The VM's resource id."}
 """
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import Module
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._extensions_task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.options import vms_rules
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_extension_info import (
     extension_arguments,
     run_extensions_module,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._options import vms_rules
 
 
 def main() -> None:

@@ -405,14 +405,14 @@ failure:
     recommended_action: {type: str, description: What to do about it.}
 """
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._module import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import (
     Module,
     run_module,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._snapshot_options import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_snapshot import act
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_snapshot_options import (
     ARGUMENT_SPEC,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._snapshot_task import act
 
 
 def main() -> None:

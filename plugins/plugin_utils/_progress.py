@@ -15,7 +15,7 @@ from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._progress import ARGUMENT
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._progress import ARGUMENT
 from ansible_collections.quiesce.azure_backup.plugins.plugin_utils._tail import Tail
 
 display = Display()

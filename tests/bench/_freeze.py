@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Sequence, Tuple
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.rcu_expedited import (
     ON,
     Setting,
 )

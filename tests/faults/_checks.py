@@ -17,7 +17,9 @@ import subprocess
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import Places
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.rcu_expedited import (
+    Places,
+)
 from tests.faults import _processes as processes
 from tests.faults._case import DIED, FAILED, PRE, Case
 from tests.faults._rig import Rig

@@ -10,18 +10,16 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.clock import Clock
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import connect
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.errors import VaultError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault import _policies
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
-    VaultError,
-)
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import connect
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._clock import Clock
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_task import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_policy import (
     PolicyTask,
     policy_arguments,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policy_wanted import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policies import apply
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policy.desired import (
     wanted_policy,
 )
 from tests.integration.guest_rig import warnings
@@ -398,11 +396,11 @@ def test_an_operation_that_does_not_end_well(
     body = {"id": "x", "name": "x", "status": status, **({"error": error} if error else {})}
     azure.fault(method="GET", path="/operations/", status=200, body=body, times=1000)
     connection = connect(azure.options(), clock=Fast())
-    present = _policies.find_policy(connection, "DefaultPolicy")
+    present = apply.find_policy(connection, "DefaultPolicy")
     assert present is not None
     wanted = wanted_policy({"instant_restore_days": 4}, present.policy)
     with pytest.raises(VaultError) as caught:
-        _policies.put_policy(connection, "DefaultPolicy", wanted, present)
+        apply.put_policy(connection, "DefaultPolicy", wanted, present)
     failure = caught.value.failure
     assert failure.name == (name or "BMSUserErrorInvalidPolicyInput")
     assert "DefaultPolicy" in failure.message and failure.recommended_action

@@ -16,16 +16,14 @@ from typing import Any, Callable, Dict, List
 
 import pytest
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._azure_errors import (
-    VaultError,
-)
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._client import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.clock import Clock
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import (
     Connection,
     connect,
     each,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._clock import Clock
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import VmId
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.errors import VaultError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.ids import VmId
 from tests.lab.recovery_services.lab import RecoveryServices
 
 READ = "Microsoft.RecoveryServices/vaults/backupPolicies/read"

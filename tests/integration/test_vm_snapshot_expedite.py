@@ -12,7 +12,7 @@ from typing import Iterator
 
 import pytest
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.rcu_expedited import (
     Setting,
     why_not,
 )

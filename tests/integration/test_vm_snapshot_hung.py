@@ -22,17 +22,18 @@ from tests.lab.own_lock import own_lock
 #: What the module does, with other limits, which no option sets.
 _LIMITED = """\
 import json, sys
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import (
-    _sequence, _snapshot_options, _snapshot_task,
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run import sequence
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules import (
+    vm_snapshot, vm_snapshot_options,
 )
 given = json.load(sys.stdin)
-params = {name: one.get("default") for name, one in _snapshot_options.ARGUMENT_SPEC.items()}
+params = {name: one.get("default") for name, one in vm_snapshot_options.ARGUMENT_SPEC.items()}
 disks = [{"lun": None, **disk} for disk in given.pop("disks")]
 for name, value in given.pop("limits").items():
-    setattr(_sequence, name, value)
+    setattr(sequence, name, value)
 try:
-    result = _snapshot_task.act({**params, **given, "disks": disks}, False)
-except _snapshot_task.RunFailed as failed:
+    result = vm_snapshot.act({**params, **given, "disks": disks}, False)
+except vm_snapshot.RunFailed as failed:
     result = {**failed.result, "failure": failed.failure.to_result()}
 print(json.dumps(result))
 """

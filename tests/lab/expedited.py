@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import List, Optional
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._expedite import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.rcu_expedited import (
     MARK,
     Places,
 )

@@ -41,16 +41,20 @@ TESTS = {
     UNIT: ("tests/unit",),
     # Those that need no disk.
     PURE: (
-        "tests/unit/plugins/module_utils/vault",
+        "tests/unit/plugins/module_utils/_arm",
+        "tests/unit/plugins/module_utils/_vault",
         "tests/unit/plugins/module_utils/test_libraries.py",
-        "tests/unit/plugins/module_utils/test_module.py",
+        "tests/unit/plugins/module_utils/_modules/test_base.py",
         "tests/unit/plugins/module_utils/test_redact.py",
         "tests/unit/plugins/plugin_utils",
     ),
     UNIT_GUEST: (
-        "tests/unit/plugins/module_utils/guest",
-        "tests/unit/plugins/module_utils/stores",
-        "tests/unit/plugins/module_utils/test_module.py",
+        "tests/unit/plugins/module_utils/_guest",
+        "tests/unit/plugins/module_utils/_http",
+        "tests/unit/plugins/module_utils/_stores",
+        "tests/unit/plugins/module_utils/_modules/test_base.py",
+        "tests/unit/plugins/module_utils/_modules/test_snapshot_scripts.py",
+        "tests/unit/plugins/module_utils/_modules/test_vm_snapshot_options.py",
         "tests/unit/plugins/module_utils/test_redact.py",
     ),
     TARGETS: (

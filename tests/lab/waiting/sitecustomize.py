@@ -105,7 +105,7 @@ class Finder(importlib.abc.MetaPathFinder):
         self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
     ) -> Optional[importlib.machinery.ModuleSpec]:
         """The module, with a loader that changes it."""
-        if not fullname.startswith(_COLLECTION) or not fullname.endswith("._clock"):
+        if not fullname.startswith(_COLLECTION) or not fullname.endswith("._arm.clock"):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)
         if spec is not None:

@@ -17,44 +17,46 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm import pipeline
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.ids import VmId
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest import (
-    _status_document,
-    _verdict,
-)
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._run_record import (
-    RunRecord,
-    RunRequest,
-)
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.guest._types import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.extension import status
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import (
     HELD,
     FilesystemRecord,
     ScriptOutcome,
     Target,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores import _page_blob
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._store import Take
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.stores._wire import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run import verdict
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.record import (
+    RunRecord,
+    RunRequest,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._http.exchange import (
     Call,
     Connection,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault import (
-    _backup_proof,
-    _diagnosis,
-    _extensions,
-    _items,
-    _jobs,
-    _operations,
-    _pipeline,
-    _protection,
-    _recovery_points,
-)
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._follow import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.page_blob import store
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store import Take
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.backup import proof
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.jobs import operations
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.jobs.poller import (
     Expected,
     matching,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._names import VmId
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._policies import Found
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policies.apply import (
+    Found,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.protection import (
+    diagnosis,
+    plan,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.resources import (
+    jobs,
+    protected_items,
+    recovery_points,
+    vm_extensions,
+)
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
 VM = VmId("sub", "rg", "db01")
@@ -101,12 +103,12 @@ _POINT = {
 _COUNTS = {"numberOfDisksIncludedInBackup": 2, "numberOfDisksAttachedToVm": 2}
 
 
-def job(key: str, value: Any) -> _jobs.Job:
-    return _jobs.read_job({"name": "j", "properties": of(_JOB, key, value)})
+def job(key: str, value: Any) -> jobs.Job:
+    return jobs.read_job({"name": "j", "properties": of(_JOB, key, value)})
 
 
-def point(key: str = "", value: Any = ABSENT) -> _recovery_points.RecoveryPoint:
-    return _recovery_points.read_point({"name": "7", "properties": of(_POINT, key, value)})
+def point(key: str = "", value: Any = ABSENT) -> recovery_points.RecoveryPoint:
+    return recovery_points.read_point({"name": "7", "properties": of(_POINT, key, value)})
 
 
 def is_certain(value: Any) -> bool:
@@ -115,7 +117,7 @@ def is_certain(value: Any) -> bool:
 
 
 def has_point(key: str) -> Callable[[Any], bool]:
-    return lambda value: _recovery_points.point_of_job([point()], job(key, value)) is not None
+    return lambda value: recovery_points.point_of_job([point()], job(key, value)) is not None
 
 
 def all_disks(key: str) -> Callable[[Any], bool]:
@@ -127,31 +129,31 @@ def all_disks(key: str) -> Callable[[Any], bool]:
 
 def backed_up(**other: Any) -> bool:
     given: Dict[str, Any] = {"job": job("", ABSENT), "point": point(), "wait": True, **other}
-    return _backup_proof.unproven(VM, **given) is None
+    return proof.unproven(VM, **given) is None
 
 
-def item(value: Any) -> Optional[_items.ProtectedItem]:
+def item(value: Any) -> Optional[protected_items.ProtectedItem]:
     known = {"virtualMachineId": VM.id, "policyId": "/p/gold", "protectionState": "Protected"}
     properties = of(known, "protectionState", value)
-    return _items.read_item({"id": ITEM_ID, "properties": properties}, NOW)
+    return protected_items.read_item({"id": ITEM_ID, "properties": properties}, NOW)
 
 
 def is_protected(value: Any) -> bool:
     found = item(value)
-    return found is not None and found.state == _items.PROTECTED
+    return found is not None and found.state == protected_items.PROTECTED
 
 
 def needs_nothing(state: str) -> Callable[[Any], bool]:
     def takes(value: Any) -> bool:
-        plan = _protection.plan(_protection.Wanted(state), VM, item(value))
-        return not plan.steps and plan.failure is None
+        made = plan.plan(plan.Wanted(state), VM, item(value))
+        return not made.steps and made.failure is None
 
     return takes
 
 
 def is_gone(properties: Any) -> bool:
     """Return True if an item without the id of its VM is passed over, as if it were not there."""
-    return _items.read_item({"id": ITEM_ID, "properties": properties}, NOW) is None
+    return protected_items.read_item({"id": ITEM_ID, "properties": properties}, NOW) is None
 
 
 def is_a_list(path: str) -> Callable[[Any], bool]:
@@ -161,7 +163,7 @@ def is_a_list(path: str) -> Callable[[Any], bool]:
             text=lambda: _text(of({"nextLink": None}, "value", value)),
             request=SimpleNamespace(method="GET", url=f"https://arm/vaults/v/{path}?api-version=1"),
         )
-        return not _pipeline._is_malformed(answer)
+        return not pipeline._is_malformed(answer)
 
     return takes
 
@@ -180,16 +182,16 @@ _SNAPSHOT = {
 
 def machine(
     agent: Any = ABSENT, state: Any = "Succeeded", power: Any = ABSENT, extension: Any = ABSENT
-) -> _extensions.Machine:
+) -> vm_extensions.Machine:
     statuses = [_RUNNING] if power is ABSENT else power
     view = {"vmAgent": {"statuses": [_STATUS]} if agent is ABSENT else agent, "statuses": statuses}
     properties = of({"instanceView": view}, "provisioningState", state)
     resources = [_SNAPSHOT if extension is ABSENT else extension]
-    return _extensions.machine_of({"name": "db01", "properties": properties}, resources)
+    return vm_extensions.machine_of({"name": "db01", "properties": properties}, resources)
 
 
 def finds_nothing(**of_machine: Any) -> bool:
-    return not _extensions.findings(machine(**of_machine))
+    return not vm_extensions.findings(machine(**of_machine))
 
 
 def extension(value: Any) -> Dict[str, Any]:
@@ -205,13 +207,13 @@ def is_free(value: Any) -> bool:
         vault=SimpleNamespace(name="v"),
         read=lambda _what, _send, _vm: said,
     )
-    diagnosis = _diagnosis.Diagnosis(connection, VM, None)
-    return diagnosis._protection("westeurope") is None and not diagnosis._unknown
+    found = diagnosis.Diagnosis(connection, VM, None)
+    return found._protection("westeurope") is None and not found._unknown
 
 
-def operation(key: str, value: Any) -> _operations.Operation:
+def operation(key: str, value: Any) -> operations.Operation:
     body = {"status": "Succeeded", "properties": {"jobIds": ["j1"]}}
-    return _operations.read_operation(of(body, key, value))
+    return operations.read_operation(of(body, key, value))
 
 
 VAULT: Dict[str, Place] = {
@@ -236,7 +238,7 @@ VAULT: Dict[str, Place] = {
     "the start of a job that made a point": Place(has_point("startTime"), _START, WORDS),
     "the end of a job that made a point": Place(has_point("endTime"), _END, WORDS),
     "the kind of a recovery point": Place(
-        lambda value: _recovery_points.reaches(
+        lambda value: recovery_points.reaches(
             point("recoveryPointType", value).consistency, "crash"
         ),
         "CrashConsistent",
@@ -249,7 +251,7 @@ VAULT: Dict[str, Place] = {
     ),
     "the time of a recovery point": Place(
         lambda value: (
-            _recovery_points.point_of_job([point("recoveryPointTime", value)], job("", ABSENT))
+            recovery_points.point_of_job([point("recoveryPointTime", value)], job("", ABSENT))
             is not None
         ),
         _START,
@@ -260,7 +262,7 @@ VAULT: Dict[str, Place] = {
     ),
     "the disks of a VM": Place(all_disks("numberOfDisksAttachedToVm"), 2, (*WORDS, True)),
     "the least of several consistencies": Place(
-        lambda value: _recovery_points.least(value) is not None,
+        lambda value: recovery_points.least(value) is not None,
         ["crash"],
         ([], [None], ["crash", None]),
     ),
@@ -358,8 +360,8 @@ def record(
 
 
 def reaches(least: str, **changes: Any) -> bool:
-    reached = _verdict.judge(record(**changes)).consistency
-    return _verdict.ORDER.index(reached) >= _verdict.ORDER.index(least)
+    reached = verdict.judge(record(**changes)).consistency
+    return verdict.ORDER.index(reached) >= verdict.ORDER.index(least)
 
 
 def took(status: Any, **headers: str) -> bool:
@@ -367,13 +369,13 @@ def took(status: Any, **headers: str) -> bool:
     call = Call(Connection("127.0.0.1", 9, None), b"PUT")
     call.sent, call.request_ns, call.answered_ns = True, 1, 2
     call.answer.status, call.answer.headers = status, headers
-    return _page_blob._take_of(blob, call).snapshot is not None
+    return store._take_of(blob, call).snapshot is not None
 
 
 def reports(consistency: str) -> bool:
-    status = _status_document.StatusInput("task", 0, consistency=consistency)
-    document = _status_document.status_document(status)
-    return b'"status": "success"' in document or _status_document.status_code(status) in (0, 1)
+    given = status.StatusInput("task", 0, consistency=consistency)
+    document = status.status_document(given)
+    return b'"status": "success"' in document or status.status_code(given) in (0, 1)
 
 
 GUEST: Dict[str, Place] = {
@@ -433,6 +435,6 @@ def test_what_is_not_known_is_not(place: Place, bad: Any) -> None:
 
 
 def test_a_job_begins_before_it_is_ours() -> None:
-    old = _jobs.read_job({"name": "j", "properties": of(_JOB, "startTime", ABSENT)})
+    old = jobs.read_job({"name": "j", "properties": of(_JOB, "startTime", ABSENT)})
     certain, possible = matching(Expected(VM, "Backup", NOW + timedelta(days=9)), [old])
     assert (certain, possible) == ([], [old])

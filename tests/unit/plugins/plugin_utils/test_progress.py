@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils.vault._progress import (
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._progress import (
     append_line,
     progress_of,
 )

@@ -1,0 +1,128 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Times: as the service writes and filters them, and as people give them.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, time, timedelta, timezone
+from typing import Any, Optional
+
+from .._errors import refuse
+
+# Azure writes up to seven digits of a second, and often no zone, which then is UTC.
+_TIME = re.compile(
+    r"^(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)"
+    r"(?:[Tt ](?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?:\.(?P<part>\d+))?"
+    r"\s*(?:[Zz]|(?P<sign>[+-])(?P<hours>\d\d):?(?P<minutes>\d\d))?)?$",
+    re.ASCII,
+)
+_DURATION = re.compile(
+    r"^P(?:(?P<d>\d+)D)?(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+(?:\.\d+)?)S)?)?$",
+    re.ASCII,
+)
+
+
+def read_time(text: Any) -> Optional[datetime]:
+    """A time of the service; None for what is none, and for the year 1, which is none either."""
+    if isinstance(text, datetime):
+        found: Optional[datetime] = text if text.tzinfo else text.replace(tzinfo=timezone.utc)
+    else:
+        found = _parsed(str(text or "").strip())
+    return found if found and found.year > 1 else None
+
+
+def read_duration(text: Any) -> Optional[float]:
+    """The seconds of a duration such as C(PT1H6M58.39S); None for what is none."""
+    if isinstance(text, timedelta):
+        return text.total_seconds()
+    found = _DURATION.match(str(text or ""))
+    if not found:
+        return None
+    return float(
+        timedelta(
+            days=int(found["d"] or 0),
+            hours=int(found["h"] or 0),
+            minutes=int(found["m"] or 0),
+            seconds=float(found["s"] or 0),
+        ).total_seconds()
+    )
+
+
+def written(moment: Optional[datetime]) -> Optional[str]:
+    """A time as results have it: UTC, to the second."""
+    return f"{_in_utc(moment).isoformat(timespec='seconds')}Z" if moment else None
+
+
+def for_filter(moment: datetime) -> str:
+    """Return a time as the service's filters want it: C(2026-11-20 06:31:05 PM).
+
+    Not by C(strftime), which writes C(%p) in the language of the locale.
+    """
+    at = _in_utc(moment)
+    half = "AM" if at.hour < 12 else "PM"
+    return (
+        f"{at.date().isoformat()} {at.hour % 12 or 12:02d}:{at.minute:02d}:{at.second:02d} {half}"
+    )
+
+
+def given_time(option: str, text: Optional[str], end_of_day: bool = False) -> Optional[datetime]:
+    """The time of an option: a date, or an ISO 8601 time, of UTC unless it says otherwise.
+
+    Raises C(SettingsError) for anything else. C(end_of_day): a date means its last second.
+    """
+    if text is None or not text.strip():
+        return None
+    found = _parsed(text.strip())
+    if found is None:
+        refuse(
+            "InvalidTime",
+            f"{option}: {text!r} is not a time.",
+            "Give a date such as 2026-12-31, or a time such as 2026-12-31T18:30:00Z.",
+        )
+    if end_of_day and len(text.strip()) == len("2026-12-31"):
+        found = datetime.combine(found.date(), time(23, 59, 59), tzinfo=timezone.utc)
+    return found
+
+
+def in_words(seconds: float) -> str:
+    """How long something takes, for people: C(42 s), C(3 min 5 s), C(1 h 7 min)."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(timezone.utc).replace(tzinfo=None)
+
+
+def _parsed(text: str) -> Optional[datetime]:
+    found = _TIME.match(text)
+    if not found:
+        return None
+
+    def number(name: str) -> int:
+        return int(found[name] or 0)
+
+    zone = timedelta(hours=number("hours"), minutes=number("minutes"))
+    try:
+        return datetime(
+            number("year"),
+            number("month"),
+            number("day"),
+            number("hour"),
+            number("minute"),
+            number("second"),
+            int((found["part"] or "")[:6].ljust(6, "0")),
+            timezone(-zone if found["sign"] == "-" else zone),
+        )
+    except ValueError:
+        return None

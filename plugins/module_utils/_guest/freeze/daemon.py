@@ -1,0 +1,140 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A process of our own that outlives the run: how it parts from it.
+
+PRIVATE: for this collection only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Callable, Dict, Iterator, Set
+
+from .. import syscalls
+
+#: Signals that keep their meaning: those that cannot be handled, those of a fault in the process
+#: itself, and those about children and stopping, whose default does no harm.
+_KEPT = frozenset(
+    (
+        signal.SIGKILL,
+        signal.SIGSTOP,
+        signal.SIGCONT,
+        signal.SIGCHLD,
+        signal.SIGSEGV,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGILL,
+        signal.SIGABRT,
+        signal.SIGTRAP,
+        signal.SIGSYS,
+    )
+)
+
+
+def fork(main: Callable[[], None]) -> int:
+    """Run C(main) in a new process, which ends with it; returns the number of the process.
+
+    Nothing of the caller's code runs in the new process: no C(finally), no exit handler.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        main()
+        status = 0
+    finally:
+        os._exit(status)
+
+
+class Children:
+    """The processes that a run has forked, each under a key."""
+
+    def __init__(self) -> None:
+        self._pids: Dict[int, int] = {}
+
+    def fork(self, key: int, main: Callable[[], None]) -> int:
+        """Fork one more; returns its number."""
+        self._pids[key] = fork(main)
+        return self._pids[key]
+
+    def __iter__(self) -> Iterator[int]:
+        """The keys of those that have not been reaped."""
+        return iter(tuple(self._pids))
+
+    def wait(self, limit_s: float) -> bool:
+        """Reap them as they end; whether all did within the limit."""
+        until = time.monotonic() + limit_s
+        while True:
+            for key, pid in tuple(self._pids.items()):
+                if _has_ended(pid):
+                    del self._pids[key]
+            if not self._pids or time.monotonic() > until:
+                return not self._pids
+            time.sleep(0.005)
+
+    def kill(self) -> None:
+        """Kill those that have not been reaped."""
+        for pid in self._pids.values():
+            os.kill(pid, signal.SIGKILL)
+
+
+def _has_ended(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
+
+
+def part_from_run(name: str, keep: Set[int]) -> None:
+    """Make this process independent of the run: session, signals, descriptors, folder.
+
+    The folder is C(/proc), which no run freezes and nobody unmounts. No core dump holds what this
+    process has in memory. Signals are handled and do nothing. They are not ignored, because that
+    is inherited by the programs that this process starts. Only the descriptors in C(keep) stay
+    open, so that nobody who waits for the end of the run's output waits for this process.
+    """
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - _KEPT:
+        with contextlib.suppress(OSError, ValueError):
+            signal.signal(number, _do_nothing)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    os.setsid()
+    os.chdir("/proc")
+    syscalls.forbid_core_dumps()
+    os.umask(0o077)
+    null = os.open("/dev/null", os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(null, standard)
+    for entry in tuple(Path("/proc/self/fd").iterdir()):
+        if int(entry.name) > 2 and int(entry.name) not in keep:
+            with contextlib.suppress(OSError):
+                os.close(int(entry.name))
+    gc.disable()
+    sys.dont_write_bytecode = True
+    syscalls.name_process(name)
+
+
+def kill_group(leader: int, born: int) -> None:
+    """Kill a process group that C(leader), a process that started at C(born), was made for.
+
+    A number is not used again while a group has it. So if another process has the number now, the
+    group is gone and nothing is killed.
+    """
+    found = syscalls.start_time(leader)
+    if leader > 1 and found in (None, born):
+        with contextlib.suppress(OSError):
+            os.killpg(leader, signal.SIGKILL)
+
+
+def _do_nothing(_number: int, _frame: object) -> None:
+    """Handle a signal."""

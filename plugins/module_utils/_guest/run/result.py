@@ -1,0 +1,153 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The result of a run, as the module returns it.
+
+PRIVATE: for this collection only. Times in the result are milliseconds: C(_ms) of a moment is
+counted from the start of the run, of anything else it is how long that took.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Optional
+
+from ..model import NOT_FROZEN, FilesystemRecord, ScriptOutcome, Target
+from .cleanup import left_behind
+from .record import RunRecord
+from .verdict import in_window, is_complete, judge, window_of
+
+
+def build(record: RunRecord) -> Dict[str, Any]:
+    """The result; it has the same keys for a run that failed, as far as they are known."""
+    verdict = judge(record)
+    return {
+        "consistency": verdict.consistency,
+        "evidence": {name: one.to_result() for name, one in verdict.evidence.items()},
+        "snapshot_set": _snapshot_set(record),
+        "started_ns": record.started_ns,
+        "disks": _disks(record),
+        "freeze": _freeze(record),
+        "scripts": {
+            "pre": _script(record.pre),
+            "post": _script(record.post),
+        },
+        "phases": [
+            {
+                "name": phase.name,
+                "start_ms": _ms(phase.started_ns - record.started_ns),
+                "duration_ms": _ms(phase.ended_ns - phase.started_ns),
+            }
+            for phase in record.phases
+        ],
+        "protection": record.protection,
+        "warnings": list(record.warnings),
+        "failure": _failure(record),
+    }
+
+
+def _ms(nanoseconds: int) -> float:
+    return round(nanoseconds / 1e6, 3)
+
+
+def _moment(record: RunRecord, moment_ns: Optional[int]) -> Optional[float]:
+    return None if moment_ns is None else _ms(moment_ns - record.started_ns)
+
+
+def _span(start_ns: Optional[int], end_ns: Optional[int]) -> Optional[float]:
+    return None if start_ns is None or end_ns is None else _ms(end_ns - start_ns)
+
+
+def _failure(record: RunRecord) -> Optional[Dict[str, Any]]:
+    failure = record.failure or record.degraded_by
+    return failure.to_result() if failure else None
+
+
+def _snapshot_set(record: RunRecord) -> Dict[str, Any]:
+    return {
+        "id": record.request.set_id,
+        "task_id": record.request.task_id,
+        "complete": is_complete(record),
+        "labels": dict(record.labels),
+        "left_behind": left_behind(record),
+        "not_discarded": dict(record.not_discarded),
+    }
+
+
+def _disks(record: RunRecord) -> Any:
+    takes = {take.disk: take for take in record.takes}
+    window = window_of(record.filesystems)
+    existing = set(left_behind(record))
+    disks = []
+    for disk in record.request.disks:
+        take = takes.get(disk.name)
+        disks.append(
+            {
+                "name": disk.name,
+                "lun": disk.lun,
+                "snapshot": take.snapshot if take and disk.name in existing else None,
+                "uri": take.uri if take and disk.name in existing else None,
+                "requested_ms": _moment(record, take.request_ns) if take else None,
+                "acknowledged_ms": _moment(record, take.acknowledged_ns) if take else None,
+                "in_window": in_window(take, window) if take and record.freezes else None,
+                "unknown": bool(take and take.unknown),
+                "failure": take.failure.to_result() if take and take.failure else None,
+            }
+        )
+    return disks
+
+
+def _freeze(record: RunRecord) -> Dict[str, Any]:
+    window = window_of(record.filesystems)
+    if record.filesystems:
+        filesystems = [_filesystem(record, one) for one in record.filesystems]
+    else:
+        filesystems = [_planned(target) for target in record.targets]
+    return {
+        "window_ms": _ms(window.closed_ns - window.opened_ns) if window else None,
+        "frozen_ms": _ms(window.thaw_ns - window.frozen_ns) if window else None,
+        "timeout_s": record.request.freeze_timeout_s,
+        "expedited": dict(record.expedited),
+        "filesystems": filesystems,
+    }
+
+
+def _filesystem(record: RunRecord, one: FilesystemRecord) -> Dict[str, Any]:
+    return {
+        **_planned(one.target),
+        "outcome": one.outcome,
+        "freeze_ms": _span(one.freeze_started_ns, one.frozen_ns),
+        "thaw_ms": _span(one.thaw_started_ns, one.thawed_ns),
+        "frozen_at_ms": _moment(record, one.frozen_ns),
+        "thawed_at_ms": _moment(record, one.thawed_ns),
+        "thawed_by": one.thawed_by,
+    }
+
+
+def _planned(target: Target) -> Dict[str, Any]:
+    return {
+        "mount_point": target.mount_point,
+        "device": target.device,
+        "type": target.fstype,
+        "outcome": NOT_FROZEN,
+        "freeze_ms": None,
+        "thaw_ms": None,
+        "frozen_at_ms": None,
+        "thawed_at_ms": None,
+        "thawed_by": None,
+    }
+
+
+def _script(outcome: Optional[ScriptOutcome]) -> Optional[Dict[str, Any]]:
+    if outcome is None:
+        return None
+    return {
+        "succeeded": outcome.succeeded,
+        "attempts": outcome.attempts,
+        "rc": outcome.rc,
+        "duration_ms": round(outcome.duration_ms, 3),
+        "timed_out": outcome.timed_out,
+        "not_started": outcome.not_started,
+        "tail": outcome.tail,
+        "run_by": outcome.run_by,
+    }

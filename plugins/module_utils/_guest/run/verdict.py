@@ -1,0 +1,267 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Which consistency a run reached, and on what evidence.
+
+PRIVATE: for this collection only. Everything here is a function of what the run recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Sequence
+
+from ..._stores.store import Take
+from ..model import (
+    BUSY,
+    FREEZE_FAILED,
+    FREEZE_LATE,
+    HELD,
+    HELD_BY_ANOTHER,
+    NOT_FROZEN,
+    NOT_THAWED,
+    THAWED_EARLY,
+    FilesystemRecord,
+    ScriptOutcome,
+)
+from .record import RunRecord
+
+NONE = "none"
+CRASH = "crash"
+FILE_SYSTEM = "file-system"
+APPLICATION = "application"
+#: From the least to the most.
+ORDER = (NONE, CRASH, FILE_SYSTEM, APPLICATION)
+
+_OUTCOMES = {
+    HELD: "stayed frozen until the run thawed it",
+    THAWED_EARLY: "was thawed by somebody else while the window was open, or another holder had it "
+    "frozen too: FITHAW did not prove that it had been held",
+    HELD_BY_ANOTHER: "is frozen by device-mapper too, whose device is suspended: FITHAW did not "
+    "prove that it had been held",
+    NOT_THAWED: "could not be thawed",
+    BUSY: "had been frozen by somebody else",
+    FREEZE_FAILED: "could not be frozen",
+    FREEZE_LATE: "was not frozen in time",
+    NOT_FROZEN: "was never frozen",
+}
+
+
+@dataclass(frozen=True)
+class Window:
+    """The time during which every filesystem was frozen."""
+
+    #: The first FIFREEZE was entered, and the last one had returned.
+    opened_ns: int
+    frozen_ns: int
+    #: The first FITHAW was entered, and the last one had returned.
+    thaw_ns: int
+    closed_ns: int
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One thing that a verdict rests on: holds, does not hold, or is not known (None)."""
+
+    holds: Optional[bool]
+    words: str
+
+    def to_result(self) -> Dict[str, Any]:
+        """As a value of a result."""
+        return {"holds": self.holds, "words": self.words}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The consistency and the evidence by name."""
+
+    consistency: str
+    evidence: Dict[str, Evidence]
+
+
+def window_of(filesystems: Sequence[FilesystemRecord]) -> Optional[Window]:
+    """The window; None when not every filesystem was frozen and thawed."""
+    times = [
+        (one.freeze_started_ns, one.frozen_ns, one.thaw_started_ns, one.thawed_ns)
+        for one in filesystems
+    ]
+    opened = [time[0] for time in times if time[0] is not None]
+    frozen = [time[1] for time in times if time[1] is not None]
+    thaw = [time[2] for time in times if time[2] is not None]
+    closed = [time[3] for time in times if time[3] is not None]
+    if not times or min(len(opened), len(frozen), len(thaw)) < len(times):
+        return None
+    # A filesystem that somebody else had thawed was not thawed by us, only tried.
+    return Window(min(opened), max(frozen), min(thaw), max(closed or thaw))
+
+
+def in_window(take: Take, window: Optional[Window]) -> bool:
+    """Whether the snapshot was asked for and acknowledged while everything was frozen."""
+    return (
+        window is not None
+        and take.snapshot is not None
+        and take.request_ns is not None
+        and take.acknowledged_ns is not None
+        and window.frozen_ns <= take.request_ns
+        and take.acknowledged_ns <= window.thaw_ns
+    )
+
+
+def after_pause(record: RunRecord) -> List[str]:
+    """The disks whose snapshots may show the application resumed, where only it was paused.
+
+    Without a freeze it is the scripts alone that make snapshots consistent. They must have been
+    acknowledged before the post-script was due, and before anybody else could have run it.
+    """
+    if not record.freeze_off_by_config:
+        return []
+    began = {phase.name: phase.started_ns for phase in record.phases}
+    limit_ns = int(record.request.freeze_timeout_s * 1e9)
+    ends = [
+        began[name] + more for name, more in (("window", limit_ns), ("resume", 0)) if name in began
+    ]
+    return [
+        take.disk
+        for take in record.takes
+        if take.snapshot is not None
+        and ends
+        and (take.acknowledged_ns is None or take.acknowledged_ns > min(ends))
+    ]
+
+
+def is_complete(record: RunRecord) -> bool:
+    """Whether there is a snapshot of every disk, and none was discarded."""
+    taken = {take.disk for take in record.takes if take.snapshot is not None}
+    names = {disk.name for disk in record.request.disks}
+    return not record.discarded and bool(names) and names <= taken
+
+
+def judge(record: RunRecord) -> Verdict:
+    """The verdict on a run as far as it went."""
+    window = window_of(record.filesystems)
+    evidence = {
+        "scripts_succeeded": _scripts(record),
+        "freeze_off_by_config": _freeze_off(record),
+        "filesystems_held": _held(record),
+        "snapshots_in_window": _snapshots(record, window),
+        "disks_covered": _covered(record),
+    }
+    evidence["window_held"] = _window_held(evidence, window)
+    return Verdict(_consistency(record, evidence), evidence)
+
+
+def _consistency(record: RunRecord, evidence: Dict[str, Evidence]) -> str:
+    if not is_complete(record):
+        return NONE
+    if record.crash_fallback:
+        return CRASH
+    scripts = evidence["scripts_succeeded"].holds is True
+    if record.freeze_off_by_config:
+        return APPLICATION if scripts and not after_pause(record) else CRASH
+    if not evidence["window_held"].holds or evidence["disks_covered"].holds is False:
+        return CRASH
+    return APPLICATION if scripts else FILE_SYSTEM
+
+
+def _scripts(record: RunRecord) -> Evidence:
+    if not record.has_scripts:
+        state = record.readiness.state if record.readiness else "absent"
+        if state in ("absent", "ready"):
+            return Evidence(None, "No scripts are configured.")
+        return Evidence(False, "The scripts could not be trusted and did not run.")
+    words = [_script_words(one) for one in (record.pre, record.post) if one is not None]
+    if record.pre is None or record.post is None:
+        return Evidence(False, " ".join(["Not both scripts ran.", *words]))
+    return Evidence(record.pre.succeeded and record.post.succeeded, " ".join(words))
+
+
+def _script_words(outcome: ScriptOutcome) -> str:
+    name = f"The {outcome.kind}-script"
+    if outcome.succeeded:
+        return f"{name} ended with exit status 0 (attempt {outcome.attempts})."
+    if outcome.not_started:
+        return f"{name} was not started: {outcome.not_started}."
+    if outcome.timed_out:
+        return f"{name} did not end in its time and was killed."
+    if outcome.rc is None:
+        return f"{name} was stopped before it had ended."
+    if outcome.rc < 0:
+        return f"{name} was killed by signal {-outcome.rc}."
+    return f"{name} ended with exit status {outcome.rc} (attempt {outcome.attempts})."
+
+
+def _freeze_off(record: RunRecord) -> Evidence:
+    if record.freeze_off_by_config:
+        return Evidence(True, "fsFreezeEnabled is false: nothing was to be frozen.")
+    return Evidence(False, "fsFreezeEnabled is not false.")
+
+
+def _held(record: RunRecord) -> Evidence:
+    if not record.freezes:
+        return Evidence(None, "No filesystem was to be frozen.")
+    if not record.filesystems:
+        return Evidence(False, "The run ended before anything was frozen.")
+    lost = [one for one in record.filesystems if one.outcome != HELD]
+    if lost:
+        return Evidence(
+            False,
+            "; ".join(f"{one.target.mount_point} {_words_of(one.outcome)}" for one in lost) + ".",
+        )
+    known = {one.target.mount_point for one in record.filesystems}
+    missing = [one.mount_point for one in record.targets if one.mount_point not in known]
+    if missing:
+        return Evidence(False, f"Nothing is known of {', '.join(missing)}.")
+    return Evidence(True, "FITHAW proved of every filesystem that it was frozen until then.")
+
+
+def _words_of(outcome: str) -> str:
+    return _OUTCOMES.get(outcome, f"has the outcome {outcome!r}, which is not known")
+
+
+def _snapshots(record: RunRecord, window: Optional[Window]) -> Evidence:
+    late = after_pause(record)
+    if late:
+        words = f"Not acknowledged before the post-script was due: {', '.join(late)}."
+        return Evidence(False, words)
+    if not record.freezes:
+        return Evidence(None, "There was no window: no filesystem was to be frozen.")
+    takes = {take.disk: take for take in record.takes}
+    names = [disk.name for disk in record.request.disks]
+    missing = [name for name in names if name not in takes or takes[name].snapshot is None]
+    if missing:
+        return Evidence(False, f"No snapshot of {', '.join(missing)}.")
+    outside = [name for name in names if not in_window(takes[name], window)]
+    if outside:
+        return Evidence(
+            False,
+            f"Not between the last FIFREEZE and the first FITHAW: {', '.join(outside)}.",
+        )
+    return Evidence(
+        True,
+        "Every snapshot was asked for and acknowledged between the last FIFREEZE "
+        "and the first FITHAW.",
+    )
+
+
+def _covered(record: RunRecord) -> Evidence:
+    coverage = record.coverage
+    if coverage is None:
+        return Evidence(None, "Not looked at.")
+    if coverage.covered is None:
+        words = " ".join(coverage.warnings) or "The devices of the disks are not known."
+        return Evidence(None, words)
+    if coverage.covered:
+        return Evidence(True, "Every filesystem on the disks was among those to be frozen.")
+    return Evidence(False, " ".join(coverage.problems))
+
+
+def _window_held(evidence: Dict[str, Evidence], window: Optional[Window]) -> Evidence:
+    held = evidence["filesystems_held"].holds
+    taken = evidence["snapshots_in_window"].holds
+    if held is None or taken is None:
+        return Evidence(None, "There was no window.")
+    if held and taken and window is not None:
+        length = (window.thaw_ns - window.frozen_ns) / 1e6
+        return Evidence(True, f"Everything was frozen for {length:.1f} ms, and it was enough.")
+    return Evidence(False, "The snapshots do not all show filesystems that were frozen.")

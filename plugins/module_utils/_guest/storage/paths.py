@@ -1,0 +1,186 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Paths that are looked at without a call that can block on storage which does not answer.
+
+PRIVATE: for this collection only. A look at a path on FUSE, NFS and the like is a request to a
+server. When that hangs, the look hangs, and so does every look at what is mounted below. So each
+path is followed here part by part, with the kernel's list of mounts at hand, and not beyond the
+first filesystem of such a type.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
+
+from .mountinfo import Mount, Place, look_at, read_mounts
+
+#: Filesystems of block devices whose drivers implement FIFREEZE.
+FREEZABLE = frozenset(
+    ("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "nilfs2", "reiserfs"),
+)
+#: Types that need no server: those of block devices and of the kernel itself.
+_LOCAL = FREEZABLE | frozenset(
+    (
+        *("bcachefs", "bfs", "cramfs", "erofs", "exfat", "hfs", "hfsplus", "iso9660"),
+        *("minix", "msdos", "ntfs3", "reiser4", "romfs", "squashfs", "udf", "ufs", "vfat", "zfs"),
+        *("overlay", "aufs", "devtmpfs", "ramfs", "rootfs", "tmpfs", "hugetlbfs", "mqueue"),
+        *("binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "efivarfs"),
+        *("fusectl", "nsfs", "proc", "pstore", "resctrl", "securityfs", "selinuxfs", "sysfs"),
+        *("tracefs",),
+    )
+)
+_MOST_LINKS = 40
+
+
+def may_hang(mount: Mount) -> bool:
+    """Return True if a look at this filesystem may be a request to a server that does not answer.
+
+    A type that is not known is one of them. What holds C(/) is none: Python was loaded from it.
+    """
+    return mount.fstype not in _LOCAL and mount.mount_point != "/"
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Whether a path is a folder or lies in it, by their names."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+class HangingPath(OSError):
+    """A path that leads into a filesystem that may not answer."""
+
+    def __init__(self, path: str, mount: Mount) -> None:
+        super().__init__(
+            f"leads into {mount.mount_point} ({mount.fstype} of {mount.source}), which may not "
+            "answer"
+        )
+        self.path = path
+        self.mount = mount
+
+
+class _Step(NamedTuple):
+    """A folder on the way, and the mount that it is in."""
+
+    path: str
+    mount: Optional[Mount]
+
+
+class Paths:
+    """The paths of this machine. C(mounts) are those of its mount namespace, by default as found
+    at the first look."""
+
+    def __init__(self, mounts: Optional[Sequence[Mount]] = None) -> None:
+        self._given = mounts
+        self._above: Optional[Dict[int, List[Mount]]] = None
+        self._root: Optional[Mount] = None
+        #: Filesystems of a local type that lie on one that may not answer. What they have mounted
+        #: can be looked at, nothing else in them.
+        self.hanging_filesystems: FrozenSet[int] = frozenset()
+
+    def resolve(self, path: str) -> str:
+        """Return the path without links, in which C(..) is followed as the kernel does.
+
+        Raises C(HangingPath) where it leads into a filesystem that may not answer, C(OSError) when
+        it leads nowhere.
+        """
+        steps = [_Step("", self._first())]
+        waiting = path.split("/")[::-1]
+        links = 0
+        while waiting:
+            name = waiting.pop()
+            if name in ("", "."):
+                continue
+            if name == "..":
+                del steps[max(len(steps) - 1, 1) :]
+                continue
+            step, link = self._step(steps[-1], name)
+            if link is None:
+                steps.append(step)
+                continue
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(f"{path} leads through too many symbolic links")
+            if link.startswith("/"):
+                del steps[1:]
+            waiting += link.split("/")[::-1]
+        last = steps[-1].mount
+        if last is not None and may_hang(last):
+            raise HangingPath(path, last)
+        return steps[-1].path or "/"
+
+    def look(self, path: str) -> Optional[Place]:
+        """Return which mount a path leads to right now; None when it cannot be looked at.
+
+        Of mounts that lie over each other at one path, only the topmost can be reached.
+        """
+        try:
+            return look_at(self.resolve(path))
+        except (OSError, ValueError):
+            return None
+
+    def block_device(self, path: str) -> Optional[int]:
+        """Return the number of the block device at a path; None when there is none.
+
+        Raises C(HangingPath) where it leads into a filesystem that may not answer.
+        """
+        try:
+            found = os.lstat(self.resolve(path))
+        except HangingPath:
+            raise
+        except (OSError, ValueError):
+            return None
+        return found.st_rdev if stat.S_ISBLK(found.st_mode) else None
+
+    def _step(self, at: _Step, name: str) -> Tuple[_Step, Optional[str]]:
+        """One name further; or where the symbolic link of that name leads."""
+        path = f"{at.path}/{name}"
+        if at.mount is not None and may_hang(at.mount):
+            raise HangingPath(path, at.mount)
+        top = self._topmost(at.mount, path)
+        if top is at.mount and not self._leads_to_mount(at.mount, path):
+            if at.mount is not None and at.mount.dev in self.hanging_filesystems:
+                raise HangingPath(path, at.mount)
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                return at, os.readlink(path)  # noqa: PTH115 - C(Path) would change it
+        return _Step(path, top), None
+
+    def _topmost(self, mount: Optional[Mount], path: str) -> Optional[Mount]:
+        """The mount that is reached at a path in C(mount): itself, or what is mounted there."""
+        while mount is not None:
+            upper = [one for one in self._mounted_on(mount) if one.mount_point == path]
+            if not upper:
+                break
+            mount = upper[-1]
+        return mount
+
+    def _leads_to_mount(self, mount: Optional[Mount], path: str) -> bool:
+        """Whether a folder is known without a look: something is mounted in it."""
+        return mount is not None and any(
+            is_below(one.mount_point, path) for one in self._mounted_on(mount)
+        )
+
+    def _mounted_on(self, mount: Mount) -> List[Mount]:
+        return (self._above or {}).get(mount.mount_id, [])
+
+    def _first(self) -> Optional[Mount]:
+        """The mount of the root folder."""
+        if self._above is None:
+            mounts = read_mounts() if self._given is None else self._given
+            self._above = {}
+            for mount in mounts:
+                # The first mount of a namespace may be its own parent.
+                if mount.parent_id != mount.mount_id:
+                    self._above.setdefault(mount.parent_id, []).append(mount)
+            known = {mount.mount_id for mount in mounts}
+            roots = [
+                mount
+                for mount in mounts
+                if mount.mount_point == "/"
+                and (mount.parent_id not in known or mount.parent_id == mount.mount_id)
+            ]
+            self._root = self._topmost(roots[0], "/") if roots else None
+        return self._root

@@ -1,0 +1,126 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What all processes of this machine have mounted and opened.
+
+PRIVATE: for this collection only. Processes come and go meanwhile: what is gone is left out.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Set, Tuple
+
+from .mountinfo import Mount, read_mounts
+from .paths import Paths, may_hang
+
+#: How long one look at all processes may take, in seconds.
+LIMIT_S = 5.0
+
+
+def _processes(proc: str) -> List[int]:
+    return sorted(int(one.name) for one in Path(proc).iterdir() if one.name.isdigit())
+
+
+def foreign_mounts(
+    proc: str = "/proc", limit_s: float = LIMIT_S
+) -> Tuple[List[Tuple[Mount, int]], bool]:
+    """The mounts of all other mount namespaces, each with the id of a process that sees it.
+
+    The second value says whether all processes were looked at within C(limit_s) seconds.
+    """
+    end = time.monotonic() + limit_s
+    found: List[Tuple[Mount, int]] = []
+    seen: Set[str] = {_namespace(Path(proc) / "self")}
+    for pid in _processes(proc):
+        if time.monotonic() >= end:
+            return found, False
+        namespace = _namespace(Path(proc) / str(pid))
+        if not namespace or namespace in seen:
+            continue
+        try:
+            mounts = read_mounts(f"{proc}/{pid}/mountinfo")
+        except OSError:
+            continue
+        seen.add(namespace)
+        found.extend((mount, pid) for mount in mounts)
+    return found, True
+
+
+def _namespace(process: Path) -> str:
+    try:
+        return str((process / "ns" / "mnt").readlink())
+    except OSError:
+        return ""
+
+
+def openers(
+    proc: str, devices: Sequence[int], paths: Paths, limit_s: float = LIMIT_S
+) -> Tuple[Dict[int, int], bool]:
+    """For each of these block devices that some process has open: the id of one such process.
+
+    The second value says whether all processes were looked at within C(limit_s) seconds. No file
+    is looked at that lies on a filesystem that may not answer.
+    """
+    end = time.monotonic() + limit_s
+    wanted = set(devices)
+    safe = _SafeMounts(paths)
+    found: Dict[int, int] = {}
+    for pid in _processes(proc):
+        if time.monotonic() >= end:
+            return found, False
+        try:
+            with os.scandir(f"{proc}/{pid}/fd") as entries:
+                descriptors = [entry.name for entry in entries]
+        except OSError:
+            continue
+        for descriptor in descriptors:
+            number = safe.block_device(f"{proc}/{pid}", descriptor)
+            if number in wanted:
+                found.setdefault(number, pid)
+    return found, True
+
+
+class _SafeMounts:
+    """The mounts of which an open file may be looked at, found out as they are needed."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        #: Whether a file of a mount may be looked at, by the number of the mount.
+        self._safe: Dict[int, bool] = {}
+
+    def block_device(self, process: str, descriptor: str) -> int:
+        """Return the number of the block device that a process has open; -1 for other files."""
+        link = f"{process}/fd/{descriptor}"
+        try:
+            name = os.readlink(link)  # noqa: PTH115 - may be asked a million times
+            if not name.startswith("/dev/") or name == "/dev/null":
+                return -1
+            safe = self._is_safe(process, _mount_id(f"{process}/fdinfo/{descriptor}"))
+            if safe is None:
+                # Its mount is in no namespace any more: what the name leads to here.
+                return self._paths.block_device(name) or -1
+            found = Path(link).stat() if safe else None
+        except OSError:
+            return -1
+        return found.st_rdev if found is not None and stat.S_ISBLK(found.st_mode) else -1
+
+    def _is_safe(self, process: str, mount_id: int) -> Optional[bool]:
+        """Return whether the mount is of a type that answers; None when it is not known."""
+        if mount_id not in self._safe:
+            for mount in read_mounts(f"{process}/mountinfo"):
+                self._safe[mount.mount_id] = not may_hang(mount)
+        return self._safe.get(mount_id)
+
+
+def _mount_id(fdinfo: str) -> int:
+    with Path(fdinfo).open(encoding="ascii", errors="replace") as lines:
+        for line in lines:
+            name, _colon, value = line.partition(":")
+            if name == "mnt_id":
+                return int(value)
+    return -1

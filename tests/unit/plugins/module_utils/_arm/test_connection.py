@@ -1,0 +1,288 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Dict
+
+import pytest
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from azure.core.pipeline import Pipeline
+from azure.core.pipeline.transport import RequestsTransport
+from azure.core.rest import HttpRequest
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import each
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.credentials import (
+    Tokens,
+    _transport_options,
+    check_certificates,
+    cloud_of,
+    subscription_of,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.errors import (
+    SignInFailed,
+    VaultError,
+    of_sdk,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
+    Failure,
+    SettingsError,
+)
+
+HOST = "https://management.azure.invalid"
+
+
+def sent(**options: Any) -> Exception:
+    """What the SDK raises when a request gets no answer."""
+    with Pipeline(RequestsTransport()) as pipeline, pytest.raises(Exception) as caught:
+        pipeline.run(HttpRequest("GET", HOST), **options)
+    return caught.value
+
+
+def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_address: Any, **_options: Any) -> Any:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    error = of_sdk(sent(), "read it", endpoint=HOST)
+    assert error.failure.name == "EndpointNotFound" and error.is_wide
+    assert "management.azure.invalid" in str(error) and "DNS" in str(error)
+    # The same of the authority: it is told which of the two it was.
+    failed = SignInFailed(sent(), "https://login.azure.invalid")
+    assert "login.azure.invalid" in str(of_sdk(failed, "read it", endpoint=HOST))
+
+
+def test_a_service_that_does_not_answer_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with Pipeline(RequestsTransport()) as pipeline, pytest.raises(Exception) as caught:
+            pipeline.run(HttpRequest("GET", f"http://127.0.0.1:{port}/"), read_timeout=0.2)
+    endpoint = f"https://127.0.0.1:{port}"
+    for what, is_read in (("read it", False), ("stop it", True)):
+        error = of_sdk(caught.value, what, endpoint=endpoint, is_read=is_read)
+        assert error.failure.name == "AnswerTimedOut" and not error.is_wide
+        assert ("may have been done" in str(error)) is not is_read
+
+
+def test_a_sign_in_waits_no_longer_than_the_task() -> None:
+    cloud = cloud_of({})
+    for timeout, waits in ((None, 60), (28800, 60), (30, 30), (1, 10)):
+        assert _transport_options({"timeout": timeout}, cloud)["read_timeout"] == waits
+
+
+NO_CREDENTIALS = """\
+DefaultAzureCredential failed to retrieve a token from the included credentials.
+Attempted credentials:
+\tEnvironmentCredential: Environment variables are not fully configured.
+Visit https://sdk.example/environment/troubleshoot to troubleshoot this issue.
+\tAzureCliCredential: Please run 'az login' to set up an account
+To mitigate this issue, please refer to https://sdk.example/troubleshoot."""
+EXPIRED = """\
+Authentication failed: AADSTS7000222: The provided client secret keys for app 'x' are expired.\r
+Trace ID: 1b2b3b4b-0000-0000-0000-000000000001\r
+Correlation ID: 2b2b3b4b-0000-0000-0000-000000000002\r
+Timestamp: 2026-11-21 12:00:00Z"""
+
+
+def test_a_sign_in_that_finds_nobody() -> None:
+    error = of_sdk(SignInFailed(ClientAuthenticationError(NO_CREDENTIALS), HOST), "read it")
+    assert error.failure.name == "NoCredentials" and error.is_wide
+    assert "AzureCliCredential: Please run 'az login'" in error.failure.message
+    assert "sdk.example" not in str(error) and "AZURE_TENANT_ID" in str(error)
+
+
+def test_a_sign_in_that_is_refused() -> None:
+    error = of_sdk(SignInFailed(ClientAuthenticationError(EXPIRED), HOST), "read it")
+    assert error.failure.name == "AADSTS7000222" and error.kind == "authentication"
+    assert error.failure.correlation_id == "2b2b3b4b-0000-0000-0000-000000000002"
+    assert "Trace ID" not in str(error) and "make a new one" in error.failure.recommended_action
+
+
+def test_our_own_mistakes_stay_as_they_are() -> None:
+    with pytest.raises(TypeError):
+        of_sdk(TypeError("argument"), "read it")
+    error = VaultError(Failure("A", "B"))
+    assert of_sdk(error, "read it") is error
+
+
+def test_an_error_without_an_answer_is_one_of_the_network() -> None:
+    error = of_sdk(HttpResponseError("Connection broken"), "read it", endpoint=HOST)
+    assert error.kind == "connection"
+
+
+@pytest.mark.parametrize(
+    ("words", "is_busy"), [("Another operation is in progress.", True), ("No.", False)]
+)
+def test_only_the_words_of_azure_make_a_conflict(words: str, is_busy: bool) -> None:
+    message = f"Could not protect VM in progress-conflict: X: {words}"
+    failure = Failure("X", message, http_status=400, azure_message=words)
+    assert VaultError(failure, "request").is_busy is is_busy
+
+
+def test_what_a_failure_shows() -> None:
+    assert set(Failure("A", "B").to_result()) == {"name", "code", "message", "recommended_action"}
+    more = Failure("A", "B", correlation_id="c", http_status=404, vm="/v").to_result()
+    assert (more["correlation_id"], more["http_status"], more["vm"]) == ("c", 404, "/v")
+
+
+# --- clouds and credentials ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("params", "addresses"),
+    [
+        ({}, ("management.azure.com", "login.microsoftonline.com", "management.azure.com")),
+        (
+            {"cloud": "AzureChinaCloud"},
+            (
+                "management.chinacloudapi.cn",
+                "login.chinacloudapi.cn",
+                "management.chinacloudapi.cn",
+            ),
+        ),
+        (
+            {"cloud": "usgov"},
+            (
+                "management.usgovcloudapi.net",
+                "login.microsoftonline.us",
+                "management.core.usgovcloudapi.net",
+            ),
+        ),
+        (
+            {"resource_manager_endpoint": "https://arm.example/", "authority": "login.example"},
+            ("arm.example", "login.example", "arm.example"),
+        ),
+    ],
+)
+def test_the_addresses_of_a_cloud(params: Dict[str, Any], addresses: "tuple[str, ...]") -> None:
+    cloud = cloud_of(params)
+    found = (cloud.resource_manager, cloud.authority, cloud.scope.replace("/.default", ""))
+    assert found == tuple(f"https://{address}" for address in addresses)
+    assert cloud.custom == ("authority" in params) and cloud.scope.endswith("/.default")
+
+
+def test_the_addresses_are_those_that_the_sdk_knows() -> None:
+    try:
+        from azure.core import AzureClouds
+        from azure.mgmt.core.tools import get_arm_endpoints
+    except ImportError:
+        pytest.skip("This version of the SDK has no list of addresses to compare with.")
+    from azure.identity import AzureAuthorityHosts
+
+    for name, known, authority in (
+        ("AzureCloud", AzureClouds.AZURE_PUBLIC_CLOUD, AzureAuthorityHosts.AZURE_PUBLIC_CLOUD),
+        ("AzureChinaCloud", AzureClouds.AZURE_CHINA_CLOUD, AzureAuthorityHosts.AZURE_CHINA),
+        (
+            "AzureUSGovernment",
+            AzureClouds.AZURE_US_GOVERNMENT,
+            AzureAuthorityHosts.AZURE_GOVERNMENT,
+        ),
+    ):
+        cloud, endpoints = cloud_of({"cloud": name}), get_arm_endpoints(known)
+        assert cloud.resource_manager == endpoints["resource_manager"].rstrip("/")
+        assert [cloud.scope] == endpoints["credential_scopes"]
+        assert cloud.authority == f"https://{authority}"
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"cloud": "AzureMoonCloud"},
+        {"resource_manager_endpoint": "http://arm.example"},
+        {"resource_manager_endpoint": "https://user@arm.example"},
+        {"resource_manager_endpoint": "https://"},
+        {"resource_manager_endpoint": "https://arm.example?x=1"},
+        {"authority": "http://login.example"},
+        {"authority": "https://[::1"},
+        {"authority": "https://login..example"},
+        {"authority": f"https://{'x' * 64}.example"},
+    ],
+)
+def test_addresses_that_get_no_token(params: Dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        cloud_of(params)
+
+
+def test_the_subscription() -> None:
+    vault = "/subscriptions/S/resourceGroups/g/providers/Microsoft.RecoveryServices/vaults/v"
+    assert subscription_of({"subscription_id": "A", "vault": vault}) == "A"
+    assert subscription_of({"vault": vault}) == "S"
+    with pytest.raises(SettingsError, match="AZURE_SUBSCRIPTION_ID"):
+        subscription_of({"vault": "v", "auth_source": "auto"})
+
+
+def test_files_of_certificates(tmp_path: Any) -> None:
+    check_certificates(None)
+    bad = tmp_path / "ca.pem"
+    bad.write_text("no certificate")
+    for path in (bad, tmp_path / "none"):
+        with pytest.raises(SettingsError, match=r"ca_certificates.*PEM"):
+            check_certificates(str(path))
+
+
+class Credential:
+    """Gives tokens that count, each good for an hour."""
+
+    def __init__(self, made: "list[Credential]", now: "list[float]") -> None:
+        self.now = now
+        made.append(self)
+        self.name, self.asked = f"token-{len(made)}", 0
+
+    def get_token(self, _scope: str) -> Any:
+        self.asked += 1
+        expires_on = self.now[0] + 3600
+        return type("Token", (), {"token": f"{self.name}-{self.asked}", "expires_on": expires_on})
+
+
+def test_a_token_is_asked_for_once_and_again_before_it_expires_or_when_refused() -> None:
+    made: "list[Credential]" = []
+    now = [0.0]
+    tokens = Tokens(lambda: Credential(made, now), "scope", now=lambda: now[0])
+    assert tokens.current() == tokens.current() == "token-1-1"
+    now[0] = 3400
+    assert tokens.current() == "token-1-2"
+    assert tokens.current(refused="token-1-2") == "token-2-1"
+    # Another thread whose request had the old one: it takes the new one.
+    assert tokens.current(refused="token-1-2") == "token-2-1"
+    assert len(made) == 2
+
+
+# --- many things ---------------------------------------------------------------------------------
+
+
+def test_each_keeps_the_order_and_stops_after_what_all_would_fail_of() -> None:
+    done: "list[int]" = []
+
+    def work(number: int) -> int:
+        if number == 3:
+            raise VaultError(Failure("Odd", "It is."))
+        done.append(number)
+        return number * 10
+
+    found = each(work, range(20), workers=3)
+    assert [number for number, _result in found] == list(range(20))
+    assert [number for number, result in found if isinstance(result, VaultError)] == [3]
+
+    def denied(_number: int) -> int:
+        done.append(0)
+        raise VaultError(Failure("Denied", "It is."), "authentication", is_wide=True)
+
+    done.clear()
+    assert all(isinstance(result, VaultError) for _number, result in each(denied, range(50), 4))
+    assert len(done) <= 4
+
+
+def test_each_hides_no_mistake_of_ours() -> None:
+    done: "list[int]" = []
+
+    def work(number: int) -> int:
+        done.append(number)
+        raise KeyError("x")
+
+    for things in (range(1), range(50)):
+        done.clear()
+        with pytest.raises(KeyError):
+            each(work, things, 4)
+        assert len(done) <= 4

@@ -1,0 +1,175 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import List, Optional
+
+import pytest
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.clock import Clock, Deadline
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.retry import (
+    Gate,
+    PauseTooLong,
+    action_of,
+    broken_pause,
+    busy_pause,
+    counted_as,
+    is_replayable,
+    read_body,
+    seconds_in_words,
+    seconds_of,
+    trouble_pause,
+)
+
+VAULT = "https://h/subscriptions/S/resourceGroups/g/providers/Microsoft.RecoveryServices/vaults/v"
+DATE = "Sat, 21 Nov 2026 12:00:00 GMT"
+
+
+class Still(Clock):
+    """A clock that goes on only when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.at = 100.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+    def sleep(self, seconds: float) -> None:
+        self.at += max(0.0, seconds)
+
+    def now(self) -> datetime:
+        return datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc) + timedelta(seconds=self.at - 100)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "action"),
+    [
+        ("GET", "/backupJobs", "/backupJobs/read"),
+        ("GET", "/backupJobs/1?a=b", "/backupJobs/read"),
+        (
+            "PUT",
+            "/backupFabrics/Azure/protectionContainers/c/protectedItems/i",
+            "/backupFabrics/protectionContainers/protectedItems/write",
+        ),
+        (
+            "POST",
+            "/backupFabrics/Azure/protectionContainers/c/protectedItems/i/backup",
+            "/backupFabrics/protectionContainers/protectedItems/backup/action",
+        ),
+        ("DELETE", "/backupPolicies/p", "/backupPolicies/delete"),
+    ],
+)
+def test_what_azure_counts_a_request_as(method: str, path: str, action: str) -> None:
+    assert action_of(method, VAULT + path) == f"Microsoft.RecoveryServices/vaults{action}"
+
+
+def test_what_may_be_sent_twice() -> None:
+    item = f"{VAULT}/backupFabrics/Azure/protectionContainers/c/protectedItems/i"
+    for method in ("GET", "PUT", "DELETE"):
+        assert is_replayable(method, item)
+    for path in (f"{item}/backup", f"{VAULT}/backupJobs/1/cancel"):
+        assert not is_replayable("POST", path)
+    assert is_replayable("POST", "https://h/subscriptions/S/locations/l/backupStatus?a=1")
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("7", 7.0),
+        ("0.5", 0.5),
+        ("-3", 0.0),
+        ("9" * 400, 366 * 86400.0),
+        ("soon", None),
+        ("Sat, 21 Nov 2026 12:01:30 GMT", 90.0),
+        ("Sat, 21 Nov 2026 11:00:00 GMT", 0.0),
+    ],
+)
+def test_a_retry_after(header: Optional[str], seconds: Optional[float]) -> None:
+    assert seconds_of(header, DATE) == seconds
+
+
+def test_a_pause_in_words() -> None:
+    assert seconds_in_words("Please try again after '324' seconds.") == 324
+    assert seconds_in_words("Please wait.") is None
+
+
+def test_pauses() -> None:
+    assert [busy_pause(429, attempt, None, False) for attempt in (1, 2, 7)] == [2, 4, 60]
+    assert busy_pause(429, 99, 5.0, False) == 5.0
+    assert busy_pause(503, 1, None, False) is None and busy_pause(503, 1, 3.0, False) == 3.0
+    assert busy_pause(503, 99, 3.0, True) is None
+    assert [trouble_pause(500, attempt, True) for attempt in (1, 4, 5)] == [0.5, 4.0, None]
+    assert trouble_pause(500, 1, False) is None and trouble_pause(400, 1, True) is None
+    assert broken_pause(1, True, False) is None and broken_pause(1, True, True) == 0.5
+    assert broken_pause(1, False, False) == 1.0 and broken_pause(3, False, False) is None
+
+
+def test_who_is_busy_and_asks_for_no_pause_gets_one() -> None:
+    assert busy_pause(429, 3, 0.0, False) == 8 and busy_pause(503, 3, 0.0, True) == 8
+    assert busy_pause(429, 5000, 0.0, True) == 60
+
+
+def test_the_gate_is_closed_for_one_action_and_says_so_once() -> None:
+    clock, said = Still(), list[str]()
+    gate = Gate(clock, Deadline(clock, 100), said.append)
+    gate.close("jobs/read", 30, 429, None)
+    gate.close("jobs/read", 29, 429, None)
+    gate.wait("items/write")
+    assert clock.at == 100
+    gate.wait("jobs/read")
+    assert clock.at == 130 and len(said) == 1 and "30 s" in said[0] and "jobs/read" in said[0]
+
+
+def test_the_gate_is_closed_for_everything_when_the_subscription_is_throttled() -> None:
+    clock, said = Still(), list[str]()
+    gate = Gate(clock, Deadline(clock, 100), said.append)
+    assert counted_as("jobs/read", "ResourceRequestsThrottled") == "jobs/read"
+    everything = counted_as("jobs/read", "SubscriptionRequestsThrottled")
+    gate.close("items/write", 10, 429, None)
+    gate.close(everything, 30, 429, None)
+    gate.wait("items/write")
+    assert clock.at == 130 and "all requests" in said[1]
+
+
+def test_the_gate_does_not_wait_beyond_the_deadline() -> None:
+    clock, said = Still(), list[str]()
+    gate = Gate(clock, Deadline(clock, 10), said.append)
+    gate.close("jobs/read", 30, 429, "answer")
+    with pytest.raises(PauseTooLong) as caught:
+        gate.wait("jobs/read")
+    assert clock.at == 100 and not said
+    assert caught.value.response == "answer" and caught.value.until.second == 30
+
+
+def test_a_deadline() -> None:
+    clock = Still()
+    deadline = Deadline(clock, 10)
+    deadline.sleep(4)
+    assert deadline.left() == 6 and not deadline.passed
+    deadline.sleep(60)
+    assert deadline.passed and deadline.left() == 0 and clock.at == 110
+
+
+BODIES: List["tuple[str, tuple[str, str]]"] = [
+    ('{"error": {"code": "A", "message": "m  n"}}', ("A", "m n")),
+    ('{"error": {"code": "A", "message": "", "details": [{"message": "d"}]}}', ("A", "d")),
+    ('{"error": {"code": "A", "message": null, "details": null}}', ("A", "")),
+    ('{"error": {"code": 7, "message": ["x"], "details": ["y"]}}', ("", "")),
+    ('{"ErrorCode": "A", "Message": {"Language": "en", "Value": "m"}}', ("A", "m")),
+    ('{"code": "A", "message": "m"}', ("A", "m")),
+    ('{"error": "invalid_client", "error_description": "m"}', ("invalid_client", "m")),
+    ("", ("", "")),
+    ("{", ("", "")),
+    ("[1]", ("", "")),
+    ("<html>", ("", "")),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), BODIES)
+def test_bodies_of_errors(text: str, said: "tuple[str, str]") -> None:
+    assert tuple(read_body(text)) == said

@@ -1,0 +1,221 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any, Dict, List
+
+import pytest
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.extension.settings import (
+    document_uris,
+    parse_extension_settings,
+)
+
+SECRET = "c2VjcmV0LXNpZ25hdHVyZQ"
+NOW_S = 1_790_000_000.0
+NOW_TICKS = 621_355_968_000_000_000 + 1_790_000_000 * 10_000_000
+MINUTE = 60 * 10_000_000
+
+
+def uri(blob: str) -> str:
+    return f"https://account.blob.example/vhds/{blob}?sv=2020-10-02&sr=b&sp=rw&sig={SECRET}"
+
+
+def document(blobs: object = None, **settings: object) -> Dict[str, Any]:
+    uris = [uri("folder/os%20disk.vhd"), uri("data-1")] if blobs is None else blobs
+    public: Dict[str, Any] = {
+        "taskId": "e07354cf-041e-4370-929f-25a319ce8933_1",
+        "commandToExecute": "snapshot",
+        "commandStartTimeUTCTicks": str(NOW_TICKS),
+        "locale": "en-us",
+        "vmType": "microsoft.compute/virtualmachines",
+    }
+    public.update(settings)
+    return {
+        "settings": {key: value for key, value in public.items() if value is not ...},
+        "protected_settings": {
+            "objectStr": json.dumps({"blobSASUri": uris}),
+            "statusBlobUri": uri("status"),
+            "logsBlobUri": uri("log"),
+        },
+    }
+
+
+def refused(given: Dict[str, Any], code: int = 11) -> str:
+    with pytest.raises(SettingsError) as caught:
+        parse_extension_settings(given, NOW_S)
+    assert caught.value.failure.code == code
+    text = f"{caught.value} {caught.value.failure}"
+    assert SECRET not in text
+    assert "sig=" not in text
+    return text
+
+
+def test_all_of_it() -> None:
+    found = parse_extension_settings(document(), NOW_S)
+    assert found.task_id == "e07354cf-041e-4370-929f-25a319ce8933_1"
+    assert [disk.name for disk in found.disks] == ["os disk", "data-1"]
+    assert [disk.blob_uri for disk in found.disks] == [uri("folder/os%20disk.vhd"), uri("data-1")]
+    assert found.status_blob_uri == uri("status")
+    assert found.logs_blob_uri == uri("log")
+    assert found.locale == "en-us"
+    assert found.vm_type == "microsoft.compute/virtualmachines"
+    assert found.command_start_ticks == str(NOW_TICKS)
+    assert found.metadata == {}
+    assert SECRET not in repr(found)
+
+
+def test_what_may_be_missing() -> None:
+    given = document(commandStartTimeUTCTicks=..., locale=..., vmType=...)
+    del given["protected_settings"]["statusBlobUri"]
+    given["protected_settings"]["logsBlobUri"] = ""
+    found = parse_extension_settings(given, NOW_S)
+    assert (found.status_blob_uri, found.logs_blob_uri) == (None, None)
+    assert found.command_start_ticks is None
+    assert (found.locale, found.vm_type) == ("en-us", "microsoft.compute/virtualmachines")
+
+
+def test_public_addresses_count_first() -> None:
+    given = document(statusBlobUri=uri("public"), logsBlobUri="")
+    assert document_uris(given) == (uri("public"), uri("log"))
+
+
+PLAIN = json.dumps({"blobSASUri": [uri("a.VHD")]})
+CODED = base64.b64encode(PLAIN.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        PLAIN,
+        f" '{PLAIN}' \n",
+        CODED,
+        f'"{CODED}"',
+        "\n".join([CODED[:40], CODED[40:]]) + "\r\n",
+        base64.b64encode(f" '{PLAIN}'\n".encode()).decode(),
+        json.loads(PLAIN),
+        json.loads(PLAIN)["blobSASUri"],
+    ],
+)
+def test_object_str_in_every_form(text: object) -> None:
+    given = document()
+    given["protected_settings"]["objectStr"] = text
+    (disk,) = parse_extension_settings(given, NOW_S).disks
+    assert (disk.name, disk.blob_uri) == ("a", uri("a.VHD"))
+
+
+def test_whole_documents_as_json() -> None:
+    given = {key: json.dumps(value) for key, value in document().items()}
+    assert len(parse_extension_settings(given, NOW_S).disks) == 2
+
+
+def test_two_blobs_of_one_name() -> None:
+    given = document([uri("a/disk"), uri("b/disk.vhd"), uri("disk")])
+    names = [disk.name for disk in parse_extension_settings(given, NOW_S).disks]
+    assert names == ["disk", "disk-2", "disk-3"]
+
+
+def test_backup_metadata() -> None:
+    inner = {"backupMetadata": [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": 2}]}
+    coded = base64.b64encode(json.dumps(inner).encode()).decode()
+    found = parse_extension_settings(document(objectStr=coded), NOW_S)
+    assert found.metadata == {"a": "1", "b": "2"}
+    assert parse_extension_settings(document(objectStr="{}"), NOW_S).metadata == {}
+    for bad in ({"backupMetadata": {}}, {"backupMetadata": [{"Key": "a"}]}):
+        assert "backupMetadata" in refused(document(objectStr=json.dumps(bad)))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "settings is missing"),
+        ({"settings": {}}, "protected_settings is missing"),
+        ({"settings": [], "protected_settings": {}}, "settings is not an object"),
+        ({"settings": "{", "protected_settings": {}}, "settings is not JSON"),
+        ({"settings": {}, "protected_settings": uri("x")}, "protected_settings is not JSON"),
+    ],
+)
+def test_documents_that_are_none(given: Dict[str, Any], words: str) -> None:
+    assert words in refused(given)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"taskId": ...}, "taskId"),
+        ({"taskId": ""}, "taskId"),
+        ({"taskId": 5}, "taskId"),
+        ({"taskId": "a b"}, "taskId"),
+        ({"taskId": "a\nb"}, "taskId"),
+        ({"taskId": "x" * 257}, "taskId"),
+        ({"commandToExecute": ...}, "commandToExecute"),
+        ({"commandToExecute": "install"}, "commandToExecute"),
+        ({"commandToExecute": ["snapshot"]}, "commandToExecute"),
+        ({"vmType": "microsoft.classiccompute/virtualmachines"}, "classic VM"),
+        ({"vmType": "toaster"}, "unknown"),
+        ({"locale": 1}, "locale"),
+        ({"statusBlobUri": 1}, "statusBlobUri"),
+        ({"objectStr": "%%"}, "objectStr"),
+        ({"commandStartTimeUTCTicks": True}, "Ticks"),
+        ({"commandStartTimeUTCTicks": "soon"}, "Ticks"),
+        ({"commandStartTimeUTCTicks": "NaN"}, "Ticks"),
+        ({"commandStartTimeUTCTicks": "1e99999999"}, "Ticks"),
+        ({"commandStartTimeUTCTicks": "-1"}, "Ticks"),
+        ({"commandStartTimeUTCTicks": 0}, "Ticks"),
+    ],
+)
+def test_public_settings_that_are_wrong(settings: Dict[str, object], words: str) -> None:
+    assert words in refused(document(**settings))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "missing"),
+        ("", "missing"),
+        (7, "must be a string"),
+        (f"not base64 {SECRET}!", "neither JSON nor base64"),
+        (base64.b64encode(b"\xff\xfe").decode(), "neither JSON nor base64"),
+        (base64.b64encode(SECRET.encode()).decode(), "not JSON"),
+        ("{" + uri("a"), "not JSON"),
+        ("{}", "blobSASUri"),
+        ('{"blobSASUri": []}', "blobSASUri"),
+        (json.dumps({"blobSASUri": uri("a")}), "blobSASUri"),
+    ],
+)
+def test_object_strs_that_are_wrong(text: object, words: str) -> None:
+    given = document()
+    given["protected_settings"]["objectStr"] = text
+    assert words in refused(given)
+
+
+@pytest.mark.parametrize(
+    "bad", [None, 3, "", f"sig={SECRET}", "ftp://a/b/c", "https:///b", "https://a/b/", "http://["]
+)
+def test_an_address_that_is_none(bad: object) -> None:
+    blobs: List[object] = [uri("a"), bad]
+    assert "item 2 of blobSASUri" in refused(document(blobs))
+
+
+@pytest.mark.parametrize("ticks", [str(NOW_TICKS - 139 * MINUTE), NOW_TICKS + 500 * MINUTE])
+def test_in_time(ticks: object) -> None:
+    parse_extension_settings(document(commandStartTimeUTCTicks=ticks), NOW_S)
+
+
+def test_too_late() -> None:
+    text = refused(document(commandStartTimeUTCTicks=str(NOW_TICKS - 141 * MINUTE)), code=402)
+    assert "141 minutes ago" in text
+    assert "GuestAgentInvokedCommandTooLate" in text
+
+
+@pytest.mark.parametrize("make", [str, float])
+def test_scientific_notation_says_no_more_than_it_has_digits(make: Any) -> None:
+    rounded = f"{NOW_TICKS:.5E}"
+    found = parse_extension_settings(document(commandStartTimeUTCTicks=make(rounded)), NOW_S)
+    assert found.command_start_ticks is not None
+    refused(document(commandStartTimeUTCTicks=make("6.36458E+17")), code=402)

@@ -1,0 +1,150 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A run that does what a test tells it, in a process of its own, which the test may kill.
+
+Reads a command a line from standard input and answers with a JSON document a line.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import Any, Callable, Dict, Optional
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.freezer import (
+    Keepers,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.rcu_expedited import (
+    Places,
+    Setting,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import (
+    ScriptSpec,
+    Target,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.scripts.runner import (
+    run_script,
+)
+
+
+def _spec(kind: str, given: Optional[Dict[str, Any]]) -> Optional[ScriptSpec]:
+    if given is None:
+        return None
+    return ScriptSpec(
+        kind=kind,
+        path=given["path"],
+        retries=given.get("retries", 0),
+        timeout_s=given["timeout_s"],
+        identity=tuple(given["identity"]),
+    )
+
+
+class Commands:
+    """The commands, by their names."""
+
+    def __init__(self, plan: Dict[str, Any]) -> None:
+        self._plan = plan
+        targets = [Target(**target) for target in plan["targets"]]
+        self._keepers = Keepers.start(
+            targets,
+            plan["freeze_timeout_s"],
+            _spec("post", plan.get("post")),
+            setting=Setting("yes", Places(**plan["places"])),
+        )
+        self._keepers.stage("prepare", 300)
+
+    def protection(self) -> object:
+        """What guards the window."""
+        return self._keepers.protection
+
+    def expedited(self) -> object:
+        """Whether FIFREEZE was made short."""
+        return self._keepers.expedited
+
+    def stage(self, limit_s: str) -> object:
+        """Begin a stage."""
+        self._keepers.stage("a stage of the test", float(limit_s))
+        return None
+
+    def owe(self) -> object:
+        """Owe the post-script."""
+        self._keepers.owe_post_script()
+        return None
+
+    def pre(self) -> object:
+        """Run the pre-script."""
+        spec = _spec("pre", self._plan["pre"])
+        assert spec is not None
+        outcome = run_script(spec, before_exec=self._keepers.before_script)
+        self._keepers.script_ended()
+        return asdict(outcome)
+
+    def verify(self) -> object:
+        """Check the mounts."""
+        self._keepers.verify()
+        return None
+
+    def flush(self) -> object:
+        """Flush."""
+        return self._keepers.flush(self._plan.get("flush_limit_s", 60))
+
+    def freeze(self) -> object:
+        """Freeze."""
+        self._keepers.freeze()
+        return self._keepers.deadline_ns
+
+    def hold_lost(self) -> object:
+        """Whether the window does not hold any more."""
+        return self._keepers.hold_lost()
+
+    def thaw(self) -> object:
+        """Thaw."""
+        return [asdict(record) for record in self._keepers.thaw()]
+
+    def pay(self) -> object:
+        """Pay the post-script."""
+        outcome = self._keepers.pay_post_script()
+        return None if outcome is None else asdict(outcome)
+
+    def taken_over(self) -> object:
+        """Whether the run was taken over."""
+        return self._keepers.taken_over()
+
+    def stop(self) -> object:
+        """Dismiss the keepers."""
+        self._keepers.stop()
+        return None
+
+
+def _answer(do: Callable[[], object]) -> Dict[str, Any]:
+    try:
+        return {"value": do()}
+    except QuiesceError as error:
+        return {"error": error.failure.name, "message": str(error)}
+
+
+def main() -> None:
+    """Obey until the input ends; then leave without a word, as a killed run does."""
+    plan = json.loads(sys.stdin.readline())
+    commands: Dict[str, Commands] = {}
+
+    def start() -> object:
+        commands["run"] = Commands(plan)
+        return os.getpid()
+
+    print(json.dumps(_answer(start)), flush=True)
+    for line in sys.stdin:
+        name, *arguments = line.split()
+        command = functools.partial(getattr(commands["run"], name), *arguments)
+        print(json.dumps(_answer(command)), flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The whole login session is killed at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Iterator
+
+import pytest
+
+from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import Rig, until
+
+
+def _unified() -> Path:
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        _source, folder, fstype, options = line.split(" ")[:4]
+        if fstype == "cgroup2" and "rw" in options.split(","):
+            return Path(folder)
+    pytest.skip("control groups of version 2 are not mounted or not writable here")
+
+
+@pytest.fixture
+def session() -> Iterator[Path]:
+    """A control group that can be killed as a whole."""
+    group = _unified() / f"quiesce-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error.strerror}")
+    try:
+        if not (group / "cgroup.kill").exists():
+            pytest.skip("the kernel cannot kill a control group as a whole (5.14 can)")
+        yield group
+    finally:
+        until(lambda: not (group / "cgroup.procs").read_text(), "the group's end")
+        group.rmdir()
+
+
+def test_session_is_killed(tmp_path: Path, session: Path) -> None:
+    """Run and guard die; the watchdog has left, thaws and pays."""
+
+    def place(pid: int) -> None:
+        (session / "cgroup.procs").write_text(f"{pid}\n")
+
+    with Rig(tmp_path, ("ext4", "xfs")) as rig:
+        rig.start(place, post=rig.post)
+        rig.do("owe", "freeze")
+        left = rig.do("protection")["watchdog_session"]
+        assert left in ("in the root control group", "in a systemd scope of its own")
+        members = {int(pid) for pid in (session / "cgroup.procs").read_text().split()}
+        assert members == {rig.pids["run"], rig.pids["guard"]}
+        (session / "cgroup.kill").write_text("1")
+        rig.wait_ended("run", "guard")
+        rig.wait_writable()
+        rig.wait_ended()
+        assert rig.times_paid() == 1

@@ -1,0 +1,43 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""When the keepers cannot be started."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import FreezeError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.freezer import (
+    Keepers,
+)
+from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import lives
+
+
+def test_no_more_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first keeper is ended when the second cannot be made, and the error says why."""
+    fork, made = os.fork, list[int]()
+
+    def fork_once() -> int:
+        if made:
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        pid = fork()
+        if pid:
+            made.append(pid)
+        return pid
+
+    monkeypatch.setattr(os, "fork", fork_once)
+    before = _descriptors()
+    with pytest.raises(FreezeError, match="could not be started: Resource temporarily"):
+        Keepers.start((), 5.0, None)
+    assert made and not lives(made[0])
+    assert _descriptors() == before
+
+
+def _descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))

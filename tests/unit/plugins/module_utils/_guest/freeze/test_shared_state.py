@@ -1,0 +1,54 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the board's words say of a filesystem."""
+
+from __future__ import annotations
+
+import errno
+from typing import Dict
+
+import pytest
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.shared_state import (
+    GUARD,
+    RUN,
+    WATCHDOG,
+    Board,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import (
+    HELD,
+    NOT_THAWED,
+    THAWED_EARLY,
+    Target,
+)
+
+TARGET = Target("/srv/a", "/dev/sdc1", "xfs", 1)
+
+
+@pytest.mark.parametrize(
+    ("answers", "outcome"),
+    [
+        ({}, NOT_THAWED),
+        ({GUARD: errno.EIO}, NOT_THAWED),
+        ({GUARD: errno.EIO, WATCHDOG: 0}, HELD),
+        ({GUARD: errno.EINVAL}, THAWED_EARLY),
+        ({GUARD: errno.EIO, RUN: errno.EINVAL}, THAWED_EARLY),
+        ({GUARD: errno.EINVAL, RUN: 0}, HELD),
+    ],
+)
+def test_outcome_by_the_answers_of_fithaw(answers: Dict[int, int], outcome: str) -> None:
+    board = Board(1)
+    slot = board.slots[0]
+    slot.called_ns, slot.returned_ns, slot.freeze_errno = 10, 20, 0
+    assert board.records([TARGET])[0].outcome == HELD
+    board.over_ns = 30
+    # Called and not answered: that thaws nothing.
+    slot.thaws[GUARD].started_ns = 40
+    for number, (actor, answer) in enumerate(answers.items()):
+        thaw = slot.thaws[actor]
+        thaw.started_ns, thaw.errno, thaw.ended_ns = 40, answer, 50 + number
+    (record,) = board.records([TARGET])
+    assert record.outcome == outcome
+    assert board.resolved == (outcome != NOT_THAWED)

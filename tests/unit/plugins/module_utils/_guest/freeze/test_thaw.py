@@ -1,0 +1,209 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One line of defence by itself, over a guard that is only said to be one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from pathlib import Path
+from typing import Iterator, List, Optional
+
+import pytest
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze import (
+    thaw as thaw_module,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.channels import (
+    Wires,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.daemon import (
+    Children,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.mount_handles import (
+    close_all,
+    open_all,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.rcu_expedited import (
+    MARK,
+    ON,
+    Setting,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.shared_state import (
+    GUARD,
+    WATCHDOG,
+    Board,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.thaw import Line
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import Target
+from tests.lab.disk import LoopDisk
+from tests.lab.frozen import Guarded
+from tests.unit.plugins.module_utils._guest.freeze.expedite_places import places_below, value
+from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import PATIENCE_S, until
+
+
+class Stage:
+    """A filesystem, a board, and a process that holds the guard's end of its wire."""
+
+    def __init__(self, disk: LoopDisk, guarded: Guarded) -> None:
+        dev = disk.path.stat().st_dev
+        self.target = Target(disk.mount_point, disk.device, disk.fstype, dev)
+        self.mount_point = disk.mount_point
+        self.guarded = guarded
+        self.handles = open_all([self.target])
+        self.board = Board(1)
+        self.slot = self.board.slots[0]
+        self.wires = Wires()
+        self.guard = Children()
+
+        def hold() -> None:
+            self.wires.belong_to(GUARD)
+            while True:
+                signal.pause()
+
+        self.board.keepers[GUARD].pid = self.guard.fork(GUARD, hold)
+        self.wires.belong_to(WATCHDOG)
+
+    def begin(self) -> None:
+        """What the guard says right before it calls FIFREEZE, and the window's end."""
+        self.slot.called_ns = 1
+        self.board.end_window()
+
+    def line(self, setting: Optional[Setting] = None) -> Line:
+        """The line under test."""
+        return Line(WATCHDOG, self.board, self.handles, self.wires, setting)
+
+    def close(self) -> None:
+        """Leave nothing."""
+        self.guard.kill()
+        self.guard.wait(PATIENCE_S)
+        until(lambda: self.board.resolved, "the end of the line's thread")
+        close_all(self.handles)
+
+
+@pytest.fixture
+def stage() -> Iterator[Stage]:
+    """The stage; at its end nothing may be frozen."""
+    with LoopDisk() as disk, Guarded([disk.mount_point]) as guarded:
+        made = Stage(disk, guarded)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def _said(stage: Stage) -> List[int]:
+    """What FITHAW answered to the line, as far as it counts."""
+    thaw = stage.slot.thaws[WATCHDOG]
+    return [thaw.errno] if thaw.ended_ns else []
+
+
+def test_guard_stopped_right_before_its_call(stage: Stage) -> None:
+    """That nothing is frozen proves nothing while the call may still come: the guard must end."""
+    stage.begin()
+    stage.line().thaw()
+    assert stage.guard.wait(PATIENCE_S), "the guard was not killed"
+    until(lambda: stage.board.resolved, "the answer")
+    assert _said(stage) == [errno.EINVAL]
+
+
+def test_guard_that_turns_is_left_alone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it turns, it thaws itself; nobody else tries, for it might be a stranger's freeze."""
+    # Long enough that a slow machine makes no guard silent, shorter than what follows.
+    monkeypatch.setattr(thaw_module, "_SILENT_LOOKS", 100)
+    monkeypatch.setattr(thaw_module, "_STOPPED_LOOKS", 100)
+    stage.guarded.freeze(stage.mount_point)
+    stage.begin()
+    stage.line().thaw()
+    for beat in range(1, 150):
+        stage.board.keepers[GUARD].beat_ns = beat
+        assert not stage.guard.wait(0.02)
+    assert _said(stage) == []
+    stage.slot.freeze_errno = errno.EBUSY
+    until(lambda: stage.board.resolved, "the end")
+    assert stage.guarded.thaw(stage.mount_point), "a stranger's freeze was thawed"
+
+
+def test_guard_that_dies_in_its_call(stage: Stage) -> None:
+    """What it froze, if it did, is thawed."""
+    stage.guarded.freeze(stage.mount_point)
+    stage.begin()
+    stage.guard.kill()
+    stage.line().thaw()
+    until(lambda: stage.board.resolved, "the thaw")
+    assert _said(stage) == [0]
+    assert not stage.guarded.thaw(stage.mount_point)
+
+
+def test_never_called(stage: Stage) -> None:
+    """What the guard did not begin to freeze is not touched."""
+    stage.guarded.freeze(stage.mount_point)
+    stage.board.end_window()
+    stage.guard.kill()
+    stage.line().thaw()
+    assert stage.guard.wait(PATIENCE_S)
+    assert _said(stage) == []
+    assert stage.guarded.thaw(stage.mount_point)
+
+
+def test_descriptor_of_another_filesystem(stage: Stage, tmp_path: Path) -> None:
+    """Whatever became of the descriptor: another filesystem is not thawed through it."""
+    stage.guarded.freeze(stage.mount_point)
+    stage.begin()
+    stage.slot.freeze_errno = 0
+    handle = stage.handles[0]
+    own = os.dup(handle.descriptor)
+    other = os.open(tmp_path, os.O_RDONLY)
+    os.dup2(other, handle.descriptor)
+    line = stage.line()
+    line.thaw()
+    assert not stage.guard.wait(1)
+    assert _said(stage) == []
+    os.dup2(own, handle.descriptor)
+    until(lambda: stage.board.resolved, "the thaw")
+    assert _said(stage) == [0]
+    os.close(own)
+    os.close(other)
+
+
+def test_setting_that_a_stopped_guard_may_yet_turn_on(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is put back at once, and that proves nothing before the guard's end."""
+    monkeypatch.setattr(thaw_module, "_STOPPED_LOOKS", 1_000_000)
+    setting = Setting("yes", places_below(tmp_path))
+    boost = stage.board.boost
+    boost.called_ns = 1
+    assert setting.turn_on() == ON
+    stage.board.end_window()
+    stage.line(setting).thaw()
+    until(lambda: value(setting.places) == 0, "the setting that is put back")
+    assert not stage.board.resolved
+    # The guard goes on for a moment and turns it on.
+    Path(setting.places.value).write_text(f"{MARK}\n")
+    stage.guard.kill()
+    until(lambda: stage.board.resolved, "the answer")
+    assert (value(setting.places), boost.back_errno) == (0, 0)
+    setting.close()
+
+
+def test_setting_and_a_guard_stopped_right_before_it(stage: Stage, tmp_path: Path) -> None:
+    """Only its end proves that it will not turn it on any more, so it is killed."""
+    setting = Setting("yes", places_below(tmp_path))
+    stage.board.boost.called_ns = 1
+    stage.board.end_window()
+    stage.line(setting).thaw()
+    assert stage.guard.wait(PATIENCE_S), "the guard was not killed"
+    until(lambda: stage.board.resolved, "the answer")
+    assert value(setting.places) == 0
+    setting.close()
+
+
+def test_who_is_gone(stage: Stage) -> None:
+    """A wire says so only when its process is."""
+    assert not stage.wires.gone(GUARD)
+    stage.guard.kill()
+    until(lambda: stage.wires.gone(GUARD), "the end of the guard")

@@ -1,0 +1,152 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Real files and folders of root's, and some that are not only root's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.scripts.trusted_file import (
+    FILE,
+    FOLDER,
+    SPECIAL,
+    SYMLINK,
+    check_ancestors,
+    distrust,
+    identity,
+    is_full_path,
+    look,
+    make_parents,
+    remove_folders,
+    write_atomically,
+)
+from tests.lab.guest_files import GuestFiles
+
+
+def test_a_folder_of_roots_is_trusted(guest: GuestFiles) -> None:
+    deep = guest.folder / "a" / "b"
+    deep.mkdir(parents=True)
+    check_ancestors(str(deep / "file"))
+    check_ancestors(str(deep / "missing" / "file"))
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775, 0o757, 0o2770])
+def test_a_folder_that_others_may_write_to_is_not(guest: GuestFiles, mode: int) -> None:
+    open_folder = guest.folder / "open"
+    (open_folder / "inner").mkdir(parents=True)
+    open_folder.chmod(mode)
+    with pytest.raises(SettingsError) as caught:
+        check_ancestors(str(open_folder / "inner" / "file"))
+    assert caught.value.failure.name == "UntrustedPath"
+    assert f"{open_folder} may be written to by others" in str(caught.value)
+
+
+def test_a_folder_of_somebody_else_is_not(guest: GuestFiles) -> None:
+    foreign = guest.folder / "foreign"
+    foreign.mkdir(0o755)
+    os.chown(foreign, 65534, 65534)
+    assert "belongs to the user 65534" in distrust(str(foreign / "file"))
+
+
+def test_a_symbolic_link_on_the_way_is_not(guest: GuestFiles) -> None:
+    (guest.folder / "real").mkdir()
+    (guest.folder / "link").symlink_to(guest.folder / "real")
+    assert "is a symbolic link" in distrust(str(guest.folder / "link" / "file"))
+
+
+def test_a_file_on_the_way_is_no_folder(guest: GuestFiles) -> None:
+    guest.put_config()
+    assert "is not a folder" in distrust(str(guest.config / "file"))
+
+
+def test_the_temp_folder_is_not_trusted() -> None:
+    assert distrust("/tmp/file")
+
+
+@pytest.mark.parametrize(
+    ("path", "full"),
+    [
+        ("/etc/azure/pre.sh", True),
+        ("/a b/c", True),
+        ("pre.sh", False),
+        ("", False),
+        ("/", False),
+        ("//etc/x", False),
+        ("/etc/../x", False),
+        ("/etc/./x", False),
+        ("/etc/x/", False),
+        ("/etc//x", False),
+        ("/etc/\0x", False),
+    ],
+)
+def test_full_paths(path: str, full: bool) -> None:
+    assert is_full_path(path) is full
+
+
+def test_looking_never_follows_and_never_waits(guest: GuestFiles) -> None:
+    guest.put_config()
+    link, pipe = guest.folder / "link", guest.folder / "pipe"
+    link.symlink_to(guest.config)
+    os.mkfifo(pipe)
+    kinds = [look(str(path)) for path in (guest.config, link, pipe, guest.folder)]
+    assert [found and found.kind for found in kinds] == [FILE, SYMLINK, SPECIAL, FOLDER]
+    assert look(str(guest.folder / "missing")) is None
+    assert look(str(guest.config / "beneath a file")) is None
+
+
+def test_what_is_seen_is_one_and_the_same_file(guest: GuestFiles) -> None:
+    guest.put_config()
+    found = look(str(guest.config))
+    assert found is not None
+    assert found.identity == identity(guest.config.lstat())
+    assert (found.mode, found.uid, found.data) == (0o600, 0, guest.config.read_bytes())
+    write_atomically(str(guest.config), found.data, 0o600)
+    assert identity(guest.config.lstat()) != found.identity
+
+
+def test_writing_replaces_the_file_and_leaves_nothing_else(guest: GuestFiles) -> None:
+    guest.put_config()
+    with guest.config.open("rb") as still_open:
+        before = still_open.read()
+        write_atomically(str(guest.config), b"new", 0o640, (65534, 65534))
+        still_open.seek(0)
+        assert still_open.read() == before
+    status = guest.config.lstat()
+    assert (status.st_mode & 0o7777, status.st_uid, status.st_gid) == (0o640, 65534, 65534)
+    assert guest.config.read_bytes() == b"new"
+    assert list(guest.folder.iterdir()) == [guest.config]
+
+
+def test_writing_fails_whole(guest: GuestFiles) -> None:
+    folder = guest.folder / "taken"
+    folder.mkdir()
+    with pytest.raises(OSError):
+        write_atomically(str(folder), b"new", 0o600)
+    assert list(guest.folder.iterdir()) == [folder]
+
+
+def test_folders_are_made_0755_whatever_the_umask(guest: GuestFiles) -> None:
+    path = guest.folder / "a" / "b" / "file"
+    old = os.umask(0o077)
+    try:
+        made = make_parents(str(path))
+    finally:
+        os.umask(old)
+    assert made == [str(guest.folder / "a"), str(guest.folder / "a" / "b")]
+    assert [Path(folder).stat().st_mode & 0o7777 for folder in made] == [0o755, 0o755]
+    assert make_parents(str(path)) == []
+    (guest.folder / "a" / "kept").write_text("")
+    remove_folders(made)
+    assert (guest.folder / "a").is_dir() and not (guest.folder / "a" / "b").exists()
+
+
+def test_folders_that_were_made_in_vain_are_gone(guest: GuestFiles) -> None:
+    with pytest.raises(OSError):
+        make_parents(str(guest.folder / "a" / "b" / ("x" * 300) / "file"))
+    assert list(guest.folder.iterdir()) == []

@@ -1,0 +1,309 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Iterator, List, Optional
+
+import pytest
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import Target
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.coverage import (
+    Coverage,
+    disks_covered,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.freeze_plan import (
+    plan_targets,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.paths import Paths
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.proc_scan import (
+    foreign_mounts,
+    openers,
+)
+from tests.unit.plugins.module_utils._guest.storage.loops import Loops
+from tests.unit.plugins.module_utils._guest.storage.machine import Machine
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path / "a machine")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = Path(os.path.realpath(tmp_path)) / "a folder"
+    found.mkdir()
+    return found
+
+
+@pytest.fixture
+def loops() -> Iterator[Loops]:
+    found = Loops()
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+def disk(machine: Machine, name: str) -> Disk:
+    return Disk(name, "https://a.example/b", device=str(machine.dev / name))
+
+
+def targets(machine: Machine, *points: str) -> List[Target]:
+    found = []
+    for point in points:
+        place = machine.look(point)
+        assert place is not None
+        found.append(Target(point, "x", "ext4", place.st_dev))
+    return found
+
+
+def covered(machine: Machine, points: List[str], *disks: Disk) -> Coverage:
+    return disks_covered(
+        targets(machine, *points),
+        disks,
+        mounts=machine.mounts,
+        blocks=machine.blocks,
+        proc=str(machine.proc),
+        look=machine.look,
+    )
+
+
+def test_everything_on_the_disks_is_a_target(machine: Machine) -> None:
+    machine.device("sda")
+    machine.device("sdb")
+    machine.device("sdb1", of="sdb")
+    machine.device("sdb2", of="sdb")
+    machine.mount("sda", "/")
+    machine.mount("sdb1", "/b1")
+    machine.mount("sdb2", "/b2", "xfs")
+    machine.mount("sdb2", "/bind", "xfs", root="/x")
+    found = covered(machine, ["/b1", "/b2"], disk(machine, "sdb"))
+    assert found == Coverage(True, (), ())
+
+
+@pytest.mark.parametrize(
+    ("fstype", "words"),
+    [("ext4", "is not frozen"), ("vfat", "vfat cannot be frozen"), ("fuseblk", "cannot be frozen")],
+)
+def test_a_filesystem_that_is_no_target(machine: Machine, fstype: str, words: str) -> None:
+    machine.device("sdb")
+    machine.device("sdb1", of="sdb")
+    machine.device("sdb2", of="sdb")
+    machine.mount("sdb1", "/b1")
+    machine.mount("sdb2", "/b2", fstype)
+    found = covered(machine, ["/b1"], disk(machine, "sdb"))
+    assert found.covered is False
+    (problem,) = found.problems
+    assert "/b2 lies on disk sdb" in problem
+    assert words in problem
+
+
+def test_a_read_only_filesystem_and_the_boot_loader_s_are_no_problem(machine: Machine) -> None:
+    machine.device("sda")
+    for name in ("sda1", "sda2", "sda3"):
+        machine.device(name, of="sda")
+    machine.mount("sda1", "/")
+    machine.mount("sda2", "/boot/efi", "vfat")
+    machine.mount("sda3", "/media", "iso9660", extra="ro")
+    found = covered(machine, ["/"], disk(machine, "sda"))
+    assert found.covered is True
+    (warning,) = found.warnings
+    assert "/boot/efi" in warning
+
+
+def test_a_disk_that_is_not_known_leaves_it_open(machine: Machine) -> None:
+    machine.device("sdb")
+    machine.mount("sdb", "/b")
+    unknown = Disk("d", "https://a.example/b", lun=7)
+    found = covered(machine, ["/b"], disk(machine, "sdb"), unknown)
+    assert found.covered is None
+    assert "LUN 7" in found.warnings[0]
+    assert covered(machine, [], disk(machine, "sdb"), unknown).covered is False
+
+
+def test_a_device_that_is_gone_is_a_problem_and_no_error(machine: Machine) -> None:
+    found = covered(machine, [], disk(machine, "sdz"))
+    assert found.covered is False
+    assert "not a block device" in found.problems[0]
+
+
+def test_a_target_that_lies_elsewhere(machine: Machine) -> None:
+    machine.device("sda")
+    machine.device("sdb")
+    machine.mount("sda", "/a")
+    machine.mount("sdb", "/b")
+    found = covered(machine, ["/a", "/b"], disk(machine, "sdb"))
+    assert found.covered is True
+    assert found.warnings == ("/a lies on no disk of this set; it is frozen all the same.",)
+
+
+def test_a_filesystem_that_is_only_partly_in_the_set(machine: Machine) -> None:
+    machine.device("sda")
+    machine.device("sdb")
+    machine.device("dm-0", legs=("sda", "sdb"))
+    machine.mount("dm-0", "/data")
+    found = covered(machine, ["/data"], disk(machine, "sda"))
+    assert found.covered is False
+    (problem,) = found.problems
+    assert str(machine.dev / "sdb") in problem
+    assert covered(machine, ["/data"], disk(machine, "sda"), disk(machine, "sdb")).covered is True
+    # A volume that is a disk of the set by itself, such as a multipath device, is whole.
+    assert covered(machine, ["/data"], disk(machine, "dm-0")).covered is True
+
+
+def test_a_btrfs_is_in_use_on_all_its_devices(machine: Machine) -> None:
+    machine.device("sda")
+    machine.device("sdb")
+    machine.btrfs("11", "sda", "sdb")
+    machine.mount("sda", "/b", "btrfs", number="0:77")
+    both = [disk(machine, "sda"), disk(machine, "sdb")]
+    assert covered(machine, ["/b"], *both) == Coverage(True, (), ())
+    assert covered(machine, [], *both).covered is False
+    assert covered(machine, ["/b"], both[1]).covered is False
+
+
+def test_swap_is_told_and_an_idle_disk_too(machine: Machine) -> None:
+    machine.device("sda")
+    device = machine.device("sdb").replace(" ", r"\040")
+    machine.mount("sda", "/")
+    with (machine.proc / "swaps").open("a") as file:
+        file.write(f"{device}\tpartition\t1048572\t0\t-2\n")
+    found = covered(machine, ["/"], disk(machine, "sda"), disk(machine, "sdb"))
+    assert found.covered is True
+    assert "Swap space on" in found.warnings[0]
+    assert "No filesystem on disk sdb is frozen" in found.warnings[1]
+
+
+def test_another_mount_namespace(machine: Machine) -> None:
+    machine.device("sda")
+    machine.device("sda1", of="sda")
+    machine.device("sda2", of="sda")
+    machine.mount("sda1", "/a")
+    own = machine.mounts
+    machine.mount("sda2", "/container")
+    process = machine.proc / "4711"
+    (process / "ns").mkdir(parents=True)
+    (process / "ns" / "mnt").symlink_to("mnt:[4026539999]")
+    (process / "mountinfo").write_text(machine.mountinfo)
+    found = disks_covered(
+        targets(machine, "/a"),
+        [disk(machine, "sda")],
+        mounts=own,
+        blocks=machine.blocks,
+        proc=str(machine.proc),
+        look=machine.look,
+    )
+    assert found.covered is False
+    (problem,) = found.problems
+    assert "process 4711" in problem
+    assert "/container" in problem
+
+
+def test_a_target_that_is_another_mount_by_now(machine: Machine) -> None:
+    machine.device("sda")
+    machine.device("sdb")
+    machine.mount("sda", "/a")
+    planned = targets(machine, "/a")
+    machine.mount("sdb", "/a")
+    found = disks_covered(
+        planned,
+        [disk(machine, "sda")],
+        mounts=machine.mounts,
+        blocks=machine.blocks,
+        proc=str(machine.proc),
+        look=machine.look,
+    )
+    assert found.covered is False
+    assert "lies on disk sda and is not frozen" in found.problems[0]
+    assert "no longer the filesystem that was planned" in found.problems[1]
+
+
+def test_no_time_to_look_at_all_processes() -> None:
+    assert foreign_mounts(limit_s=0.0)[1] is False
+    assert foreign_mounts(limit_s=600.0)[1] is True
+    assert openers("/proc", [1], Paths(), limit_s=0.0) == ({}, False)
+    assert openers("/proc", [1], Paths(), limit_s=600.0)[1] is True
+
+
+# --- Real devices ----------------------------------------------------------------------------
+
+
+def found_on(device: str, points: List[Path], name: str = "d") -> Coverage:
+    plan = plan_targets([str(point) for point in points] or "none", [])
+    return disks_covered(plan.targets, [Disk(name, "https://a.example/b", device=device)])
+
+
+def test_what_was_not_looked_at_is_not_known(loops: Loops, folder: Path) -> None:
+    """A disk that some process may write to is not said to be covered."""
+    device = loops.device(folder / "image", "")
+    disks = [Disk("d", "https://a.example/b", device=device)]
+    found = disks_covered([], disks, limit_s=0.0)
+    assert found.covered is None
+    assert "not found out" in found.warnings[0]
+
+
+def test_real_image_on_the_disk(loops: Loops, folder: Path) -> None:
+    outer, inner = folder / "outer point", folder / "inner point"
+    outer.mkdir()
+    inner.mkdir()
+    device = loops.device(folder / "image")
+    loops.mount(device, outer)
+    assert found_on(device, [outer]) == Coverage(True, (), ())
+    assert found_on(device, []).covered is False
+    second = loops.device(outer / "inner image", "ext2", mib=4)
+    assert found_on(device, [outer]).covered is True
+    loops.mount(second, inner)
+    found = found_on(device, [outer])
+    assert found.covered is False
+    assert str(inner) in found.problems[0]
+    assert found_on(device, [outer, inner]).covered is True
+
+
+def test_real_device_in_raw_use(loops: Loops, folder: Path) -> None:
+    device = loops.device(folder / "image", "")
+    assert found_on(device, []) == Coverage(True, (), ("No filesystem on disk d is frozen.",))
+    with Path(device).open("rb"):
+        found = found_on(device, [])
+        assert found_on(loops.device(folder / "other", ""), []).covered is True
+    assert found.covered is False
+    assert f"by process {os.getpid()}" in found.problems[0]
+
+
+def hold_mount(device: str, point: Path, then: str = "") -> "subprocess.Popen[str]":
+    """A process that has a filesystem mounted where only it sees it, until its input ends."""
+    script = f'mount "$1" "$2" && {then} echo ready && read -r x'
+    child = subprocess.Popen(
+        ["unshare", "-m", "sh", "-c", script, "sh", device, str(point)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "ready\n"
+    return child
+
+
+@pytest.mark.parametrize(
+    ("then", "words"), [("", "process {}"), ('cd "$2" && umount -l "$2" &&', "the kernel")]
+)
+def test_real_mount_that_is_not_seen_here(
+    loops: Loops, folder: Path, then: str, words: str
+) -> None:
+    point = folder / "point"
+    point.mkdir()
+    device = loops.device(folder / "image")
+    child: Optional[subprocess.Popen[str]] = None
+    try:
+        child = hold_mount(device, point, then)
+        found = found_on(device, [])
+        assert found.covered is False
+        assert words.format(child.pid) in found.problems[0]
+    finally:
+        if child is not None:
+            child.communicate(timeout=60)

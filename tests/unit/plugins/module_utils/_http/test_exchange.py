@@ -1,0 +1,229 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whom the connections trust, and which way they go."""
+
+from __future__ import annotations
+
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable, Iterator, Tuple
+
+import pytest
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import StoreError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._http.exchange import (
+    Call,
+    Connection,
+    exchange,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.page_blob.documents import (
+    write_document,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.page_blob.store import (
+    PageBlobStore,
+)
+from tests.lab.azurite import Azurite
+from tests.unit.plugins.module_utils._http.tls import TlsFront, write_certificate
+
+LONG_NS = 60_000_000_000
+
+
+@pytest.fixture(name="certificate")
+def _certificate(tmp_path: Path) -> Path:
+    folder = tmp_path / "with space"
+    folder.mkdir()
+    return write_certificate(folder, "localhost")
+
+
+@pytest.fixture(name="front")
+def _front(azurite: Azurite, certificate: Path) -> Iterator[TlsFront]:
+    with TlsFront(azurite.port, certificate) as front:
+        yield front
+
+
+@pytest.fixture(name="make")
+def _make(azurite: Azurite, front: TlsFront) -> Callable[..., PageBlobStore]:
+    urls = [azurite.page_blob(f"tls/disk{number}", 512) for number in range(4)]
+
+    def make(host: str = "localhost") -> PageBlobStore:
+        uris = [front.url(azurite.account_sas(url), host) for url in urls]
+        return PageBlobStore(
+            [Disk(f"d{number}", uri) for number, uri in enumerate(uris)], None, "the-set"
+        )
+
+    return make
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_takes_snapshots_over_tls(
+    make: Callable[..., PageBlobStore],
+    certificate: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+) -> None:
+    monkeypatch.setenv(variable, str(certificate))
+    store = make()
+    store.prepare(600, {})
+    store.refresh()
+    takes = store.take(time.monotonic_ns() + LONG_NS)
+    assert all(take.snapshot for take in takes)
+    assert store.discard(takes) == {}
+    store.close()
+
+
+def test_one_connection_serves_several_threads_in_turn(
+    make: Callable[..., PageBlobStore], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    store = make()
+    takes = []
+    store.prepare(600, {})
+    for _run in range(8):
+        store.refresh()
+        takes += store.take(time.monotonic_ns() + LONG_NS)
+    assert len(takes) == 32
+    assert store.discard(takes) == {}
+    store.close()
+
+
+def test_writes_documents_over_tls(
+    azurite: Azurite, front: TlsFront, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    url = azurite.block_blob("tls.json", b"old")
+    data = b"new" * 1_000_000
+    write_document(front.url(azurite.account_sas(url)), data, limit_s=60)
+    assert azurite.read(url) == data
+
+
+def test_refuses_an_authority_that_is_not_trusted(make: Callable[..., PageBlobStore]) -> None:
+    with pytest.raises(StoreError) as caught:
+        make().prepare(600, {})
+    assert caught.value.failure.name == "CertificateNotTrusted"
+
+
+def test_refuses_a_certificate_for_another_name(
+    make: Callable[..., PageBlobStore], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with pytest.raises(StoreError) as caught:
+        make(host="127.0.0.1").prepare(600, {})
+    assert caught.value.failure.name == "CertificateNotTrusted"
+    assert "127.0.0.1" in str(caught.value)
+
+
+def test_says_when_the_bundle_is_none(
+    make: Callable[..., PageBlobStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing.pem"))
+    with pytest.raises(StoreError) as caught:
+        make().prepare(600, {})
+    assert caught.value.failure.name == "InvalidCertificateBundle"
+    assert "missing.pem" in str(caught.value)
+
+
+def test_a_proxy_of_the_environment_is_not_used(
+    make: Callable[..., PageBlobStore], certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    store = make()
+    store.prepare(600, {})
+    store.close()
+
+
+def test_says_that_no_proxy_is_used_when_there_is_no_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    uri = f"https://localhost:{port}/account/vhds/data?sr=b&sp=rcwd&se=2999-01-01&sig=SIGNATURE"
+    with pytest.raises(StoreError) as caught:
+        PageBlobStore([Disk("d", uri)], None, "s").prepare(600, {})
+    assert caught.value.failure.name == "ConnectionFailed"
+    assert "HTTPS_PROXY" in str(caught.value)
+    assert "SIGNATURE" not in str(caught.value)
+
+
+@contextmanager
+def _pair() -> Iterator[Tuple[Connection, socket.socket]]:
+    """A connection and what is at its other end."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = Connection("127.0.0.1", server.getsockname()[1], None)
+        connection.open(time.monotonic_ns() + LONG_NS)
+        peer, _address = server.accept()
+        with peer:
+            yield connection, peer
+        connection.close()
+
+
+def test_a_request_that_does_not_fit_the_buffers_goes_on() -> None:
+    size = 8 << 20
+    with _pair() as (connection, peer), ThreadPoolExecutor(1) as pool:
+
+        def answer() -> int:
+            left = size
+            while left:
+                left -= len(peer.recv(1 << 20))
+            peer.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+            return left
+
+        answered = pool.submit(answer)
+        call = Call(connection, b"x" * size)
+        exchange([call], time.monotonic_ns() + LONG_NS)
+        assert (answered.result(), call.answer.status, call.withheld) == (0, 201, False)
+
+
+def test_nothing_is_sent_after_the_deadline() -> None:
+    """A process that was stopped before it could send sends nothing when it goes on."""
+    with _pair() as (connection, peer):
+        call = Call(connection, b"PUT")
+        exchange([call], time.monotonic_ns())
+        assert (call.request_ns, call.sent, call.withheld) == (None, False, True)
+        # Nor later, when answers are waited for.
+        exchange([call], time.monotonic_ns() + LONG_NS)
+        assert peer.recv(10) == b""
+
+
+def test_nothing_is_sent_when_the_window_is_over() -> None:
+    """It is asked before each send: the first request went out, the second does not."""
+    with _pair() as (one, first), _pair() as (other, second):
+        calls = [Call(one, b"PUT"), Call(other, b"PUT")]
+        first.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+        answers = iter([False, True])
+        exchange(calls, time.monotonic_ns() + LONG_NS, over=lambda: next(answers))
+        assert [call.sent for call in calls] == [True, False]
+        assert [call.answer.status for call in calls] == [201, None]
+        assert calls[1].withheld
+        assert first.recv(10) == b"PUT"
+        assert second.recv(10) == b""
+
+
+def test_the_rest_of_a_request_is_not_sent_after_the_deadline() -> None:
+    """What the buffers did not take in time stays, and the store never has a whole request."""
+    size = 64 << 20
+    with _pair() as (connection, peer):
+        call = Call(connection, b"x" * size)
+        exchange([call], time.monotonic_ns() + 50_000_000)
+        assert call.withheld
+        exchange([call], time.monotonic_ns() + LONG_NS)
+        received = 0
+        while data := peer.recv(1 << 20):
+            received += len(data)
+        assert received < size
+
+
+def test_a_connection_that_was_never_opened_is_no_unknown() -> None:
+    call = Call(Connection("127.0.0.1", 9, None), b"PUT")
+    exchange([call], time.monotonic_ns() + LONG_NS)
+    assert call.problem
+    assert not call.sent

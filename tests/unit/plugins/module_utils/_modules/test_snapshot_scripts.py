@@ -1,0 +1,159 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The result of snapshot_scripts_info: ready is both programs' yes, and a no says whose it is."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Tuple
+
+import pytest
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.snapshot_scripts import (
+    tell_of_scripts,
+)
+from tests.lab.guest_files import GuestFiles, put
+
+AGENT, OURS = "agent", "vm_snapshot"
+CONFIG, HOST = "IncorrectJSONConfigFile", "IncorrectPluginhostFile"
+
+
+def told(guest: GuestFiles) -> Dict[str, Any]:
+    params = {
+        "config_path": str(guest.config),
+        "plugin_host_path": str(guest.plugin_host),
+        "workload_path": str(guest.workload),
+    }
+    return tell_of_scripts(params, False)
+
+
+def owners(result: Dict[str, Any]) -> List[Tuple[str, List[str]]]:
+    return [(one["name"], one["applies_to"]) for one in result["findings"]]
+
+
+def test_ready_is_the_yes_of_both(guest: GuestFiles) -> None:
+    guest.put_all()
+    result = told(guest)
+    assert (result["ready"], result["findings"]) == (True, [])
+    assert result["expected_consistency"] == "application"
+    assert result["vm_snapshot"] == {
+        "state": "ready",
+        "expected_consistency": "application",
+        "findings": [],
+    }
+
+
+def _content(data: bytes) -> Callable[[GuestFiles], object]:
+    return lambda guest: put(guest.pre, data, 0o700)
+
+
+def _config(**changes: Any) -> Callable[[GuestFiles], object]:
+    return lambda guest: guest.put_config(**changes)
+
+
+def _both(guest: GuestFiles) -> None:
+    guest.put_config(timeoutInSeconds=0)
+    put(guest.plugin_host, b"", 0o600)
+    guest.post.unlink()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "expected", "agents", "ours"),
+    [
+        # One of the two programs alone.
+        (
+            _content(b"#!/usr/bin/python3\nimport sys\n"),
+            [("Pre-ScriptExecutionFailed", [AGENT])],
+            "file-system",
+            "application",
+        ),
+        (
+            _content(b"exit 0\n"),
+            [("Pre-ScriptExecutionFailed", [OURS])],
+            "application",
+            "file-system",
+        ),
+        (
+            lambda guest: put(guest.plugin_host, b"", 0o600),
+            [(HOST, [AGENT])],
+            "file-system",
+            "application",
+        ),
+        (
+            lambda guest: put(guest.workload, b"[workload]\nworkload_name=oracle\n", 0o600),
+            [(HOST, [AGENT])],
+            "file-system",
+            "application",
+        ),
+        (
+            _config(continueBackupOnFailure="false"),
+            [(CONFIG, [OURS])],
+            "application",
+            "file-system",
+        ),
+        (_config(preScriptNoOfRetries=None), [(CONFIG, [OURS])], "application", "file-system"),
+        (_config(timeoutInSeconds=2.5), [(CONFIG, [OURS])], "application", "file-system"),
+        (
+            lambda guest: guest.pre.chmod(0o600),
+            [("InsufficientPermissionforPre-Script", [OURS])],
+            "application",
+            "file-system",
+        ),
+        (lambda guest: guest.config.unlink(), [(CONFIG, [AGENT])], "file-system", "file-system"),
+        (
+            _config(ScriptsExecutionPollTimeSeconds="2"),
+            [(CONFIG, [AGENT])],
+            "file-system",
+            "application",
+        ),
+        # Both, under one name.
+        (_config(preScriptParams=None), [(CONFIG, [AGENT, OURS])], "file-system", "file-system"),
+        (
+            _config(preScriptParams=["a\0b"]),
+            [(CONFIG, [AGENT, OURS])],
+            "file-system",
+            "file-system",
+        ),
+        (
+            lambda guest: guest.post.unlink(),
+            [("Post-ScriptNotFound", [AGENT, OURS])],
+            "file-system",
+            "file-system",
+        ),
+        # Both, under several names: the agent's first.
+        (
+            _both,
+            [
+                (HOST, [AGENT]),
+                ("Pre-ScriptTimeout", [AGENT]),
+                ("Post-ScriptTimeout", [AGENT]),
+                ("Post-ScriptNotFound", [AGENT]),
+                (CONFIG, [OURS]),
+            ],
+            "file-system",
+            "file-system",
+        ),
+    ],
+)
+def test_a_no_says_whose_it_is(
+    guest: GuestFiles,
+    spoil: Callable[[GuestFiles], object],
+    expected: List[Tuple[str, List[str]]],
+    agents: str,
+    ours: str,
+) -> None:
+    guest.put_all()
+    spoil(guest)
+    result = told(guest)
+    assert (result["ready"], owners(result)) == (False, expected)
+    assert result["expected_consistency"] == agents
+    assert result["vm_snapshot"]["expected_consistency"] == ours
+
+
+def test_nothing_that_vm_snapshot_finds_is_lost(guest: GuestFiles) -> None:
+    """An error that both have is listed once; vm_snapshot's list has its other causes."""
+    guest.put_all(preScriptParams=None, preScriptNoOfRetries="x", fsFreezeEnabled="no")
+    result = told(guest)
+    assert owners(result) == [(CONFIG, [AGENT, OURS])]
+    assert len(result["vm_snapshot"]["findings"]) == 3

@@ -1,0 +1,136 @@
+# Copyright (c) 2026, the quiesce.azure_backup maintainers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.ids import VaultId, VmId
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
+    Failure,
+    SettingsError,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policies.choice import (
+    ChosenPolicy,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.protection.advice import (
+    advised,
+)
+
+VM = VmId("s", "app-rg", "db01")
+VAULT = VaultId("s", "backup-rg", "v1")
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "hint"),
+    [
+        ("X", "ResourceGuard Operation requestid is either null or empty", "Resource Guard"),
+        ("UserErrorOperationDeniedOnImmutableItem", "", "state=stopped"),
+        ("X", "The VM is a Trusted-Launch VM.", "Enhanced"),
+        ("X", "The VM 'db01' is already protected in the vault 'v2'.", "one vault at a time"),
+        ("X", "It has 33 data disks; at most 32 are supported.", "exclude_disk_luns"),
+        ("BMSUserErrorDataSourceObjectNotFound", "", "run the task again"),
+        ("X", "It is cold outside.", ""),
+    ],
+)
+def test_a_refusal_says_what_to_do(name: str, message: str, hint: str) -> None:
+    failure = advised(Failure(name, "No.", http_status=400, azure_message=message), VM)
+    assert failure.vm == VM.id and failure.name == name
+    assert hint in failure.recommended_action
+    assert bool(hint) == bool(failure.recommended_action)
+
+
+def test_only_the_words_of_azure_count() -> None:
+    message = "Could not protect VM immutable-in-region, which has data disks: X: No."
+    failure = Failure("X", message, http_status=400, azure_message="No.")
+    assert advised(failure, VM).recommended_action == ""
+
+
+def test_words_say_more_than_a_code_that_says_little() -> None:
+    failure = Failure("BMSUserErrorInvalidInput", "No.", "Do this.", http_status=400)
+    failure = dataclasses.replace(failure, azure_message="ResourceGuard")
+    assert "Resource Guard" in advised(failure, VM).recommended_action
+
+
+@pytest.mark.parametrize("status", [401, 403, 429, 500, None])
+def test_who_was_not_even_heard_is_told_what_the_catalogue_says(status: int) -> None:
+    words = "The data disks of an immutable VM"
+    failure = Failure("X", "No.", "Do this.", http_status=status, azure_message=words)
+    assert advised(failure, VM).recommended_action == "Do this."
+
+
+def test_who_may_not_use_the_guard_is_told_of_it() -> None:
+    message = "No permission for 'Microsoft.DataProtection/resourceGuards/read'."
+    name = "LinkedAuthorizationFailed"
+    failure = Failure(name, "No.", "Do this.", http_status=403, azure_message=message)
+    assert "Resource Guard" in advised(failure, VM).recommended_action
+
+
+def test_who_does_not_wait_is_told_that_the_task_can() -> None:
+    failure = Failure("X", "", "Wait.", http_status=409)
+    assert advised(failure, VM, waits=False).recommended_action.endswith("waits for it.")
+    assert advised(failure, VM).recommended_action == "Wait."
+
+
+@pytest.mark.parametrize(
+    ("item_type", "policy_type", "status", "said"),
+    [
+        ("V2", "V1", 400, True),
+        ("V2", "", 400, False),
+        ("V2", "V2", 400, False),
+        ("V1", "V1", 400, False),
+        ("", "V1", 400, False),
+        ("V2", "V1", 403, False),
+        ("V2", "V1", 503, False),
+    ],
+)
+def test_there_is_no_way_back_to_a_standard_policy(
+    item_type: str, policy_type: str, status: int, said: bool
+) -> None:
+    failure = advised(Failure("X", "No.", http_status=status), VM, item_type, policy_type)
+    assert ("cannot go back" in failure.recommended_action) is said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Gold",
+        " Gold ",
+        f"{VAULT.id}/backupPolicies/Gold",
+        f"{VAULT.id.upper()}/BACKUPPOLICIES/Gold",
+        f"https://management.azure.com{VAULT.id}/backupPolicies/Gold/",
+    ],
+)
+def test_a_policy_by_name_or_id(text: str) -> None:
+    policy = ChosenPolicy.of_option(text, VAULT)
+    assert policy is not None
+    assert policy.id == f"{VAULT.id}/backupPolicies/Gold"
+
+
+def test_a_name_with_odd_characters_is_a_name() -> None:
+    policy = ChosenPolicy.of_option("Gold & Silver (é)", VAULT)
+    assert policy is not None and policy.name == "Gold & Silver (é)"
+
+
+@pytest.mark.parametrize("text", [None, "", "  "])
+def test_no_policy(text: str) -> None:
+    assert ChosenPolicy.of_option(text, VAULT) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (f"{VaultId('s', 'backup-rg', 'v2').id}/backupPolicies/Gold", "PolicyOfAnotherVault"),
+        (f"{VaultId('t', 'backup-rg', 'v1').id}/backupPolicies/Gold", "PolicyOfAnotherVault"),
+        ("a/b", "InvalidPolicyName"),
+        ("..%2fGold", "InvalidPolicyName"),
+        (f"{VAULT.id}/backupPolicies/Gold/x", "InvalidPolicyName"),
+    ],
+)
+def test_what_is_no_policy_of_the_vault_is_refused(text: str, name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        ChosenPolicy.of_option(text, VAULT)
+    assert caught.value.failure.name == name
