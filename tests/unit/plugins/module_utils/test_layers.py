@@ -96,7 +96,7 @@ def test_only_modules_import_the_wiring() -> None:
     for path in PLUGINS.rglob("*.py"):
         if path.is_relative_to(ROOT) or path.is_relative_to(PLUGINS / "modules"):
             continue
-        wired = [n.module for _, n in _imports(path) if f".{MODULES}." in f"{n.module}."]
+        wired = [n.module for _level, n in _imports(path) if f".{MODULES}." in f"{n.module}."]
         assert not wired, f"{path.relative_to(PLUGINS)} imports {wired}"
 
 
