@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.rcu_expedited import (
-    Places,
+    SettingPaths,
 )
 from tests.faults import _processes as processes
 from tests.faults._case import DIED, FAILED, PRE, Case
@@ -120,7 +120,7 @@ def _owed(case: Case, rig: Rig) -> Tuple[int, ...]:
     if rig.started(PRE):
         return (1,)
     # The run says that it owes the post-script before it starts the pre-script. When it is killed
-    # in between, or before the pre-script has written its mark, its keepers pay.
+    # in between, or before the pre-script has written its mark, its supervisors pay.
     return (0, 1) if case.setting.pre is not None and outcome_of(rig) == DIED else (0,)
 
 
@@ -209,7 +209,7 @@ def _left(rig: Rig) -> List[str]:
 
 
 def _setting() -> List[str]:
-    places = Places()
+    places = SettingPaths()
     return [f"(h) {places.value} was left on, and nobody uses it"] if left_on(places) else []
 
 

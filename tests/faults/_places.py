@@ -132,9 +132,9 @@ def let_go(rig: Rig, phase: str, run_hit: bool) -> None:
 
 
 def finish(rig: Rig, limit_s: float = LIMIT_S, patience_s: float = 30.0) -> "list[str]":
-    """Wait for the end of the run and of its keepers; what did not end is named.
+    """Wait for the end of the run and of its supervisors; what did not end is named.
 
-    A run that was stopped goes on only when the keepers have run the post-script without it, or
+    A run that was stopped goes on only when the supervisors have run the post-script without it, or
     after C(patience_s): a stage that may take long is left to it for long.
     """
     assert rig.run is not None
@@ -155,7 +155,7 @@ def finish(rig: Rig, limit_s: float = LIMIT_S, patience_s: float = 30.0) -> "lis
             f"(g) {one.comm} {one.pid} is still there ({one.state})"
             for one in processes.marked(rig.token)
         ]
-        rig.witness.look(f"keepers that did not end within {limit_s:g} s")
+        rig.witness.look(f"supervisors that did not end within {limit_s:g} s")
         rig.release()
         processes.resume_all(rig.token)
         processes.kill_all(rig.token)

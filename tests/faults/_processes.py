@@ -91,7 +91,7 @@ def mentions(text: str) -> List[Process]:
 
 
 def by_role(token: str, run_pid: int) -> Dict[str, int]:
-    """The three processes by role; the keepers are told apart by the names they give themselves."""
+    """The three processes by role; the supervisors are told apart by their names."""
     roles: Dict[str, int] = {}
     for one in marked(token):
         if one.pid == run_pid:

@@ -249,7 +249,7 @@ def _tasks(home: Path) -> Iterable[Path]:
 
 
 def _shared_memory(pid: int) -> Iterator[bytes]:
-    """The memory that the run and its keepers share, as this process has it."""
+    """The memory that the run and its supervisors share, as this process has it."""
     for line in _text(Path(f"/proc/{pid}/maps")).splitlines():
         found = _SHARED_MEMORY.match(line)
         if found is None:

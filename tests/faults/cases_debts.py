@@ -46,7 +46,7 @@ def _killed(kind: str, roles: Tuple[str, ...]) -> Callable[[Rig], None]:
             processes.send(living[role], rig.token, signal.SIGKILL)
         rig.witness.note(f"SIGKILL to {' and '.join(roles)}")
         if kind == PRE:
-            # Its keepers kill it there.
+            # Its supervisors kill it there.
             processes.wait_for(lambda: not processes.tasks_in_execve(rig.token))
         fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_UNLCK)
 

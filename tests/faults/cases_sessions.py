@@ -220,7 +220,7 @@ def _out_of_memory(rig: Rig) -> None:
         rig.start(("sh", "-c", _INTO_GROUPS, str(group)))
         rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
         assert rig.run is not None
-        # The keepers cannot be spared where lowering the score is not allowed; the run is first.
+        # Where lowering the score is not allowed, the supervisors cannot be spared; the run is.
         Path(f"/proc/{rig.run.pid}/oom_score_adj").write_text("1000")
         ballast = Path("/dev/shm") / f"quiesce-ballast-{rig.token}"
         rig.on_exit(lambda: ballast.unlink(missing_ok=True))

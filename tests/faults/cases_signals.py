@@ -39,7 +39,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGSTOP)
 
 def _expected(roles: Tuple[str, ...], signum: signal.Signals) -> Tuple[str, ...]:
     if RUN not in roles:
-        # Without a keeper the run may go on or give up; it must end with a result.
+        # Without a supervisor the run may go on or give up; it must end with a result.
         return (*ANY_VERDICT, FAILED)
     if signum == signal.SIGKILL:
         return (DIED,)

@@ -180,7 +180,7 @@ def test_core_dumps_hold_no_sas(guest: Guest, tmp_path: Path) -> None:
         process.finish()
     assert list(tmp_path.iterdir()) == []
     wait_until("the post-script ran", lambda: guest.scripts_ran() == ["pre", "post"])
-    wait_until("the keepers ended", lambda: list(_session(guest, 0)) == ["run"])
+    wait_until("the supervisors ended", lambda: list(_session(guest, 0)) == ["run"])
     guest.check_thawed()
 
 

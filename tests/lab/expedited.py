@@ -14,19 +14,19 @@ from typing import List, Optional
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.rcu_expedited import (
     MARK,
-    Places,
+    SettingPaths,
 )
 
 _LIMIT_S = 60.0
 
 
-def left_on(places: Optional[Places] = None) -> bool:
+def left_on(places: Optional[SettingPaths] = None) -> bool:
     """Return True if the setting is on and no run uses it; it is put back then.
 
     Other runs may use it at the same time, so what it is at a moment says nothing. Waits until no
     run uses it, for a minute at most.
     """
-    places = places or Places()
+    places = places or SettingPaths()
     until = time.monotonic() + _LIMIT_S
     while _is_on(places):
         with Path(places.lock).open("rb") as count, contextlib.suppress(BlockingIOError):
@@ -41,7 +41,7 @@ def left_on(places: Optional[Places] = None) -> bool:
     return False
 
 
-def _is_on(places: Places) -> bool:
+def _is_on(places: SettingPaths) -> bool:
     try:
         return int(Path(places.value).read_text().splitlines()[0]) == MARK
     except (OSError, ValueError, IndexError):

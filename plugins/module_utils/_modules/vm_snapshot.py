@@ -18,9 +18,9 @@ from typing import Any, Dict, Iterator, Mapping
 from .._errors import Failure, QuiesceError, SettingsError, refuse
 from .._guest import syscalls
 from .._guest.extension.publisher import Documents
-from .._guest.freeze.freezer import Keepers
+from .._guest.freeze.freezer import Freezer
 from .._guest.freeze.rcu_expedited import Setting, why_not
-from .._guest.run.dependencies import Parts
+from .._guest.run.dependencies import Dependencies
 from .._guest.run.lock import RunLock
 from .._guest.run.record import RunRequest
 from .._guest.run.result import build
@@ -102,7 +102,7 @@ def _publish_refusal(documents: Documents, params: Mapping[str, Any], failure: F
         return
 
 
-def _parts(request: RunRequest, documents: Documents, check_mode: bool) -> Parts:
+def _parts(request: RunRequest, documents: Documents, check_mode: bool) -> Dependencies:
     lock = RunLock(check_mode=check_mode)
     looks = BoundedCalls(
         {
@@ -128,7 +128,7 @@ def _parts(request: RunRequest, documents: Documents, check_mode: bool) -> Parts
         if request.task_id:
             lock.remember(request.task_id)
 
-    return Parts(
+    return Dependencies(
         lock=locked,
         limit_looks=looks.limit,
         examine=lambda: looks.call(_EXAMINE),
@@ -137,8 +137,8 @@ def _parts(request: RunRequest, documents: Documents, check_mode: bool) -> Parts
         plan=lambda: looks.call(_PLAN),
         cover=lambda targets: looks.call(_COVER, targets),
         is_single_disk=lambda: looks.call(_COUNT),
-        start_keepers=lambda targets, timeout_s, post: Keepers.start(
-            # The next run has to wait for the keepers of one that died.
+        start_freezer=lambda targets, timeout_s, post: Freezer.start(
+            # The next run has to wait for the supervisors of one that died.
             targets,
             timeout_s,
             post,
@@ -161,7 +161,7 @@ def _labels(request: RunRequest) -> Dict[str, str]:
 
 
 def _make_store(request: RunRequest) -> Store:
-    # Imported only now: what the store needs starts threads, and the keepers must be forked first.
+    # Imported only now: the store starts threads, and the supervisors must be forked first.
     from .._stores.page_blob.store import PageBlobStore
 
     return PageBlobStore(request.disks, request.task_id, request.set_id)

@@ -32,7 +32,7 @@ _LOOK_S = 0.02
 _PLACES = ("/usr/bin/busctl", "/bin/busctl")
 
 
-def leave_session() -> int:
+def leave_login_cgroup() -> int:
     """Move this process out of the session's control group; returns how.
 
     With systemd into a scope of its own, which systemd makes on request (D-Bus method

@@ -20,7 +20,7 @@ from typing import Set
 from .shared_state import ACTORS
 
 
-class Wires:
+class Channels:
     """All pipes; made before the processes part."""
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Wires:
             end for ends in (*self._alive.values(), *self._wake.values()) for end in ends
         }
 
-    def belong_to(self, actor: int) -> None:
+    def keep_only(self, actor: int) -> None:
         """Close the ends that this process must not hold, now that it is C(actor)."""
         for other, (reader, writer) in self._alive.items():
             self._close(reader if other == actor else writer)
@@ -48,7 +48,7 @@ class Wires:
         """The ends that are open."""
         return set(self._open)
 
-    def gone(self, actor: int) -> bool:
+    def has_exited(self, actor: int) -> bool:
         """Whether another process has ended with all its threads."""
         reader = self._alive[actor][0]
         if reader not in self._open:
@@ -57,7 +57,7 @@ class Wires:
         poll.register(reader, 0)
         return bool(poll.poll(0))
 
-    def ring(self, actor: int) -> None:
+    def wake(self, actor: int) -> None:
         """Wake a process; never blocks."""
         end = self._wake[actor][1]
         # A thread that was late may ring when all is over, and the number be another file's.

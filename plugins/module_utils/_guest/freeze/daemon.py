@@ -94,7 +94,7 @@ def _has_ended(pid: int) -> bool:
         return True
 
 
-def part_from_run(name: str, keep: Set[int]) -> None:
+def daemonize(name: str, keep: Set[int]) -> None:
     """Make this process independent of the run: session, signals, descriptors, folder.
 
     The folder is C(/proc), which no run freezes and nobody unmounts. No core dump holds what this
@@ -124,7 +124,7 @@ def part_from_run(name: str, keep: Set[int]) -> None:
     syscalls.name_process(name)
 
 
-def kill_group(leader: int, born: int) -> None:
+def kill_process_group(leader: int, born: int) -> None:
     """Kill a process group that C(leader), a process that started at C(born), was made for.
 
     A number is not used again while a group has it. So if another process has the number now, the

@@ -15,7 +15,7 @@ from typing import Dict, Iterable, Optional, Sequence
 
 from ..._errors import Failure, FreezeError
 from ..model import BUSY, FREEZE_FAILED, FREEZE_LATE, NOT_THAWED, FilesystemRecord, Target
-from .shared_state import Board
+from .shared_state import SharedState
 
 _WORDS: Dict[int, str] = {
     errno.EPERM: "not permitted: the run lacks CAP_SYS_ADMIN",
@@ -27,7 +27,7 @@ _WORDS: Dict[int, str] = {
 }
 
 
-def in_words(number: int) -> str:
+def describe_errno(number: int) -> str:
     """What an errno of FIFREEZE or syncfs means, for people."""
     return _WORDS.get(number) or os.strerror(number)
 
@@ -57,7 +57,8 @@ def freeze_error(
     failed = [record for record in records if record.outcome == FREEZE_FAILED]
     if failed:
         said = "; ".join(
-            f"{_name(record.target)}: {in_words(record.freeze_errno or 0)}" for record in failed
+            f"{_name(record.target)}: {describe_errno(record.freeze_errno or 0)}"
+            for record in failed
         )
         return FreezeError(
             Failure(
@@ -97,7 +98,7 @@ def thaw_failure(records: Sequence[FilesystemRecord]) -> Optional[Failure]:
         return None
     said = "; ".join(
         f"{_name(one.target)}: "
-        + (in_words(one.thaw_errno) if one.thaw_errno else "the kernel has not answered")
+        + (describe_errno(one.thaw_errno) if one.thaw_errno else "the kernel has not answered")
         for one in stuck
     )
     return Failure(
@@ -109,19 +110,22 @@ def thaw_failure(records: Sequence[FilesystemRecord]) -> Optional[Failure]:
 
 
 def flush_error(
-    board: Board, targets: Sequence[Target], limit_s: float, short_s: float
+    state: SharedState, targets: Sequence[Target], limit_s: float, short_s: float
 ) -> FreezeError:
     """The error of a flush that failed or had always more to write."""
-    pairs = list(zip(board.slots, targets))
-    failed = [(slot, target) for slot, target in pairs if slot.flush_errno]
+    pairs = list(zip(state.filesystems, targets))
+    failed = [(filesystem, target) for filesystem, target in pairs if filesystem.flush_errno]
     if failed:
         said = "; ".join(
-            f"{_name(target)}: {in_words(slot.flush_errno)}" for slot, target in failed
+            f"{_name(target)}: {describe_errno(filesystem.flush_errno)}"
+            for filesystem, target in failed
         )
         return FreezeError(
             Failure("FlushFailed", f"Flushing failed on {said}.", "See the kernel's log.")
         )
-    slow = _names(target for slot, target in pairs if slot.flush_round != board.flush_round)
+    slow = _names(
+        target for filesystem, target in pairs if filesystem.flush_round != state.flush_round
+    )
     return FreezeError(
         Failure(
             "FlushTimeout",
@@ -133,11 +137,11 @@ def flush_error(
     )
 
 
-def lost_error(what: str, message: str) -> FreezeError:
+def supervisor_lost(what: str, message: str) -> FreezeError:
     """The error when guard or watchdog are not there."""
     return FreezeError(
         Failure(
-            "KeeperLost",
+            "SupervisorLost",
             f"{message} Nothing may be frozen without it, so {what} was given up; everything is "
             "thawed.",
             "Find out what killed it (the kernel's log, the service manager's), and run again.",
@@ -145,13 +149,13 @@ def lost_error(what: str, message: str) -> FreezeError:
     )
 
 
-def taken_over_error(what: str, keeper: str) -> FreezeError:
+def run_taken_over(what: str, supervisor: str) -> FreezeError:
     """The error of a run that comes back after it was silent for too long."""
     return FreezeError(
         Failure(
             "RunTakenOver",
-            f"The run did not go on for longer than a stage of it may last, so the {keeper} thawed "
-            f"everything and ran the post-script if it was owed; {what} was given up.",
+            f"The run did not go on for longer than a stage of it may last, so the {supervisor} "
+            f"thawed everything and ran the post-script if it was owed; {what} was given up.",
             "Find out what stopped or delayed the process, and run again.",
         )
     )

@@ -21,19 +21,19 @@ from ..._errors import refuse
 from .. import syscalls
 from ..model import FilesystemRecord, ScriptOutcome, ScriptSpec, Target
 from . import cgroup
-from .channels import Wires
+from .channels import Channels
 from .daemon import Children
-from .errors import flush_error, freeze_error, lost_error, taken_over_error
-from .fallback import RunLine
+from .errors import flush_error, freeze_error, run_taken_over, supervisor_lost
+from .fallback import FallbackThaw
 from .guard import Guard, short_pass_ns
 from .mount_handles import check_mounted, open_all
-from .post_script import Common
+from .post_script import SharedDescriptors
 from .rcu_expedited import Setting
-from .shared_state import ACTORS, GUARD, MEMORY_LOCKED, RUN, SPARED_FROM_OOM, WATCHDOG, Board
-from .supervisor import Shared
+from .shared_state import ACTORS, GUARD, MEMORY_LOCKED, RUN, SPARED_FROM_OOM, WATCHDOG, SharedState
+from .supervisor import SupervisorContext
 from .watchdog import Watchdog
 
-#: How long the keepers may take to be ready, to end when dismissed, and to end when killed.
+#: How long the supervisors may take to be ready, to end when dismissed, and to end when killed.
 _READY_LIMIT_S = 60.0
 _END_LIMIT_S = 3.0
 _KILL_LIMIT_S = 3.0
@@ -45,17 +45,17 @@ _NOTE_NS = 1_000_000_000
 _SILENT_NS = 10_000_000_000
 
 
-class Keepers:
+class Freezer:
     """Guard and watchdog, and what the run asks of them. To be used in the main thread."""
 
-    def __init__(self, shared: Shared, freeze_timeout_s: float) -> None:
+    def __init__(self, shared: SupervisorContext, freeze_timeout_s: float) -> None:
         self._shared = shared
-        self._board = shared.board
-        self._wires = shared.wires
+        self._state = shared.state
+        self._channels = shared.channels
         self._targets: Tuple[Target, ...] = tuple(handle.target for handle in shared.handles)
         self._timeout_s = freeze_timeout_s
         self._post = shared.post_script(RUN)
-        self._line: Optional[RunLine] = None
+        self._line: Optional[FallbackThaw] = None
         self._children = Children()
         self._stopped = False
 
@@ -67,33 +67,33 @@ class Keepers:
         post: Optional[ScriptSpec],
         keep_open: Sequence[int] = (),
         setting: Optional[Setting] = None,
-    ) -> Keepers:
+    ) -> Freezer:
         """Open the filesystems and start guard and watchdog.
 
         To be called while the process has one thread. C(freeze_timeout_s): seconds from the first
         FIFREEZE to the thaw, come what may. C(keep_open): descriptors, such as that of the run's
-        lock, that the keepers hold open as long as they live. C(setting) makes FIFREEZE short.
+        lock, that the supervisors hold open as long as they live. C(setting) makes FIFREEZE short.
         Raises C(SettingsError) when a target is not the mount that was planned, C(FreezeError) when
-        a keeper cannot be started; nothing is left then.
+        a supervisor cannot be started; nothing is left then.
         """
         if freeze_timeout_s <= 0:
             refuse("FreezeTimeoutInvalid", "The freeze timeout must be more than 0 seconds.")
         handles = open_all(targets)
-        kept = (Common.make(), tuple(keep_open), setting)
-        shared = Shared(Board(len(handles)), Wires(), handles, post, *kept)
-        keepers = cls(shared, freeze_timeout_s)
+        kept = (SharedDescriptors.make(), tuple(keep_open), setting)
+        shared = SupervisorContext(SharedState(len(handles)), Channels(), handles, post, *kept)
+        freezer = cls(shared, freeze_timeout_s)
         try:
-            keepers._fork()
+            freezer._fork()
         except BaseException as error:
-            keepers._board.quit = 1
-            keepers._end()
+            freezer._state.quit = 1
+            freezer._end()
             if isinstance(error, OSError):
                 words = f"Guard and watchdog could not be started: {error.strerror}."
-                raise lost_error("the start", words) from error
+                raise supervisor_lost("the start", words) from error
             raise
-        return keepers
+        return freezer
 
-    def __enter__(self) -> Keepers:
+    def __enter__(self) -> Freezer:
         return self
 
     def __exit__(
@@ -111,7 +111,7 @@ class Keepers:
         thawed, the post-script is paid. Raises C(FreezeError) when that has happened. Freezing and
         thawing bring the time that they need themselves.
         """
-        self._board.stage_ends_ns = time.monotonic_ns() + int(limit_s * 1e9)
+        self._state.stage_ends_ns = time.monotonic_ns() + int(limit_s * 1e9)
         self._refuse_taken_over(f"the stage '{name}'")
 
     def before_script(self) -> None:
@@ -120,20 +120,20 @@ class Keepers:
         Called in the script's own process right before it becomes the script, so there is no moment
         in which it runs and nobody knows. Raises when the run was taken over.
         """
-        self._board.script_born = syscalls.start_time(os.getpid()) or 0
-        self._board.script_pid = os.getpid()
+        self._state.script_born = syscalls.start_time(os.getpid()) or 0
+        self._state.script_pid = os.getpid()
         self._refuse_taken_over("a script's start")
 
     def script_ended(self) -> None:
         """Say that nothing is left of the run's script."""
-        self._board.script_pid = 0
+        self._state.script_pid = 0
 
-    def owe_post_script(self) -> None:
+    def mark_post_script_due(self) -> None:
         """Say that from now on the post-script must run, whatever happens.
 
         Raises C(FreezeError) when the run was taken over.
         """
-        self._board.post_owed = int(self._post is not None)
+        self._state.post_owed = int(self._post is not None)
         self._refuse_taken_over("the pre-script")
 
     def verify(self) -> None:
@@ -146,22 +146,28 @@ class Keepers:
         A freeze begins with such a pass while writers wait, so there must be little to write by
         then. Raises C(FreezeError) when it is not so within C(limit_s) seconds.
         """
-        board = self._board
-        board.flush_until_ns = time.monotonic_ns() + int(limit_s * 1e9)
-        board.flush_round += 1
-        self._wires.ring(GUARD)
+        state = self._state
+        state.flush_until_ns = time.monotonic_ns() + int(limit_s * 1e9)
+        state.flush_round += 1
+        self._channels.wake(GUARD)
 
         def done() -> bool:
-            return all(slot.flush_round == board.flush_round for slot in board.slots)
+            return all(
+                filesystem.flush_round == state.flush_round for filesystem in state.filesystems
+            )
 
-        self._wait(lambda: done() or self._hurt() or self._silent(), board.flush_until_ns)
+        self._wait(lambda: done() or self._hurt() or self._silent(), state.flush_until_ns)
         if not done() and self._silent():
-            raise lost_error("the flush", "The guard of the freeze was stopped.")
-        if self._hurt() or not done() or any(slot.flush_errno for slot in board.slots):
+            raise supervisor_lost("the flush", "The guard of the freeze was stopped.")
+        if (
+            self._hurt()
+            or not done()
+            or any(filesystem.flush_errno for filesystem in state.filesystems)
+        ):
             self._refuse_hurt("the flush")
             short_s = short_pass_ns(self._timeout_s) / 1e9
-            raise flush_error(board, self._targets, limit_s, short_s)
-        return max((slot.flush_ns / 1e9 for slot in board.slots), default=0.0)
+            raise flush_error(state, self._targets, limit_s, short_s)
+        return max((filesystem.flush_ns / 1e9 for filesystem in state.filesystems), default=0.0)
 
     def freeze(self) -> None:
         """Freeze all filesystems; returns when they are frozen.
@@ -170,23 +176,23 @@ class Keepers:
         returns, and C(FreezeError) says which filesystem was the cause. Works once.
         """
         self._refuse_hurt("the freeze")
-        board = self._board
-        if board.over_ns or board.freeze_ns:
-            raise lost_error("the freeze", "The window was over before it began.")
-        self._line = RunLine(board, self._shared.handles, self._wires, self._shared.setting)
+        state = self._state
+        if state.over_ns or state.freeze_ns:
+            raise supervisor_lost("the freeze", "The window was over before it began.")
+        self._line = FallbackThaw(state, self._shared.handles, self._channels, self._shared.setting)
         try:
             now = time.monotonic_ns()
-            board.deadline_ns = now + int(self._timeout_s * 1e9)
-            self._extend_stage(board.deadline_ns)
-            board.freeze_ns = now
-            self._wires.ring(GUARD)
-            self._wait(lambda: self._frozen() or self.hold_lost(), board.deadline_ns)
+            state.deadline_ns = now + int(self._timeout_s * 1e9)
+            self._extend_stage(state.deadline_ns)
+            state.freeze_ns = now
+            self._channels.wake(GUARD)
+            self._wait(lambda: self._frozen() or self.hold_lost(), state.deadline_ns)
             if self._frozen() and not self.hold_lost():
                 return
         except BaseException:
             self.thaw()
             raise
-        in_time = time.monotonic_ns() < board.deadline_ns
+        in_time = time.monotonic_ns() < state.deadline_ns
         self.thaw()
         self._refuse_hurt("the freeze")
         raise freeze_error(self.records(), self._timeout_s, in_time=in_time)
@@ -194,77 +200,77 @@ class Keepers:
     @property
     def deadline_ns(self) -> int:
         """When all is thawed, come what may (monotonic clock); 0 before the freeze."""
-        return self._board.deadline_ns
+        return self._state.deadline_ns
 
     def hold_lost(self) -> bool:
         """Whether the filesystems are not all certain to be frozen any more; cheap."""
-        board = self._board
+        state = self._state
         return (
-            bool(board.over_ns)
-            or bool(board.taken_over)
-            or time.monotonic_ns() >= board.deadline_ns
-            or self._wires.gone(GUARD)
+            bool(state.over_ns)
+            or bool(state.taken_over)
+            or time.monotonic_ns() >= state.deadline_ns
+            or self._channels.has_exited(GUARD)
         )
 
     def thaw(self) -> Tuple[FilesystemRecord, ...]:
         """Thaw all filesystems that this run froze; returns what happened to each.
 
         Waits until all are thawed, but not without limit: a FIFREEZE that blocks is left to the
-        keepers, which thaw it when it returns. May be called at any time and again.
+        supervisors, which thaw it when it returns. May be called at any time and again.
         """
-        board = self._board
-        board.end_window()
+        state = self._state
+        state.end_window()
         if self._line is None:
             return self.records()
-        self._wires.ring(GUARD)
-        if self._wires.gone(GUARD):
+        self._channels.wake(GUARD)
+        if self._channels.has_exited(GUARD):
             self._line.nudge()
         start = time.monotonic_ns()
         self._extend_stage(start + 2 * _LATE_THAW_NS)
 
         def enough() -> bool:
-            if board.resolved:
+            if state.resolved:
                 return True
-            late = [slot for slot in board.slots if not slot.resolved]
+            late = [filesystem for filesystem in state.filesystems if not filesystem.resolved]
             spent = time.monotonic_ns() - start
-            return spent > _LATE_FREEZE_NS and all(slot.freezing for slot in late)
+            return spent > _LATE_FREEZE_NS and all(filesystem.freezing for filesystem in late)
 
         self._wait(enough, start + _LATE_THAW_NS)
         # Who was a moment slower may have had the answer that counts.
         self._wait(lambda: not self._noting(), time.monotonic_ns() + _NOTE_NS)
-        if board.resolved:
+        if state.resolved:
             self._line.close()
         return self.records()
 
     def records(self) -> Tuple[FilesystemRecord, ...]:
         """What happened to each filesystem so far."""
-        return self._board.records(self._targets)
+        return self._state.records(self._targets)
 
-    def pay_post_script(self) -> Optional[ScriptOutcome]:
+    def run_post_script(self) -> Optional[ScriptOutcome]:
         """Run the post-script if it is owed and nobody has; returns what it did.
 
-        None when it is not owed. When a keeper has started it, waits for its end.
+        None when it is not owed. When a supervisor has started it, waits for its end.
         """
-        if self._post is None or not self._board.post_owed:
+        if self._post is None or not self._state.post_owed:
             return None
-        self._post.pay()
+        self._post.run_once()
         return self._post.outcome()
 
     def taken_over(self) -> bool:
-        """Whether a keeper has taken the run over, because it was silent for too long."""
-        return bool(self._board.taken_over)
+        """Whether a supervisor has taken the run over, because it was silent for too long."""
+        return bool(self._state.taken_over)
 
     @property
     def protection(self) -> Dict[str, object]:
         """What guards the window, for the result."""
         found: Dict[str, object] = {"filesystems": len(self._targets)}
-        for actor, note in self._board.keepers.items():
+        for actor, note in self._state.supervisors.items():
             found[ACTORS[actor]] = {
-                "running": not self._wires.gone(actor),
+                "running": not self._channels.has_exited(actor),
                 "memory_locked": bool(note.traits & MEMORY_LOCKED),
                 "spared_from_oom": bool(note.traits & SPARED_FROM_OOM),
             }
-        place = cgroup.WORDS[self._board.keepers[WATCHDOG].left_session]
+        place = cgroup.WORDS[self._state.supervisors[WATCHDOG].left_session]
         found["watchdog_session"] = place
         return found
 
@@ -274,9 +280,9 @@ class Keepers:
         return self._shared.expedited()
 
     def stop(self) -> None:
-        """Thaw and pay what is left, then dismiss both keepers and wait for their end.
+        """Thaw and pay what is left, then dismiss both supervisors and wait for their end.
 
-        Keepers that still have to thaw are left to it. Never raises.
+        Freezer that still have to thaw are left to it. Never raises.
         """
         if self._stopped:
             return
@@ -285,88 +291,93 @@ class Keepers:
             with contextlib.suppress(Exception):
                 self.thaw()
             with contextlib.suppress(Exception):
-                self.pay_post_script()
+                self.run_post_script()
             self._stay_while_needed()
-            self._board.quit = 1
+            self._state.quit = 1
             self._end()
 
     def _stay_while_needed(self) -> None:
-        """Wait for what is still to be thawed when no keeper is left that will do it.
+        """Wait for what is still to be thawed when no supervisor is left that will do it.
 
         The threads of this process thaw it then; they must not end before.
         """
-        keepers = self._board.keepers
-        beats = {actor: note.beat_ns for actor, note in keepers.items()}
-        while not self._board.resolved:
-            for actor, note in keepers.items():
-                if note.beat_ns != beats[actor] and not self._wires.gone(actor):
+        freezer = self._state.supervisors
+        beats = {actor: note.heartbeat_ns for actor, note in freezer.items()}
+        while not self._state.resolved:
+            for actor, note in freezer.items():
+                if note.heartbeat_ns != beats[actor] and not self._channels.has_exited(actor):
                     return
             time.sleep(0.02)
 
     def _fork(self) -> None:
-        for actor, keeper in (
+        for actor, supervisor in (
             (GUARD, Guard(self._shared, self._timeout_s)),
             (WATCHDOG, Watchdog(self._shared)),
         ):
-            self._board.keepers[actor].pid = self._children.fork(actor, keeper.serve)
-        self._wires.belong_to(RUN)
-        notes = self._board.keepers
+            self._state.supervisors[actor].pid = self._children.fork(actor, supervisor.serve)
+        self._channels.keep_only(RUN)
+        notes = self._state.supervisors
         until = time.monotonic_ns() + int(_READY_LIMIT_S * 1e9)
         self._wait(lambda: all(note.ready for note in notes.values()) or self._hurt(), until)
         if not all(note.ready for note in notes.values()):
-            raise lost_error("the start", "Guard and watchdog could not be started.")
+            raise supervisor_lost("the start", "Guard and watchdog could not be started.")
 
     def _extend_stage(self, until_ns: int) -> None:
-        if self._board.stage_ends_ns:
-            self._board.stage_ends_ns = max(self._board.stage_ends_ns, until_ns)
+        if self._state.stage_ends_ns:
+            self._state.stage_ends_ns = max(self._state.stage_ends_ns, until_ns)
 
     def _frozen(self) -> bool:
-        return all(slot.freeze_errno == 0 for slot in self._board.slots)
+        return all(filesystem.freeze_errno == 0 for filesystem in self._state.filesystems)
 
     def _noting(self) -> bool:
         return any(
             thaw.under_way
-            for slot in self._board.slots
-            for actor, thaw in slot.thaws.items()
-            if slot.freeze_errno == 0 and (actor == RUN or not self._wires.gone(actor))
+            for filesystem in self._state.filesystems
+            for actor, thaw in filesystem.thaws.items()
+            if filesystem.freeze_errno == 0
+            and (actor == RUN or not self._channels.has_exited(actor))
         )
 
     def _hurt(self) -> bool:
-        return any(self._wires.gone(actor) for actor in self._children) or self.taken_over()
+        return (
+            any(self._channels.has_exited(actor) for actor in self._children) or self.taken_over()
+        )
 
     def _silent(self) -> bool:
         """Whether the guard has not turned for so long that it must have been stopped."""
-        return time.monotonic_ns() - self._board.keepers[GUARD].beat_ns > _SILENT_NS
+        return time.monotonic_ns() - self._state.supervisors[GUARD].heartbeat_ns > _SILENT_NS
 
     def _refuse_hurt(self, what: str) -> None:
         self._refuse_taken_over(what)
         for actor in self._children:
-            if self._wires.gone(actor):
-                raise lost_error(what, f"The {ACTORS[actor]} of the freeze was killed.")
+            if self._channels.has_exited(actor):
+                raise supervisor_lost(what, f"The {ACTORS[actor]} of the freeze was killed.")
 
     def _refuse_taken_over(self, what: str) -> None:
         if self.taken_over():
-            raise taken_over_error(what, ACTORS[self._board.taken_over])
+            raise run_taken_over(what, ACTORS[self._state.taken_over])
 
     def _wait(self, done: Callable[[], bool], until_ns: int) -> None:
-        """Wait until it is done or the time is up; woken by the keepers, and by their end."""
-        watched: Set[int] = {actor for actor in self._children if not self._wires.gone(actor)}
+        """Wait until it is done or the time is up; woken by the supervisors, and by their end."""
+        watched: Set[int] = {
+            actor for actor in self._children if not self._channels.has_exited(actor)
+        }
         while not done():
             left_ns = until_ns - time.monotonic_ns()
             if left_ns <= 0:
                 return
-            # Not for longer at once: a keeper that is stopped rings nobody.
-            watched -= self._wires.wait(RUN, min(-(-left_ns // 1_000_000), 50), watched)
+            # Not for longer at once: a supervisor that is stopped rings nobody.
+            watched -= self._channels.wait(RUN, min(-(-left_ns // 1_000_000), 50), watched)
 
     def _end(self) -> None:
-        """See the keepers end, kill those that are stopped, and close what is open."""
+        """See the supervisors end, kill those that are stopped, and close what is open."""
         for actor in self._children:
-            self._wires.ring(actor)
+            self._channels.wake(actor)
         done = self._children.wait(_END_LIMIT_S)
-        if not done and self._board.resolved and not self._board.debt:
+        if not done and self._state.resolved and not self._state.debt:
             self._children.kill()
             self._children.wait(_KILL_LIMIT_S)
         if self._line is None or self._line.close():
             self._shared.close()
         self._shared.common.close()
-        self._wires.close()
+        self._channels.close()

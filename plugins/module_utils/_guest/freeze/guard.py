@@ -18,7 +18,7 @@ from typing import Dict, List
 
 from .. import syscalls
 from .shared_state import GUARD, RUN
-from .supervisor import Keeper, Shared
+from .supervisor import Supervisor, SupervisorContext
 
 #: Until a flush pass counts as short: this part of the deadline, at least so much.
 _SHORT_PART = 20
@@ -30,14 +30,14 @@ def short_pass_ns(freeze_timeout_s: float) -> int:
     return max(int(freeze_timeout_s * 1e9) // _SHORT_PART, _SHORT_AT_LEAST_NS)
 
 
-class Guard(Keeper):
+class Guard(Supervisor):
     """The process that makes the calls."""
 
     ACTOR = GUARD
     NAME = "quiesce-guard"
     GRACE_NS = 2_000_000_000
 
-    def __init__(self, shared: Shared, freeze_timeout_s: float) -> None:
+    def __init__(self, shared: SupervisorContext, freeze_timeout_s: float) -> None:
         super().__init__(shared)
         self._short_ns = short_pass_ns(freeze_timeout_s)
         ranks: Dict[int, List[int]] = {}
@@ -51,8 +51,8 @@ class Guard(Keeper):
 
     def window_must_end(self, now: int) -> bool:
         """At the deadline, or without a run."""
-        board = self.board
-        return bool(self._lost_since_ns) or bool(board.freeze_ns and now >= board.deadline_ns)
+        state = self.state
+        return bool(self._lost_since_ns) or bool(state.freeze_ns and now >= state.deadline_ns)
 
     def may_thaw(self, now: int) -> bool:
         """At once."""
@@ -64,75 +64,75 @@ class Guard(Keeper):
 
     def due_ns(self) -> int:
         """The deadline."""
-        return self.board.deadline_ns
+        return self.state.deadline_ns
 
     def act(self, now: int) -> None:
         """Begin what the run asked for."""
-        board = self.board
-        if self._flush_round != board.flush_round:
-            self._flush_round = board.flush_round
-            for index, hand in enumerate(self.line.hands):
-                hand.do(functools.partial(self._flush, index, self._flush_round))
-        if board.freeze_ns and not self._begun and self._waiting and board.may_freeze:
+        state = self.state
+        if self._flush_round != state.flush_round:
+            self._flush_round = state.flush_round
+            for index, worker in enumerate(self.workers.workers):
+                worker.do(functools.partial(self._flush, index, self._flush_round))
+        if state.freeze_ns and not self._begun and self._waiting and state.may_freeze:
             self._begun = True
             self._expedite()
             self._freeze_next_rank()
 
     def _expedite(self) -> None:
-        board, setting = self.board, self.setting
+        state, setting = self.state, self.setting
         if setting is None or setting.reason:
             return
         # First say so, then look, as for a freeze.
-        board.boost.called_ns = time.monotonic_ns()
-        if board.may_freeze:
-            board.boost.answer = setting.turn_on()
-        board.boost.returned_ns = time.monotonic_ns()
+        state.boost.called_ns = time.monotonic_ns()
+        if state.may_freeze:
+            state.boost.answer = setting.turn_on()
+        state.boost.returned_ns = time.monotonic_ns()
 
     def _freeze_next_rank(self) -> None:
         rank = self._waiting.pop(0)
         self._under_way = len(rank)
         for index in rank:
-            self.line.hands[index].do(functools.partial(self._freeze, index))
+            self.workers.workers[index].do(functools.partial(self._freeze, index))
 
     def _freeze(self, index: int) -> None:
-        board, slot, handle = self.board, self.board.slots[index], self.handles[index]
+        state, filesystem, handle = self.state, self.state.filesystems[index], self.handles[index]
         # First say that it may be frozen, then look whether the window is open: whoever ends the
         # window does it the other way round, so at least one of the two sees the other.
-        slot.called_ns = time.monotonic_ns()
-        if not handle.is_planned():
+        filesystem.called_ns = time.monotonic_ns()
+        if not handle.matches_target():
             answer = errno.ESTALE
-        elif not board.may_freeze:
+        elif not state.may_freeze:
             answer = errno.ECANCELED
         else:
-            slot.called_ns = time.monotonic_ns()
+            filesystem.called_ns = time.monotonic_ns()
             answer = syscalls.freeze(handle.descriptor)
-        slot.returned_ns = time.monotonic_ns()
-        slot.freeze_errno = answer
+        filesystem.returned_ns = time.monotonic_ns()
+        filesystem.freeze_errno = answer
         if answer:
-            board.end_window()
+            state.end_window()
         with self._counting:
             self._under_way -= 1
             last = not self._under_way
-        if board.over_ns:
-            self.wires.ring(GUARD)
-            self.wires.ring(RUN)
+        if state.over_ns:
+            self.channels.wake(GUARD)
+            self.channels.wake(RUN)
         elif last and self._waiting:
             self._freeze_next_rank()
         elif last:
-            self.wires.ring(RUN)
+            self.channels.wake(RUN)
             # Nothing is left to be made short: neither the snapshots nor FITHAW wait for RCU.
-            self.line.put_back()
+            self.workers.put_back()
 
     def _flush(self, index: int, number: int) -> None:
         """Flush one filesystem again and again until that takes short."""
-        board, slot = self.board, self.board.slots[index]
-        while number == board.flush_round and not board.over_ns:
+        state, filesystem = self.state, self.state.filesystems[index]
+        while number == state.flush_round and not state.over_ns:
             started = time.monotonic_ns()
-            slot.flush_errno = syscalls.flush(self.handles[index].descriptor)
-            slot.flush_ns = time.monotonic_ns() - started
-            if slot.flush_errno or slot.flush_ns < self._short_ns:
+            filesystem.flush_errno = syscalls.flush(self.handles[index].descriptor)
+            filesystem.flush_ns = time.monotonic_ns() - started
+            if filesystem.flush_errno or filesystem.flush_ns < self._short_ns:
                 break
-            if time.monotonic_ns() > board.flush_until_ns:
+            if time.monotonic_ns() > state.flush_until_ns:
                 return
-        slot.flush_round = number
-        self.wires.ring(RUN)
+        filesystem.flush_round = number
+        self.channels.wake(RUN)

@@ -21,14 +21,14 @@ from ..storage.mountinfo import read_mounts
 
 
 @dataclass(frozen=True)
-class Handle:
+class MountHandle:
     """One filesystem, open."""
 
     target: Target
     descriptor: int
     mount_id: int
 
-    def is_planned(self) -> bool:
+    def matches_target(self) -> bool:
         """Whether the descriptor still is the filesystem that was planned."""
         try:
             return os.fstat(self.descriptor).st_dev == self.target.dev
@@ -36,12 +36,12 @@ class Handle:
             return False
 
 
-def open_all(targets: Sequence[Target]) -> Tuple[Handle, ...]:
+def open_all(targets: Sequence[Target]) -> Tuple[MountHandle, ...]:
     """Open each mount point and check that it is the filesystem planned.
 
     Raises C(SettingsError) when one is not; nothing is left open then.
     """
-    handles: List[Handle] = []
+    handles: List[MountHandle] = []
     try:
         for target in targets:
             handles.append(_open(target))  # noqa: PERF401 - those open so far must be known
@@ -60,13 +60,13 @@ def open_all(targets: Sequence[Target]) -> Tuple[Handle, ...]:
     return tuple(handles)
 
 
-def close_all(handles: Sequence[Handle]) -> None:
+def close_all(handles: Sequence[MountHandle]) -> None:
     """Close the descriptors."""
     for handle in handles:
         os.close(handle.descriptor)
 
 
-def check_mounted(handles: Sequence[Handle]) -> None:
+def check_mounted(handles: Sequence[MountHandle]) -> None:
     """Check that each descriptor still is the mount planned, and still mounted there.
 
     Raises C(FreezeError) naming the first that is not.
@@ -74,7 +74,7 @@ def check_mounted(handles: Sequence[Handle]) -> None:
     mounted = _mount_points()
     for handle in handles:
         where = handle.target.mount_point
-        if not handle.is_planned() or mounted.get(handle.mount_id) != where:
+        if not handle.matches_target() or mounted.get(handle.mount_id) != where:
             raise FreezeError(
                 Failure(
                     "MountChanged",
@@ -85,14 +85,14 @@ def check_mounted(handles: Sequence[Handle]) -> None:
             )
 
 
-def _open(target: Target) -> Handle:
+def _open(target: Target) -> MountHandle:
     where = target.mount_point
     try:
         descriptor = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         refuse("MountNotFound", f"The mount point {where} cannot be opened: {error.strerror}.")
-    handle = Handle(target, descriptor, _mount_id(descriptor))
-    if not handle.is_planned():
+    handle = MountHandle(target, descriptor, _mount_id(descriptor))
+    if not handle.matches_target():
         os.close(descriptor)
         refuse(
             "MountChanged",
@@ -102,7 +102,7 @@ def _open(target: Target) -> Handle:
     return handle
 
 
-def _refuse_twice(handles: Sequence[Handle]) -> None:
+def _refuse_twice(handles: Sequence[MountHandle]) -> None:
     seen: Dict[int, str] = {}
     for handle in handles:
         target = handle.target

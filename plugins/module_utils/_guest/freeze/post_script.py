@@ -23,8 +23,8 @@ from typing import Callable, NamedTuple, Optional
 from .. import syscalls
 from ..model import ScriptOutcome, ScriptSpec
 from ..scripts.runner import TAIL_BYTES, open_output, run_script
-from .daemon import kill_group
-from .shared_state import ACTORS, RUN, Board, Pulse
+from .daemon import kill_process_group
+from .shared_state import ACTORS, RUN, Heartbeat, SharedState
 
 _LOOK_S = 0.02
 #: How long after the budget's end a survivor leaves the kill to a payer that may yet live.
@@ -34,7 +34,7 @@ _OUTCOME_GRACE_NS = 15_000_000_000
 _LOCK_TRIES = 200
 #: How much of a script's output is read between two looks at its budget.
 _PIECES_AT_ONCE = 64
-#: A keeper that pays and has not turned at so many looks is stopped.
+#: A supervisor that pays and has not turned at so many looks is stopped.
 _STOPPED_LOOKS = 250
 
 
@@ -42,7 +42,7 @@ class _Claimed(Exception):
     """Somebody else runs the script."""
 
 
-class Common(NamedTuple):
+class SharedDescriptors(NamedTuple):
     """The descriptors that all payers share, made before the processes part."""
 
     #: An empty file in memory, on which the debt is claimed.
@@ -53,7 +53,7 @@ class Common(NamedTuple):
     write_end: int
 
     @classmethod
-    def make(cls) -> Common:
+    def make(cls) -> SharedDescriptors:
         """Make them. Raises C(OSError)."""
         return cls(_file_in_memory(), *open_output())
 
@@ -76,22 +76,22 @@ class PostScript:
     def __init__(
         self,
         actor: int,
-        board: Board,
+        state: SharedState,
         spec: ScriptSpec,
-        common: Common,
+        common: SharedDescriptors,
         gone: Callable[[int], bool],
     ) -> None:
         self._actor = actor
-        self._board = board
+        self._state = state
         self._spec = spec
         self._common = common
         self._gone = gone
-        self._pulses = {other: Pulse(note) for other, note in board.keepers.items()}
+        self._pulses = {other: Heartbeat(note) for other, note in state.supervisors.items()}
 
-    def pay(self) -> None:
+    def run_once(self) -> None:
         """Run the script if nobody has, and return when it is done with; no more than once."""
-        while self._board.debt:
-            if not self._board.post_payer:
+        while self._state.debt:
+            if not self._state.post_payer:
                 self._run()
             elif self._payer_is_lost():
                 self._end_for_payer()
@@ -100,20 +100,20 @@ class PostScript:
 
     def outcome(self) -> Optional[ScriptOutcome]:
         """What it did; None while it is not done with."""
-        board = self._board
-        if not board.post_done:
+        state = self._state
+        if not state.post_done:
             return None
-        tail, note = board.read_texts()
+        tail, note = state.read_texts()
         return ScriptOutcome(
             kind=self._spec.kind,
-            attempts=board.post_attempts,
-            rc=board.post_rc if board.post_has_rc else None,
-            duration_ms=board.post_duration_ns / 1e6,
+            attempts=state.post_attempts,
+            rc=state.post_rc if state.post_has_rc else None,
+            duration_ms=state.post_duration_ns / 1e6,
             tail=tail,
-            timed_out=bool(board.post_timed_out),
+            timed_out=bool(state.post_timed_out),
             not_started=note,
-            run_by=ACTORS[board.post_payer],
-            left_processes=bool(board.post_left_processes),
+            run_by=ACTORS[state.post_payer],
+            left_processes=bool(state.post_left_processes),
         )
 
     def _run(self) -> None:
@@ -123,7 +123,7 @@ class PostScript:
             run_by=ACTORS[self._actor],
             output=(self._common.read_end, self._common.write_end),
         )
-        if not self._board.post_payer:
+        if not self._state.post_payer:
             # It could not be started at all. The lock is free unless another one tries just now.
             lock = self._own_lock()
             try:
@@ -131,11 +131,11 @@ class PostScript:
             except OSError:
                 return
             else:
-                if not self._board.post_payer:
-                    self._board.post_payer = self._actor
+                if not self._state.post_payer:
+                    self._state.post_payer = self._actor
             finally:
                 os.close(lock)
-        if self._board.post_payer == self._actor and not self._board.post_done:
+        if self._state.post_payer == self._actor and not self._state.post_done:
             self._publish(outcome)
 
     def _claim(self) -> None:
@@ -143,7 +143,7 @@ class PostScript:
 
         The descriptor with the lock is closed when the process becomes the script or dies.
         """
-        board = self._board
+        state = self._state
         lock = self._own_lock()
         for _try in range(_LOCK_TRIES):
             try:
@@ -153,50 +153,50 @@ class PostScript:
                 time.sleep(_LOOK_S / 2)
         else:
             raise _Claimed
-        if board.post_done or board.post_payer not in (0, self._actor):
+        if state.post_done or state.post_payer not in (0, self._actor):
             raise _Claimed
         if self._actor != RUN:
             syscalls.spare_from_oom(0)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        board.post_born = syscalls.start_time(os.getpid()) or 0
-        board.post_pid = os.getpid()
-        if not board.post_payer:
-            board.post_until_ns = time.monotonic_ns() + int(self._spec.timeout_s * 1e9)
-            board.post_payer = self._actor
+        state.post_born = syscalls.start_time(os.getpid()) or 0
+        state.post_pid = os.getpid()
+        if not state.post_payer:
+            state.post_until_ns = time.monotonic_ns() + int(self._spec.timeout_s * 1e9)
+            state.post_payer = self._actor
 
     def _own_lock(self) -> int:
         """A lock of this process's own: a description that it shares with nobody."""
         return os.open(f"/proc/self/fd/{self._common.lock}", os.O_RDWR | os.O_CLOEXEC)
 
     def _payer_is_lost(self) -> bool:
-        board = self._board
-        pulse = self._pulses.get(board.post_payer)
-        late = time.monotonic_ns() - board.post_until_ns
+        state = self._state
+        heartbeat = self._pulses.get(state.post_payer)
+        late = time.monotonic_ns() - state.post_until_ns
         if late > _KILL_GRACE_NS:
-            kill_group(board.post_pid, board.post_born)
-        if board.post_payer == self._actor:
+            kill_process_group(state.post_pid, state.post_born)
+        if state.post_payer == self._actor:
             return True
         return (
-            self._gone(board.post_payer)
-            or (pulse is not None and pulse.look() > _STOPPED_LOOKS)
+            self._gone(state.post_payer)
+            or (heartbeat is not None and heartbeat.missed() > _STOPPED_LOOKS)
             or late > _OUTCOME_GRACE_NS
         )
 
     def _end_for_payer(self) -> None:
         """Let the script of a lost payer run to its end, at most until its budget's."""
-        board = self._board
+        state = self._state
         written = bytearray()
         while (
-            syscalls.start_time(board.post_pid) == board.post_born
-            and time.monotonic_ns() < board.post_until_ns
+            syscalls.start_time(state.post_pid) == state.post_born
+            and time.monotonic_ns() < state.post_until_ns
         ):
             self._read(written)
             time.sleep(_LOOK_S)
-        timed_out = time.monotonic_ns() >= board.post_until_ns
-        kill_group(board.post_pid, board.post_born)
+        timed_out = time.monotonic_ns() >= state.post_until_ns
+        kill_process_group(state.post_pid, state.post_born)
         self._read(written)
-        started_ns = board.post_until_ns - int(self._spec.timeout_s * 1e9)
-        if board.post_done:
+        started_ns = state.post_until_ns - int(self._spec.timeout_s * 1e9)
+        if state.post_done:
             return
         self._publish(
             ScriptOutcome(
@@ -205,7 +205,7 @@ class PostScript:
                 rc=None,
                 duration_ms=(time.monotonic_ns() - started_ns) / 1e6,
                 tail=written.decode("utf-8", "replace")
-                + f"\n[the {ACTORS[board.post_payer]}, which ran the script, was killed or "
+                + f"\n[the {ACTORS[state.post_payer]}, which ran the script, was killed or "
                 "stopped; how the script ended and what it wrote before is not known]",
                 timed_out=timed_out,
             )
@@ -219,12 +219,12 @@ class PostScript:
                 del written[:-TAIL_BYTES]
 
     def _publish(self, outcome: ScriptOutcome) -> None:
-        board = self._board
-        board.write_texts(outcome.tail, outcome.not_started)
-        board.post_rc = outcome.rc or 0
-        board.post_has_rc = int(outcome.rc is not None)
-        board.post_attempts = outcome.attempts
-        board.post_duration_ns = int(outcome.duration_ms * 1e6)
-        board.post_timed_out = int(outcome.timed_out)
-        board.post_left_processes = int(outcome.left_processes)
-        board.post_done = 1
+        state = self._state
+        state.write_texts(outcome.tail, outcome.not_started)
+        state.post_rc = outcome.rc or 0
+        state.post_has_rc = int(outcome.rc is not None)
+        state.post_attempts = outcome.attempts
+        state.post_duration_ns = int(outcome.duration_ms * 1e6)
+        state.post_timed_out = int(outcome.timed_out)
+        state.post_left_processes = int(outcome.left_processes)
+        state.post_done = 1

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 from ..._errors import refuse
-from .shared_state import Boost
+from .shared_state import ExpediteState
 
 AUTO, YES, NO = "auto", "yes", "no"
 #: What runs of this collection write: C(quie) in ASCII.
@@ -44,7 +44,7 @@ _AGAIN_S = 0.005
 
 
 @dataclass(frozen=True)
-class Places:
+class SettingPaths:
     """The files that this is about."""
 
     value: str = "/sys/kernel/rcu_expedited"
@@ -67,14 +67,14 @@ class Setting:
     and never block.
     """
 
-    def __init__(self, wish: str, places: Optional[Places] = None, version: str = "") -> None:
+    def __init__(self, wish: str, places: Optional[SettingPaths] = None, version: str = "") -> None:
         """Look whether the wish can be met, open the files and put back what a dead run left.
 
         C(version): the kernel's, as C(uname -v) says it; that of this machine by default. Raises
         C(SettingsError) when the wish is C(yes) and cannot be met.
         """
         self._value = self._lock = -1
-        self.places = places = places or Places()
+        self.places = places = places or SettingPaths()
         #: Why it is not used; empty when it is to be.
         self.reason = why_not(wish, places, version)
         try:
@@ -152,12 +152,12 @@ class Setting:
         os.pwrite(self._value, b"%d\n" % number, 0)
 
 
-def why_not(wish: str, places: Optional[Places] = None, version: str = "") -> str:
+def why_not(wish: str, places: Optional[SettingPaths] = None, version: str = "") -> str:
     """Return why the setting is not to be used; empty when it is. Changes nothing.
 
     Raises C(SettingsError) when the wish is C(yes) and the setting could have no effect.
     """
-    places = places or Places()
+    places = places or SettingPaths()
     if wish == NO:
         return "expedite is no."
     reason = _impossible(places)
@@ -167,7 +167,7 @@ def why_not(wish: str, places: Optional[Places] = None, version: str = "") -> st
     return reason
 
 
-def expedited(setting: Optional[Setting], boost: Boost) -> Dict[str, object]:
+def expedited(setting: Optional[Setting], boost: ExpediteState) -> Dict[str, object]:
     """Return whether the setting was used and why not, for the result."""
     if setting is None or setting.reason:
         words = setting.reason if setting is not None else "Nothing was to be frozen."
@@ -178,7 +178,7 @@ def expedited(setting: Optional[Setting], boost: Boost) -> Dict[str, object]:
     used = boost.answer == ON
     if used and boost.back_errno:
         words = (
-            f"{Places.value} may have been left at {MARK}: {os.strerror(boost.back_errno)}. "
+            f"{SettingPaths.value} may have been left at {MARK}: {os.strerror(boost.back_errno)}. "
             "Write 0 to it."
         )
     on_ms = (boost.back_ns - boost.called_ns) / 1e6 if used and boost.back_ns else None
@@ -201,7 +201,7 @@ def _refuse_if_meant(wish: str, reason: str) -> None:
         )
 
 
-def _impossible(places: Places) -> str:
+def _impossible(places: SettingPaths) -> str:
     """Why it would have no effect."""
     if _text(places.value) is None:
         return f"{places.value} is not there."
@@ -212,7 +212,7 @@ def _impossible(places: Places) -> str:
     return ""
 
 
-def _unwanted(places: Places, version: str) -> str:
+def _unwanted(places: SettingPaths, version: str) -> str:
     """Why auto does not want it although it would have an effect."""
     dense = version.replace(" ", "_")
     if _number(_text(places.realtime) or b"0") or "PREEMPT_RT" in dense:

@@ -40,20 +40,20 @@ TAIL_BYTES = 64 * 1024
 _NOTE_BYTES = 4096
 
 
-class Word:
+class Field:
     """One 64-bit word of an area of the board."""
 
     def __init__(self, index: int) -> None:
         self._index = index
 
-    def __get__(self, area: Area, _owner: object = None) -> int:
+    def __get__(self, area: Struct, _owner: object = None) -> int:
         return area.words[area.base + self._index]
 
-    def __set__(self, area: Area, value: int) -> None:
+    def __set__(self, area: Struct, value: int) -> None:
         area.words[area.base + self._index] = value
 
 
-class Area:
+class Struct:
     """Words beside each other."""
 
     def __init__(self, words: memoryview, base: int) -> None:
@@ -61,13 +61,13 @@ class Area:
         self.base = base
 
 
-class Thaw(Area):
+class ThawState(Struct):
     """What one process did to thaw one filesystem; that process writes it."""
 
     SIZE = 3
-    started_ns = Word(0)
-    ended_ns = Word(1)
-    errno = Word(2)
+    started_ns = Field(0)
+    ended_ns = Field(1)
+    errno = Field(2)
 
     @property
     def definite(self) -> bool:
@@ -80,25 +80,26 @@ class Thaw(Area):
         return bool(self.started_ns) and not self.ended_ns
 
 
-class Slot(Area):
+class FilesystemState(Struct):
     """One filesystem. The guard writes the words, the thaws have a writer each."""
 
     #: FIFREEZE is about to be called: from here on the filesystem may be frozen by us.
-    called_ns = Word(0)
-    returned_ns = Word(1)
+    called_ns = Field(0)
+    returned_ns = Field(1)
     #: Answer of FIFREEZE; ECANCELED when the window was over before it was called.
-    freeze_errno = Word(2)
+    freeze_errno = Field(2)
     #: The last pass of syncfs: how long it took, its answer, and in which round.
-    flush_ns = Word(3)
-    flush_errno = Word(4)
-    flush_round = Word(5)
-    SIZE = 6 + Thaw.SIZE * len(ACTORS)
+    flush_ns = Field(3)
+    flush_errno = Field(4)
+    flush_round = Field(5)
+    SIZE = 6 + ThawState.SIZE * len(ACTORS)
 
     def __init__(self, words: memoryview, base: int) -> None:
         super().__init__(words, base)
         self.freeze_errno = UNSET
         self.thaws = {
-            actor: Thaw(words, base + 6 + Thaw.SIZE * index) for index, actor in enumerate(ACTORS)
+            actor: ThawState(words, base + 6 + ThawState.SIZE * index)
+            for index, actor in enumerate(ACTORS)
         }
 
     @property
@@ -114,16 +115,16 @@ class Slot(Area):
         return bool(self.called_ns) and self.freeze_errno == UNSET
 
 
-class Boost(Area):
+class ExpediteState(Struct):
     """The setting that makes FIFREEZE short; see C(_expedite). The guard writes all but the end."""
 
     #: It is about to be turned on, and it was tried, with what came of it.
-    called_ns = Word(0)
-    returned_ns = Word(1)
-    answer = Word(2)
+    called_ns = Field(0)
+    returned_ns = Field(1)
+    answer = Field(2)
     #: It certainly is put back, and the errno of that; written by whoever is first.
-    back_errno = Word(3)
-    back_ns = Word(4)
+    back_errno = Field(3)
+    back_ns = Field(4)
     SIZE = 5
 
     @property
@@ -137,91 +138,92 @@ class Boost(Area):
         return bool(self.called_ns) and not self.returned_ns
 
 
-class KeeperNote(Area):
-    """What a keeper says about itself."""
+class SupervisorState(Struct):
+    """What a supervisor says about itself."""
 
-    pid = Word(0)
-    ready = Word(1)
+    pid = Field(0)
+    ready = Field(1)
     #: When it last turned; a process that is stopped or gone does not turn.
-    beat_ns = Word(2)
+    heartbeat_ns = Field(2)
     #: Bits: MEMORY_LOCKED, SPARED_FROM_OOM; and how it left the session.
-    traits = Word(3)
-    left_session = Word(4)
+    traits = Field(3)
+    left_session = Field(4)
     #: It has nothing left to do.
-    ended = Word(5)
+    ended = Field(5)
     SIZE = 6
 
 
 MEMORY_LOCKED, SPARED_FROM_OOM = 1, 2
 
 
-class Pulse:
-    """Whether a keeper turns, as somebody sees it who looks regularly.
+class Heartbeat:
+    """Whether a supervisor turns, as somebody sees it who looks regularly.
 
     Looks are counted, not time: when the whole machine stood still, nobody was stopped.
     """
 
-    def __init__(self, note: KeeperNote) -> None:
+    def __init__(self, note: SupervisorState) -> None:
         self._note = note
-        self._beat_ns = 0
+        self._heartbeat_ns = 0
         self._looks = 0
 
-    def look(self) -> int:
+    def missed(self) -> int:
         """Look; returns at how many looks in a row it had not turned."""
-        beat = self._note.beat_ns
-        self._looks = self._looks + 1 if beat == self._beat_ns else 0
-        self._beat_ns = beat
+        beat = self._note.heartbeat_ns
+        self._looks = self._looks + 1 if beat == self._heartbeat_ns else 0
+        self._heartbeat_ns = beat
         return self._looks
 
 
-class Board(Area):
+class SharedState(Struct):
     """All that the processes tell each other. Times are monotonic nanoseconds."""
 
     # Written by the run.
-    stage_ends_ns = Word(0)
-    freeze_ns = Word(1)  # the freeze was asked for
-    deadline_ns = Word(2)
-    flush_round = Word(3)
-    flush_until_ns = Word(4)
-    quit = Word(5)
-    script_pid = Word(6)
-    script_born = Word(7)
-    post_owed = Word(8)
+    stage_ends_ns = Field(0)
+    freeze_ns = Field(1)  # the freeze was asked for
+    deadline_ns = Field(2)
+    flush_round = Field(3)
+    flush_until_ns = Field(4)
+    quit = Field(5)
+    script_pid = Field(6)
+    script_born = Field(7)
+    post_owed = Field(8)
     # Written once, by whoever is first.
-    over_ns = Word(9)  # the window is over: thaw, and freeze nothing more
-    taken_over = Word(10)  # by which keeper
+    over_ns = Field(9)  # the window is over: thaw, and freeze nothing more
+    taken_over = Field(10)  # by which supervisor
     # The payment of the post-script: started by the script's process itself, the rest by the
     # payer, or by whoever outlives it.
-    post_payer = Word(11)
-    post_pid = Word(12)
-    post_born = Word(13)
-    post_until_ns = Word(14)
-    post_done = Word(15)
-    post_rc = Word(16)
-    post_has_rc = Word(17)
-    post_attempts = Word(18)
-    post_duration_ns = Word(19)
-    post_timed_out = Word(20)
-    post_tail_bytes = Word(21)
-    post_note_bytes = Word(22)
-    post_left_processes = Word(23)
+    post_payer = Field(11)
+    post_pid = Field(12)
+    post_born = Field(13)
+    post_until_ns = Field(14)
+    post_done = Field(15)
+    post_rc = Field(16)
+    post_has_rc = Field(17)
+    post_attempts = Field(18)
+    post_duration_ns = Field(19)
+    post_timed_out = Field(20)
+    post_tail_bytes = Field(21)
+    post_note_bytes = Field(22)
+    post_left_processes = Field(23)
     SIZE = 24
 
     def __init__(self, filesystems: int) -> None:
-        boost_at = self.SIZE + 2 * KeeperNote.SIZE
-        slots_at = boost_at + Boost.SIZE
-        count = slots_at + Slot.SIZE * filesystems
+        boost_at = self.SIZE + 2 * SupervisorState.SIZE
+        slots_at = boost_at + ExpediteState.SIZE
+        count = slots_at + FilesystemState.SIZE * filesystems
         self._texts_at = count * 8
         self.memory = mmap.mmap(-1, self._texts_at + TAIL_BYTES + _NOTE_BYTES)
         words = memoryview(self.memory)[: self._texts_at].cast("q")
         super().__init__(words, 0)
-        self.boost = Boost(words, boost_at)
-        self.slots: List[Slot] = [
-            Slot(words, slots_at + Slot.SIZE * index) for index in range(filesystems)
+        self.boost = ExpediteState(words, boost_at)
+        self.filesystems: List[FilesystemState] = [
+            FilesystemState(words, slots_at + FilesystemState.SIZE * index)
+            for index in range(filesystems)
         ]
-        self.keepers = {
-            GUARD: KeeperNote(words, self.SIZE),
-            WATCHDOG: KeeperNote(words, self.SIZE + KeeperNote.SIZE),
+        self.supervisors = {
+            GUARD: SupervisorState(words, self.SIZE),
+            WATCHDOG: SupervisorState(words, self.SIZE + SupervisorState.SIZE),
         }
 
     def end_window(self) -> None:
@@ -242,7 +244,7 @@ class Board(Area):
     @property
     def resolved(self) -> bool:
         """Whether nothing is frozen or set by us any more (when the window is over)."""
-        return self.boost.resolved and all(slot.resolved for slot in self.slots)
+        return self.boost.resolved and all(filesystem.resolved for filesystem in self.filesystems)
 
     @property
     def debt(self) -> bool:
@@ -269,37 +271,40 @@ class Board(Area):
 
     def records(self, targets: Sequence[Target]) -> Tuple[FilesystemRecord, ...]:
         """What happened to each filesystem, as far as it is known by now."""
-        return tuple(self._record(slot, target) for slot, target in zip(self.slots, targets))
+        return tuple(
+            self._record(filesystem, target)
+            for filesystem, target in zip(self.filesystems, targets)
+        )
 
-    def _record(self, slot: Slot, target: Target) -> FilesystemRecord:
-        thaws = [(actor, thaw) for actor, thaw in slot.thaws.items() if thaw.ended_ns]
+    def _record(self, filesystem: FilesystemState, target: Target) -> FilesystemRecord:
+        thaws = [(actor, thaw) for actor, thaw in filesystem.thaws.items() if thaw.ended_ns]
         # Of several answers the one that thawed it counts; the others came after it.
         thaws.sort(key=lambda one: (one[1].errno != 0, not one[1].definite, one[1].ended_ns))
         actor, thaw = thaws[0] if thaws else (None, None)
-        answered = slot.freeze_errno != UNSET
-        cancelled = slot.freeze_errno == errno.ECANCELED
+        answered = filesystem.freeze_errno != UNSET
+        cancelled = filesystem.freeze_errno == errno.ECANCELED
         return FilesystemRecord(
             target=target,
-            outcome=self._outcome(slot, None if thaw is None else thaw.errno),
-            freeze_started_ns=None if cancelled else slot.called_ns or None,
-            frozen_ns=slot.returned_ns if slot.freeze_errno == 0 else None,
+            outcome=self._outcome(filesystem, None if thaw is None else thaw.errno),
+            freeze_started_ns=None if cancelled else filesystem.called_ns or None,
+            frozen_ns=filesystem.returned_ns if filesystem.freeze_errno == 0 else None,
             thaw_started_ns=thaw.started_ns if thaw else None,
             thawed_ns=thaw.ended_ns if thaw and thaw.errno == 0 else None,
-            freeze_errno=slot.freeze_errno if answered and not cancelled else None,
+            freeze_errno=filesystem.freeze_errno if answered and not cancelled else None,
             thaw_errno=thaw.errno if thaw else None,
             thawed_by=ACTORS[actor] if actor and thaw and thaw.errno == 0 else None,
         )
 
-    def _outcome(self, slot: Slot, thaw_errno: Optional[int]) -> str:
-        if not slot.called_ns or slot.freeze_errno == errno.ECANCELED:
+    def _outcome(self, filesystem: FilesystemState, thaw_errno: Optional[int]) -> str:
+        if not filesystem.called_ns or filesystem.freeze_errno == errno.ECANCELED:
             return NOT_FROZEN
-        if slot.freeze_errno == UNSET:
+        if filesystem.freeze_errno == UNSET:
             return FREEZE_LATE
-        if slot.freeze_errno:
-            return BUSY if slot.freeze_errno == errno.EBUSY else FREEZE_FAILED
-        if self.over_ns and not slot.resolved:
+        if filesystem.freeze_errno:
+            return BUSY if filesystem.freeze_errno == errno.EBUSY else FREEZE_FAILED
+        if self.over_ns and not filesystem.resolved:
             return NOT_THAWED
-        if self.over_ns and slot.returned_ns > self.over_ns:
+        if self.over_ns and filesystem.returned_ns > self.over_ns:
             return FREEZE_LATE
         if thaw_errno == 0 or (not self.over_ns and thaw_errno is None):
             return HELD

@@ -21,10 +21,18 @@ import time
 from typing import Callable, Optional, Sequence, Tuple, Union
 
 from .. import syscalls
-from .channels import Wires
-from .mount_handles import Handle
+from .channels import Channels
+from .mount_handles import MountHandle
 from .rcu_expedited import Setting
-from .shared_state import GUARD, RUN, Board, Boost, KeeperNote, Pulse, Slot
+from .shared_state import (
+    GUARD,
+    RUN,
+    ExpediteState,
+    FilesystemState,
+    Heartbeat,
+    SharedState,
+    SupervisorState,
+)
 
 #: Between two tries to thaw what does not thaw: at first, later, and when the first part ends.
 _AGAIN_S = 0.02
@@ -38,7 +46,7 @@ _STOPPED_LOOKS = 60
 _STACK_BYTES = 256 * 1024
 
 
-class Hand:
+class WorkerThread:
     """A thread that waits for work and does it piece by piece."""
 
     def __init__(self, name: str, *, takes_signals: bool = False) -> None:
@@ -63,27 +71,27 @@ class Hand:
             self._jobs.get()()
 
 
-class Line:
+class ThawWorkers:
     """One process's line of defence: its thread for each filesystem, and their thaw."""
 
     def __init__(
         self,
         actor: int,
-        board: Board,
-        handles: Sequence[Handle],
-        wires: Wires,
+        state: SharedState,
+        handles: Sequence[MountHandle],
+        channels: Channels,
         setting: Optional[Setting] = None,
     ) -> None:
         self._actor = actor
-        self._board = board
+        self._state = state
         self._handles = handles
-        self._wires = wires
+        self._channels = channels
         self._setting = setting
         self._ordered = False
-        self.hands: Tuple[Hand, ...] = tuple(
-            Hand(f"filesystem-{index}") for index in range(len(handles))
+        self.workers: Tuple[WorkerThread, ...] = tuple(
+            WorkerThread(f"filesystem-{index}") for index in range(len(handles))
         )
-        self._last_hand = Hand("setting")
+        self._last_hand = WorkerThread("setting")
 
     def thaw(self) -> None:
         """Have every filesystem thawed that this run froze or may have frozen.
@@ -94,20 +102,22 @@ class Line:
         if self._ordered:
             return
         self._ordered = True
-        for index, hand in enumerate(self.hands):
-            hand.do(functools.partial(self._thaw, index))
+        for index, worker in enumerate(self.workers):
+            worker.do(functools.partial(self._thaw, index))
         self._last_hand.do(self.put_back)
 
     def put_back(self) -> None:
         """Put the setting back that makes FIFREEZE short, until it certainly is."""
-        if self._setting is not None and not self._board.boost.resolved:
-            self._insist(self._board.boost, functools.partial(self._put_back, self._setting))
+        if self._setting is not None and not self._state.boost.resolved:
+            self._insist(self._state.boost, functools.partial(self._put_back, self._setting))
 
     def _thaw(self, index: int) -> None:
-        slot = self._board.slots[index]
-        self._insist(slot, functools.partial(self._try, slot, self._handles[index]))
+        filesystem = self._state.filesystems[index]
+        self._insist(filesystem, functools.partial(self._try, filesystem, self._handles[index]))
 
-    def _insist(self, what: Union[Slot, Boost], attempt: Callable[[bool], None]) -> None:
+    def _insist(
+        self, what: Union[FilesystemState, ExpediteState], attempt: Callable[[bool], None]
+    ) -> None:
         """Try to undo what the guard did until it certainly is undone.
 
         FITHAW answers EINVAL while a FIFREEZE is at its beginning, and the freeze succeeds after
@@ -116,11 +126,11 @@ class Line:
         late: then nobody else needs to try, and to try could thaw what a stranger froze. What is
         put back while the guard may yet set it proves as little.
         """
-        pulse = Pulse(self._board.keepers[GUARD])
+        heartbeat = Heartbeat(self._state.supervisors[GUARD])
         started = time.monotonic()
         while not what.resolved:
-            returned = not what.freezing or self._actor == GUARD or self._wires.gone(GUARD)
-            if returned or self._guard_is_silent(pulse):
+            returned = not what.freezing or self._actor == GUARD or self._channels.has_exited(GUARD)
+            if returned or self._guard_is_silent(heartbeat):
                 attempt(returned)
             if what.resolved:
                 break
@@ -129,23 +139,23 @@ class Line:
                 return
             time.sleep(_AGAIN_S if spent < _LATER_S else _LATER_AGAIN_S)
         # Once for all: to wake the run for each takes processor time from the others.
-        if self._board.over_ns and self._board.resolved:
-            self._wires.ring(RUN)
+        if self._state.over_ns and self._state.resolved:
+            self._channels.wake(RUN)
 
-    def _guard_is_silent(self, pulse: Pulse) -> bool:
+    def _guard_is_silent(self, heartbeat: Heartbeat) -> bool:
         """Whether a guard with a FIFREEZE under way has not turned for a while.
 
         After a longer while it is killed: it is stopped or hangs, and only its end proves that no
         FIFREEZE of it is still to come.
         """
-        looks = pulse.look()
+        looks = heartbeat.missed()
         if looks > _STOPPED_LOOKS:
-            kill_keeper(self._board.keepers[GUARD], self._wires.gone(GUARD))
+            kill_supervisor(self._state.supervisors[GUARD], self._channels.has_exited(GUARD))
         return looks > _SILENT_LOOKS
 
-    def _try(self, slot: Slot, handle: Handle, returned: bool) -> None:
-        note = slot.thaws[self._actor]
-        if not handle.is_planned():
+    def _try(self, filesystem: FilesystemState, handle: MountHandle, returned: bool) -> None:
+        note = filesystem.thaws[self._actor]
+        if not handle.matches_target():
             return
         note.ended_ns = 0
         note.started_ns = time.monotonic_ns()
@@ -157,15 +167,15 @@ class Line:
         note.ended_ns = time.monotonic_ns()
 
     def _put_back(self, setting: Setting, returned: bool) -> None:
-        boost = self._board.boost
+        boost = self._state.boost
         answer = setting.put_back()
         if returned and not boost.back_ns:
             boost.back_errno = answer
             boost.back_ns = time.monotonic_ns()
 
 
-def kill_keeper(note: KeeperNote, gone: bool) -> None:
-    """Kill a keeper; while it is not gone, its number certainly is its own."""
+def kill_supervisor(note: SupervisorState, gone: bool) -> None:
+    """Kill a supervisor; while it is not gone, its number certainly is its own."""
     if note.pid > 1 and not gone:
         with contextlib.suppress(OSError):
             os.kill(note.pid, signal.SIGKILL)

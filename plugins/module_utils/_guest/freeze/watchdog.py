@@ -11,9 +11,9 @@ delay when the guard is gone.
 
 from __future__ import annotations
 
-from .cgroup import leave_session
+from .cgroup import leave_login_cgroup
 from .shared_state import GUARD, WATCHDOG
-from .supervisor import Keeper
+from .supervisor import Supervisor
 
 #: How long after the deadline, after the window's end and after the run's loss the guard may act.
 _AFTER_DEADLINE_NS = 50_000_000
@@ -22,7 +22,7 @@ _AFTER_LOSS_NS = 200_000_000
 _BEFORE_CARE_NS = 1_000_000_000
 
 
-class Watchdog(Keeper):
+class Watchdog(Supervisor):
     """The process that watches the guard."""
 
     ACTOR = WATCHDOG
@@ -31,23 +31,23 @@ class Watchdog(Keeper):
 
     def prepare_place(self) -> None:
         """Leave the login session."""
-        self.note.left_session = leave_session()
+        self.note.left_session = leave_login_cgroup()
 
     def window_must_end(self, now: int) -> bool:
         """A little after the guard; at once without it."""
-        board = self.board
+        state = self.state
         if GUARD not in self._others:
-            return bool(board.freeze_ns)
+            return bool(state.freeze_ns)
         if self._lost_since_ns and now >= self._lost_since_ns + _AFTER_LOSS_NS:
             return True
-        return bool(board.freeze_ns) and now >= board.deadline_ns + _AFTER_DEADLINE_NS
+        return bool(state.freeze_ns) and now >= state.deadline_ns + _AFTER_DEADLINE_NS
 
     def may_thaw(self, now: int) -> bool:
         """A little after the guard; at once without it."""
-        board = self.board
-        if GUARD not in self._others or now >= board.over_ns + _AFTER_END_NS:
+        state = self.state
+        if GUARD not in self._others or now >= state.over_ns + _AFTER_END_NS:
             return True
-        return bool(board.deadline_ns) and now >= board.deadline_ns + _AFTER_DEADLINE_NS
+        return bool(state.deadline_ns) and now >= state.deadline_ns + _AFTER_DEADLINE_NS
 
     def may_take_over(self, now: int, lost_since_ns: int) -> bool:
         """A second after the guard; at once without it."""
@@ -55,7 +55,7 @@ class Watchdog(Keeper):
 
     def due_ns(self) -> int:
         """When it acts if the guard has not."""
-        board = self.board
-        if board.over_ns:
-            return board.over_ns + _AFTER_END_NS
-        return board.deadline_ns + _AFTER_DEADLINE_NS if board.deadline_ns else 0
+        state = self.state
+        if state.over_ns:
+            return state.over_ns + _AFTER_END_NS
+        return state.deadline_ns + _AFTER_DEADLINE_NS if state.deadline_ns else 0

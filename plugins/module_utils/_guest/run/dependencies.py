@@ -21,8 +21,8 @@ from ..storage.freeze_plan import FreezePlan
 from .record import RunRecord
 
 
-class KeepersOfRun(Protocol):
-    """What the run asks of the guard and the watchdog; see C(_keepers)."""
+class FreezerProtocol(Protocol):
+    """What the run asks of the guard and the watchdog; see C(freezer)."""
 
     @property
     def deadline_ns(self) -> int:
@@ -45,7 +45,7 @@ class KeepersOfRun(Protocol):
     def script_ended(self) -> None:
         """No script runs any more."""
 
-    def owe_post_script(self) -> None:
+    def mark_post_script_due(self) -> None:
         """From now on the post-script must run, whatever happens to the run."""
 
     def verify(self) -> None:
@@ -61,20 +61,20 @@ class KeepersOfRun(Protocol):
         """Whether what was frozen may not be frozen any more; cheap."""
 
     def taken_over(self) -> bool:
-        """Whether a keeper does what is left to do in place of the run."""
+        """Whether a supervisor does what is left to do in place of the run."""
 
     def thaw(self) -> Tuple[FilesystemRecord, ...]:
         """Thaw everything that was frozen."""
 
-    def pay_post_script(self) -> Optional[ScriptOutcome]:
+    def run_post_script(self) -> Optional[ScriptOutcome]:
         """Run the post-script if it is owed."""
 
     def stop(self) -> None:
-        """Dismiss the keepers."""
+        """Dismiss the supervisors."""
 
 
 @dataclass(frozen=True)
-class Parts:
+class Dependencies:
     """What a run works with."""
 
     lock: Callable[[], ContextManager[Any]]
@@ -89,7 +89,7 @@ class Parts:
     plan: Callable[[], FreezePlan]
     cover: Callable[[Tuple[Target, ...]], Coverage]
     is_single_disk: Callable[[], bool]
-    start_keepers: Callable[[Tuple[Target, ...], float, Optional[ScriptSpec]], KeepersOfRun]
+    start_freezer: Callable[[Tuple[Target, ...], float, Optional[ScriptSpec]], FreezerProtocol]
     make_store: Callable[[], Store]
     #: Remembers that the run is about to touch the guest: it is not repeated under its name.
     begin: Callable[[], None]

@@ -7,11 +7,11 @@
 PRIVATE: for this collection only.
 
 The lock is a C(flock) of a file. It belongs to the open file, which forked processes share: the
-keepers of a run hold it as long as they live, so that after a run that died the next one is
+supervisors of a run hold it as long as they live, so that after a run that died the next one is
 refused until they have thawed everything and ended. Therefore no run unlocks explicitly,
-keepers must leave the descriptor open, and it closes on exec, so that scripts never hold it. When
+supervisors leave the descriptor open, and it closes on exec, so that scripts never hold it. When
 all are gone, the kernel drops the lock: a run that died leaves nothing to clean up. Only check
-mode, which has no keepers, lets go of it at once.
+mode, which has no supervisors, lets go of it at once.
 """
 
 from __future__ import annotations
@@ -104,14 +104,14 @@ class RunLock:
             os.pwrite(self._lock, f"{os.getpid()}\n".encode("ascii"), 0)
 
     def release(self) -> None:
-        """Let go: the lock is free when this process and all its keepers have let go of it."""
+        """Let go: the lock is free when this process and all its supervisors have let go of it."""
         for descriptor in (self._lock, self._folder):
             if descriptor is not None:
                 os.close(descriptor)
         self._lock = self._folder = None
 
     def fileno(self) -> int:
-        """The descriptor that holds the lock, which keepers must leave open.
+        """The descriptor that holds the lock, which supervisors must leave open.
 
         Raises C(ValueError) when the lock is not held (in check mode it may not exist).
         """
@@ -198,6 +198,6 @@ class RunLock:
             )
         refuse(
             "RunInProgress",
-            f"An earlier run, process {pid}, has died, and its keepers are still cleaning up.",
+            f"An earlier run, process {pid}, has died, and its supervisors are still cleaning up.",
             "Wait: they thaw every filesystem, run the post-script and end by themselves.",
         )

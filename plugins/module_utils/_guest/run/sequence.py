@@ -23,7 +23,7 @@ from ..scripts.runner import run_script
 from ..scripts.validation import Readiness
 from ..storage.freeze_holders import tell_apart
 from .cleanup import settle
-from .dependencies import KeepersOfRun, Parts
+from .dependencies import Dependencies, FreezerProtocol
 from .record import Phase, RunRecord, RunRequest
 from .signals import Interruptions
 
@@ -40,13 +40,13 @@ SCRIPT_GRACE_S = 15.0
 
 
 def _no_stage(_name: str, _limit_s: float) -> None:
-    """There are no keepers yet, or no more."""
+    """There are no supervisors yet, or no more."""
 
 
 class SnapshotRun:
     """One run. C(run) does it all and returns the record, whatever happened."""
 
-    def __init__(self, request: RunRequest, parts: Parts) -> None:
+    def __init__(self, request: RunRequest, parts: Dependencies) -> None:
         self._request = request
         self._parts = parts
         self._signals = Interruptions()
@@ -97,7 +97,7 @@ class SnapshotRun:
     def _phase(
         self, name: str, limit_s: float = PREPARE_LIMIT_S, may_start: bool = True
     ) -> Iterator[None]:
-        """Time a phase and tell the keepers of it; none but the last two begins after a signal."""
+        """Time a phase and announce it; after a signal only the last two phases begin."""
         if may_start:
             self._signals.check()
             self._stage(name, limit_s)
@@ -153,35 +153,35 @@ class SnapshotRun:
         )
 
     def _protected(self, stack: ExitStack, readiness: Readiness, stores: List[Store]) -> None:
-        """All that needs the keepers. They come first: they fork, and the store brings threads."""
+        """Start the supervisors first, because they fork and the store starts threads; then go on."""
         record = self.record
         with ExitStack() as guarded:
             with self._phase("prepare"):
                 targets = record.targets if record.freezes else ()
-                keepers = self._parts.start_keepers(
+                freezer = self._parts.start_freezer(
                     targets, self._request.freeze_timeout_s, readiness.post
                 )
-                guarded.callback(self._dismiss, keepers)
-                self._stage = keepers.stage
-                keepers.stage("prepare", PREPARE_LIMIT_S)
+                guarded.callback(self._dismiss, freezer)
+                self._stage = freezer.stage
+                freezer.stage("prepare", PREPARE_LIMIT_S)
                 self._tell(self._parts.announce)
                 store = self._parts.make_store()
                 stack.callback(store.close)
                 stores.append(store)
                 self._prepare(store, readiness)
                 self._parts.begin()
-            self._quiet(keepers, store, readiness)
+            self._quiet(freezer, store, readiness)
 
     def _prepare(self, store: Store, readiness: Readiness) -> None:
         store.prepare(self._longest_s(readiness), self._request.metadata)
         for text in store.warnings:
             self.record.warn(text)
 
-    def _dismiss(self, keepers: KeepersOfRun) -> None:
+    def _dismiss(self, freezer: FreezerProtocol) -> None:
         self._stage = _no_stage
-        self.record.protection = dict(keepers.protection)
-        self.record.expedited = dict(keepers.expedited)
-        keepers.stop()
+        self.record.protection = dict(freezer.protection)
+        self.record.expedited = dict(freezer.expedited)
+        freezer.stop()
 
     def _longest_s(self, readiness: Readiness) -> float:
         """How long it can take from now until the last request to the store, in seconds."""
@@ -195,32 +195,32 @@ class SnapshotRun:
 
     # --- from here on the post-script may be owed ---------------------------------------------
 
-    def _quiet(self, keepers: KeepersOfRun, store: Store, readiness: Readiness) -> None:
+    def _quiet(self, freezer: FreezerProtocol, store: Store, readiness: Readiness) -> None:
         pre, post = readiness.pre, readiness.post
         try:
             with self._phase("quiesce", (pre.timeout_s if pre else 0) + SCRIPT_GRACE_S):
                 if pre is not None:
-                    self._quiesce(keepers, pre)
+                    self._quiesce(freezer, pre)
             with self._phase("flush", 2 * FLUSH_LIMIT_S + FLUSH_AGAIN_LIMIT_S):
-                self._flush(keepers, store)
+                self._flush(freezer, store)
             with self._phase("window", self._request.freeze_timeout_s):
                 if self.record.freezes:
-                    self._window(keepers, store)
+                    self._window(freezer, store)
                 else:
                     limit_ns = int(self._request.freeze_timeout_s * 1e9)
                     until_ns = self._parts.clock_ns() + limit_ns
-                    self.record.takes = tuple(store.take(until_ns, keepers.taken_over))
+                    self.record.takes = tuple(store.take(until_ns, freezer.taken_over))
         finally:
             limit_s = (post.timeout_s if post else 0) + SCRIPT_GRACE_S
             with self._phase("resume", limit_s, may_start=False):
-                self._resume(keepers, post)
+                self._resume(freezer, post)
 
-    def _quiesce(self, keepers: KeepersOfRun, pre: ScriptSpec) -> None:
-        keepers.owe_post_script()
+    def _quiesce(self, freezer: FreezerProtocol, pre: ScriptSpec) -> None:
+        freezer.mark_post_script_due()
         try:
-            outcome = run_script(pre, before_exec=keepers.before_script, stop=self._signals.came)
+            outcome = run_script(pre, before_exec=freezer.before_script, stop=self._signals.came)
         finally:
-            keepers.script_ended()
+            freezer.script_ended()
         self.record.pre = outcome
         self._tell_of_processes(outcome)
         self._signals.check()
@@ -231,30 +231,30 @@ class SnapshotRun:
             self._scripts_failed(failure)
             self.record.degrade(failure)
 
-    def _flush(self, keepers: KeepersOfRun, store: Store) -> None:
+    def _flush(self, freezer: FreezerProtocol, store: Store) -> None:
         if self.record.freezes:
-            keepers.flush(FLUSH_LIMIT_S)
+            freezer.flush(FLUSH_LIMIT_S)
             self._parts.limit_looks(LOOK_AGAIN_LIMIT_S, self._signals.check)
             self.record.coverage = self._parts.cover(self.record.targets)
         # As late as can be: a store closes a connection that was idle for some seconds.
         store.refresh()
         if self.record.freezes:
             # What was written meanwhile would stall the freeze.
-            keepers.flush(FLUSH_AGAIN_LIMIT_S)
-            keepers.verify()
+            freezer.flush(FLUSH_AGAIN_LIMIT_S)
+            freezer.verify()
 
-    def _window(self, keepers: KeepersOfRun, store: Store) -> None:
+    def _window(self, freezer: FreezerProtocol, store: Store) -> None:
         """Freeze, take, thaw. Nothing else happens here, not even a collection of garbage."""
         late = False
         collecting = gc.isenabled()
         gc.disable()
         try:
-            keepers.freeze()
-            late = self._parts.clock_ns() >= keepers.deadline_ns
+            freezer.freeze()
+            late = self._parts.clock_ns() >= freezer.deadline_ns
             if not late:
-                self.record.takes = tuple(store.take(keepers.deadline_ns, keepers.hold_lost))
+                self.record.takes = tuple(store.take(freezer.deadline_ns, freezer.hold_lost))
         finally:
-            self.record.filesystems = tuple(tell_apart(one) for one in keepers.thaw())
+            self.record.filesystems = tuple(tell_apart(one) for one in freezer.thaw())
             stuck = thaw_failure(self.record.filesystems)
             if stuck is not None:
                 self.record.fail(stuck)
@@ -270,9 +270,9 @@ class SnapshotRun:
                 )
             )
 
-    def _resume(self, keepers: KeepersOfRun, post: Optional[ScriptSpec]) -> None:
+    def _resume(self, freezer: FreezerProtocol, post: Optional[ScriptSpec]) -> None:
         record = self.record
-        outcome = keepers.pay_post_script()
+        outcome = freezer.run_post_script()
         if outcome is None or post is None:
             return
         record.post = outcome

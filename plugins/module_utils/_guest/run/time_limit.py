@@ -24,7 +24,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type
 
 from ..._errors import Failure, QuiesceError, SettingsError
 from .. import syscalls
-from ..freeze.daemon import fork, part_from_run
+from ..freeze.daemon import daemonize, fork
 
 _NAME = "quiesce-look"
 #: How often a signal to the run is looked for while a call lasts.
@@ -171,7 +171,7 @@ class BoundedCalls:
 
     def _serve(self, run: int, requests: int, answers: int) -> None:
         """The life of the process: answer requests until there are none."""
-        part_from_run(_NAME, {requests, answers})
+        daemonize(_NAME, {requests, answers})
         syscalls.end_with_parent()
         with os.fdopen(requests, "rb") as reader, os.fdopen(answers, "wb") as writer:
             # A parent that ended before it was asked for will never end again.

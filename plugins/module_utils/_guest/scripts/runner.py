@@ -4,7 +4,7 @@
 
 """Run a pre-script or post-script: attempts, one time budget, nothing left running.
 
-PRIVATE: for this collection only. The run and its keepers (guard and watchdog) use it, so it
+PRIVATE: for this collection only. The run and its supervisors (guard and watchdog) use it, so it
 imports nothing late. A process that calls it must handle the signals that it does not want to
 die from, not ignore or block them: a program inherits what is ignored and blocked.
 """

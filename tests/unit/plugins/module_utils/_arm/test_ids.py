@@ -89,7 +89,8 @@ def test_small_things() -> None:
 
 def test_the_sdk_is_imported_only_when_it_is_needed() -> None:
     package = "ansible_collections.quiesce.azure_backup.plugins.module_utils"
-    code = f"import sys, {package}._modules.vault_base; print([n for n in sys.modules if n.startswith('azure')])"
+    loaded = "[n for n in sys.modules if n.startswith('azure')]"
+    code = f"import sys, {package}._modules.vault_base; print({loaded})"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
     )

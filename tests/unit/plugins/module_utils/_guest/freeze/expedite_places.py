@@ -9,15 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.rcu_expedited import (
-    Places,
+    SettingPaths,
 )
 
 
-def places_below(folder: Path) -> Places:
+def places_below(folder: Path) -> SettingPaths:
     """A machine on which the setting may be used, with its files in this folder."""
     (folder / "rcu_expedited").write_text("0\n")
     (folder / "rcu_normal").write_text("0\n")
-    return Places(
+    return SettingPaths(
         value=str(folder / "rcu_expedited"),
         normal=str(folder / "rcu_normal"),
         realtime=str(folder / "realtime"),
@@ -26,6 +26,6 @@ def places_below(folder: Path) -> Places:
     )
 
 
-def value(places: Places) -> int:
+def value(places: SettingPaths) -> int:
     """What the setting is now; a file keeps what was behind a shorter text, sysfs does not."""
     return int(Path(places.value).read_text().splitlines()[0])

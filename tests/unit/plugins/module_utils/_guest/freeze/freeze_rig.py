@@ -34,12 +34,12 @@ Faults = Mapping[str, signal.Signals]
 PATIENCE_S = 300.0
 #: Nothing of the tests takes so long that the safety process of a freeze has to act.
 SAFETY_S = 600.0
-#: For tests in which nobody but a keeper thaws; they wait for this long.
+#: For tests in which nobody but a supervisor thaws; they wait for this long.
 FREEZE_TIMEOUT_S = 6.0
 #: For tests in which the deadline never comes.
 LONG_S = 300.0
 _NAMES = {"quiesce-guard": "guard", "quiesce-watch": "watchdog"}
-_RUN = Path(__file__).with_name("keepers_run.py")
+_RUN = Path(__file__).with_name("freezer_run.py")
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
@@ -152,7 +152,7 @@ class Rig:
     def start(
         self, place: Callable[[int], None] = lambda _pid: None, **more: Any
     ) -> Dict[str, Any]:
-        """Start the run with its keepers; its answer. C(place) puts it where it shall live."""
+        """Start the run with its supervisors; its answer. C(place) puts it where it shall live."""
         plan = {
             "targets": [target(disk) for disk in self.disks],
             "freeze_timeout_s": FREEZE_TIMEOUT_S,

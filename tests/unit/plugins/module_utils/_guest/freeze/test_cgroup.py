@@ -48,7 +48,7 @@ def test_session_is_killed(tmp_path: Path, session: Path) -> None:
 
     with Rig(tmp_path, ("ext4", "xfs")) as rig:
         rig.start(place, post=rig.post)
-        rig.do("owe", "freeze")
+        rig.do("mark_due", "freeze")
         left = rig.do("protection")["watchdog_session"]
         assert left in ("in the root control group", "in a systemd scope of its own")
         members = {int(pid) for pid in (session / "cgroup.procs").read_text().split()}

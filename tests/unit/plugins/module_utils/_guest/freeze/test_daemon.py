@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a keeper parts from the run, tried in real processes."""
+"""How a supervisor parts from the run, tried in real processes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.daemon import (
+    daemonize,
     fork,
-    part_from_run,
 )
 
 
@@ -24,7 +24,7 @@ def _die_after_parting(folder: Path, part: bool) -> os.waitid_result:
 
     def main() -> None:
         if part:
-            part_from_run("quiesce-test", set())
+            daemonize("quiesce-test", set())
         os.chdir(folder)
         resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         signal.signal(signal.SIGSEGV, signal.SIG_DFL)
@@ -35,7 +35,7 @@ def _die_after_parting(folder: Path, part: bool) -> os.waitid_result:
     return found
 
 
-def test_a_keeper_that_crashes_leaves_no_core_dump(tmp_path: Path) -> None:
+def test_a_supervisor_that_crashes_leaves_no_core_dump(tmp_path: Path) -> None:
     """Its memory is a copy of the run's, with the addresses of the disks."""
     if _die_after_parting(tmp_path, part=False).si_code != os.CLD_DUMPED:
         pytest.skip("this machine writes no core dump of any process")
@@ -45,11 +45,11 @@ def test_a_keeper_that_crashes_leaves_no_core_dump(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_keeper_dumps_nothing_and_lives_in_a_folder_that_no_run_freezes() -> None:
+def test_a_supervisor_dumps_nothing_and_lives_in_a_folder_that_no_run_freezes() -> None:
     reader, writer = os.pipe()
 
     def main() -> None:
-        part_from_run("quiesce-test", {writer})
+        daemonize("quiesce-test", {writer})
         soft, _hard = resource.getrlimit(resource.RLIMIT_CORE)
         os.write(writer, f"{soft} {Path.cwd()}".encode())
 

@@ -21,7 +21,7 @@ def test_window(tmp_path: Path, fstypes: tuple[str, ...]) -> None:
         assert rig.start(post=rig.post)["value"] == rig.run.pid
         protection = rig.do("protection")
         assert protection["guard"]["running"] and protection["watchdog"]["running"]
-        rig.do("verify", "owe", "flush")
+        rig.do("verify", "mark_due", "flush")
         deadline = rig.do("freeze")
         assert rig.do("hold_lost") is False
         records = rig.do("thaw")
@@ -33,9 +33,9 @@ def test_window(tmp_path: Path, fstypes: tuple[str, ...]) -> None:
             assert times == sorted(times)
             assert times[-1] < deadline
         rig.wait_writable()
-        paid = rig.do("pay")
+        paid = rig.do("run_once")
         assert (paid["rc"], paid["attempts"], paid["run_by"]) == (0, 1, "run")
-        assert rig.do("pay") == paid
+        assert rig.do("run_once") == paid
         rig.do("stop")
         rig.wait_ended("guard", "watchdog")
         assert rig.times_paid() == 1
@@ -137,7 +137,7 @@ def test_without_filesystems(tmp_path: Path) -> None:
     """Where nothing is to be frozen, the post-script still is guarded."""
     with Rig(tmp_path, ()) as rig:
         rig.start(post=rig.post)
-        rig.do("owe", "flush", "freeze")
+        rig.do("mark_due", "flush", "freeze")
         assert rig.do("thaw") == []
         rig.run.kill()
         rig.wait_ended()
@@ -148,7 +148,7 @@ def test_post_script_that_is_not_owed(tmp_path: Path) -> None:
     """It does not run, whoever dies."""
     with Rig(tmp_path, freeze_timeout_s=LONG_S) as rig:
         rig.start(post=rig.post)
-        assert rig.do("pay") is None
+        assert rig.do("run_once") is None
         rig.run.kill()
         rig.wait_ended()
         assert rig.times_paid() == 0
@@ -160,17 +160,17 @@ def test_post_script_with_retries(tmp_path: Path) -> None:
         again = tmp_path / "again"
         body = f"[ -e '{again}' ] && echo ok && exit 0; touch '{again}'; exit 3"
         rig.start(post=script(tmp_path / "twice.sh", body, retries=2))
-        paid = rig.do("owe", "pay")
+        paid = rig.do("mark_due", "run_once")
         assert (paid["rc"], paid["attempts"]) == (0, 2)
         assert "ok" in paid["tail"]
 
 
 def test_post_script_that_changed(tmp_path: Path) -> None:
-    """It is not run, and that is said, also when a keeper pays."""
+    """It is not run, and that is said, also when a supervisor pays."""
     with Rig(tmp_path, freeze_timeout_s=LONG_S) as rig:
         rig.start(post=rig.post)
         (tmp_path / "post.sh").write_text("#!/bin/sh\necho evil\n")
-        paid = rig.do("owe", "pay")
+        paid = rig.do("mark_due", "run_once")
         assert "not the file" in paid["not_started"]
         rig.do("stop")
         assert rig.times_paid() == 0

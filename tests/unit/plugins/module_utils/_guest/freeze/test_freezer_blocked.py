@@ -112,7 +112,7 @@ def _released_after_the_deadline(
     with _blocked(folder) as blocked:
         rig = blocked.rig
         blocked.start(post=rig.post)
-        rig.do("owe")
+        rig.do("mark_due")
         (blocked.inner.path / "dirty").write_bytes(b"x" * 100_000)
         block(blocked)
         rig.tell_only("freeze")
@@ -122,7 +122,7 @@ def _released_after_the_deadline(
             rig.send(who, how)
         if "run" not in faults:
             answer = rig.answer()
-            assert answer["error"] in ("FreezeTimeout", "KeeperLost")
+            assert answer["error"] in ("FreezeTimeout", "SupervisorLost")
             if not faults:
                 assert blocked.inner.mount_point in answer["message"]
                 assert rig.disks[0].mount_point not in answer["message"]
@@ -168,7 +168,7 @@ def test_released_before_the_deadline(tmp_path: Path) -> None:
 
 
 def test_run_that_is_the_last(tmp_path: Path) -> None:
-    """Without keepers the run does not end before all is thawed; its threads do it."""
+    """Without supervisors the run does not end before all is thawed; its threads do it."""
     with _blocked(tmp_path) as blocked:
         rig = blocked.rig
         blocked.start(freeze_timeout_s=3)

@@ -43,7 +43,7 @@ def _finish(rig: Rig, faults: Faults) -> None:
         assert rig.ask("stage 1")["error"] == "RunTakenOver"
     if how != signal.SIGKILL:
         rig.do("thaw")
-        assert rig.do("pay")["rc"] == 0
+        assert rig.do("run_once")["rc"] == 0
         rig.do("stop")
         rig.run.kill()
     rig.wait_ended()
@@ -53,7 +53,7 @@ def _finish(rig: Rig, faults: Faults) -> None:
 def _in_the_window(folder: Path, faults: Faults) -> None:
     with Rig(folder, ("ext4", "xfs")) as rig:
         rig.start(post=rig.post)
-        rig.do("owe", "freeze")
+        rig.do("mark_due", "freeze")
         rig.hit(faults)
         rig.wait_writable()
         _finish(rig, faults)
@@ -62,12 +62,12 @@ def _in_the_window(folder: Path, faults: Faults) -> None:
 def _before_the_freeze(folder: Path, faults: Faults) -> None:
     with Rig(folder) as rig:
         rig.start(post=rig.post)
-        rig.do("owe")
+        rig.do("mark_due")
         rig.hit(faults)
         if "run" not in faults:
             answer = rig.ask("freeze")
             if signal.SIGKILL in faults.values():
-                assert answer["error"] == "KeeperLost"
+                assert answer["error"] == "SupervisorLost"
             elif "guard" in faults:
                 assert answer["error"] == "FreezeTimeout"
         rig.wait_writable()
@@ -82,7 +82,7 @@ def test_in_the_window(tmp_path: Path, cases: List[Faults]) -> None:
 
 @pytest.mark.parametrize("cases", [_SINGLE, _DOUBLE], ids=["one", "two"])
 def test_before_the_freeze(tmp_path: Path, cases: List[Faults]) -> None:
-    """The post-script is owed, and then they go: nothing is frozen without both keepers."""
+    """The post-script is owed, and then they go: nothing is frozen without both supervisors."""
     at_once(tmp_path, _before_the_freeze, cases)
 
 
@@ -91,11 +91,11 @@ def test_signals_that_ask(tmp_path: Path, number: signal.Signals) -> None:
     """Guard and watchdog take no notice."""
     with Rig(tmp_path) as rig:
         rig.start(post=rig.post)
-        rig.do("owe", "freeze")
+        rig.do("mark_due", "freeze")
         for who in ("guard", "watchdog"):
             rig.send(who, number)
         assert outcomes(rig.do("thaw")) == [("held", "guard")]
-        rig.do("pay", "stop")
+        rig.do("run_once", "stop")
         rig.wait_ended("guard", "watchdog")
 
 
@@ -105,7 +105,7 @@ def test_pre_script_of_a_killed_run(tmp_path: Path) -> None:
         pids = tmp_path / "pids"
         body = f"sleep 1000 & echo $$ $! > '{pids}.new'; mv '{pids}.new' '{pids}'; wait"
         rig.start(post=rig.post, pre=script(tmp_path / "pre.sh", body, timeout_s=1000))
-        rig.do("owe")
+        rig.do("mark_due")
         rig.tell_only("pre")
         until(pids.exists, "the pre-script")
         rig.run.kill()
@@ -124,7 +124,7 @@ def test_pre_script_of_a_stopped_run(tmp_path: Path) -> None:
         body = f"echo >> '{started}'; sleep 1000"
         pre = script(tmp_path / "pre.sh", body, timeout_s=1000, retries=3)
         rig.start(post=rig.post, pre=pre)
-        rig.do("owe", "stage 8")
+        rig.do("mark_due", "stage 8")
         rig.tell_only("pre")
         until(started.exists, "the pre-script")
         rig.send("run", signal.SIGSTOP)
@@ -132,7 +132,7 @@ def test_pre_script_of_a_stopped_run(tmp_path: Path) -> None:
         rig.send("run", signal.SIGCONT)
         assert rig.answer()["value"]["rc"] != 0
         assert rig.do("taken_over") is True
-        assert rig.do("pay")["run_by"] in ("guard", "watchdog")
+        assert rig.do("run_once")["run_by"] in ("guard", "watchdog")
         assert len(started.read_text().splitlines()) == 1
         assert rig.times_paid() == 1
 
@@ -141,10 +141,10 @@ def _payer_is_lost(folder: Path, faults: Faults) -> None:
     ((payer, how),) = faults.items()
     with Rig(folder) as rig:
         rig.start(post=rig.held_post(timeout_s=8))
-        rig.do("owe")
+        rig.do("mark_due")
         if payer == "run":
             rig.do("stage 8")
-            rig.tell_only("pay")
+            rig.tell_only("run_once")
         else:
             if payer == "watchdog":
                 rig.hit({"guard": signal.SIGKILL})
@@ -153,7 +153,7 @@ def _payer_is_lost(folder: Path, faults: Faults) -> None:
         rig.send(payer, how)
         if payer != "run":
             rig.send("run", signal.SIGCONT)
-            paid: Dict[str, Any] = rig.do("pay")
+            paid: Dict[str, Any] = rig.do("run_once")
             assert (paid["run_by"], paid["rc"]) == (payer, None)
             assert payer in paid["tail"]
             rig.do("stop")

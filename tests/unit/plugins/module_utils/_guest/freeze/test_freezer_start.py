@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""When the keepers cannot be started."""
+"""When the supervisors cannot be started."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import FreezeError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.freezer import (
-    Keepers,
+    Freezer,
 )
 from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import lives
 
 
 def test_no_more_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first keeper is ended when the second cannot be made, and the error says why."""
+    """The first supervisor is ended when the second cannot be made, and the error says why."""
     fork, made = os.fork, list[int]()
 
     def fork_once() -> int:
@@ -34,7 +34,7 @@ def test_no_more_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "fork", fork_once)
     before = _descriptors()
     with pytest.raises(FreezeError, match="could not be started: Resource temporarily"):
-        Keepers.start((), 5.0, None)
+        Freezer.start((), 5.0, None)
     assert made and not lives(made[0])
     assert _descriptors() == before
 

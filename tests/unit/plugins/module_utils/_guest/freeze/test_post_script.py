@@ -17,18 +17,18 @@ import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.daemon import (
     Children,
-    kill_group,
+    kill_process_group,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.post_script import (
-    Common,
     PostScript,
+    SharedDescriptors,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.shared_state import (
     ACTORS,
     GUARD,
     RUN,
     WATCHDOG,
-    Board,
+    SharedState,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import ScriptSpec
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.syscalls import start_time
@@ -49,12 +49,12 @@ class Payers:
     """Processes that all try to pay; they believe that the others live while they do."""
 
     def __init__(self, spec: ScriptSpec) -> None:
-        self.board = Board(0)
-        self.board.post_owed = 1
+        self.state = SharedState(0)
+        self.state.post_owed = 1
         self.children = Children()
         self.pids: Dict[int, int] = {}
         self._spec = spec
-        self._common = Common.make()
+        self._common = SharedDescriptors.make()
         self._gate = os.pipe()
 
     def fork(self, actors: List[int]) -> None:
@@ -63,16 +63,16 @@ class Payers:
             self.pids[actor] = self.children.fork(actor, self._paying(actor))
 
     def _paying(self, actor: int) -> Callable[[], None]:
-        def pay() -> None:
+        def run_once() -> None:
             os.close(self._gate[1])
             os.read(self._gate[0], 1)
-            self.seen_by(actor).pay()
+            self.seen_by(actor).run_once()
 
-        return pay
+        return run_once
 
     def seen_by(self, actor: int) -> PostScript:
         """The debt as this process sees it."""
-        return PostScript(actor, self.board, self._spec, self._common, self._gone)
+        return PostScript(actor, self.state, self._spec, self._common, self._gone)
 
     def _gone(self, actor: int) -> bool:
         return actor in self.pids and not lives(self.pids[actor])
@@ -123,7 +123,7 @@ def test_lock_of_a_payer_about_to_start(tmp_path: Path) -> None:
         lock = payers.locked()
         payers.open()
         time.sleep(3)
-        assert not paid.exists() and not payers.board.post_payer
+        assert not paid.exists() and not payers.state.post_payer
         os.close(lock)
         assert payers.children.wait(PATIENCE_S)
         assert len(paid.read_text().splitlines()) == 1
@@ -140,7 +140,7 @@ def test_payer_that_dies_before_it_starts(tmp_path: Path) -> None:
         os.kill(payers.pids[GUARD], signal.SIGKILL)
         payers.open()
         until(lambda: not lives(payers.pids[GUARD]), "the end of the guard")
-        payers.seen_by(RUN).pay()
+        payers.seen_by(RUN).run_once()
         outcome = payers.seen_by(RUN).outcome()
         assert outcome is not None and outcome.run_by == "run"
         assert len(paid.read_text().splitlines()) == 1
@@ -178,7 +178,7 @@ def test_output_without_its_payer(tmp_path: Path, much: int) -> None:
         os.kill(payers.pids[GUARD], signal.SIGKILL)
         until(lambda: not lives(payers.pids[GUARD]), "the end of the guard")
         go.touch()
-        payers.seen_by(RUN).pay()
+        payers.seen_by(RUN).run_once()
         outcome = payers.seen_by(RUN).outcome()
         assert outcome is not None and not outcome.timed_out
         assert end.exists(), outcome
@@ -194,7 +194,7 @@ def test_lock_without_files_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         raise PermissionError
 
     monkeypatch.setattr(os, "memfd_create", forbidden)
-    common = Common.make()
+    common = SharedDescriptors.make()
     try:
         locks = [os.open(f"/proc/self/fd/{common.lock}", os.O_RDWR) for _again in range(2)]
         fcntl.flock(locks[0], fcntl.LOCK_EX)
@@ -216,7 +216,7 @@ def test_budget_without_its_payer(tmp_path: Path) -> None:
         payers.open()
         until(pid.exists, "the start of the script")
         os.kill(payers.pids[GUARD], signal.SIGKILL)
-        payers.seen_by(WATCHDOG).pay()
+        payers.seen_by(WATCHDOG).run_once()
         outcome = payers.seen_by(WATCHDOG).outcome()
         assert outcome is not None
         assert outcome.timed_out and outcome.rc is None and outcome.run_by == "guard"
@@ -238,9 +238,9 @@ def test_number_of_another_process(tmp_path: Path) -> None:
         until(lambda: os.getpgid(pid) == pid, "the process group")
         born = start_time(pid)
         assert born is not None
-        kill_group(pid, born - 1)
+        kill_process_group(pid, born - 1)
         assert not children.wait(0.5)
-        kill_group(pid, born)
+        kill_process_group(pid, born)
         assert children.wait(PATIENCE_S)
     finally:
         children.kill()

@@ -25,13 +25,13 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze
     FOREIGN,
     MARK,
     ON,
-    Places,
     Setting,
+    SettingPaths,
     expedited,
     why_not,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.shared_state import (
-    Board,
+    SharedState,
 )
 from tests.unit.plugins.module_utils._guest.freeze.expedite_places import places_below, value
 
@@ -39,16 +39,16 @@ _PLAIN = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.0-1"
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def places(tmp_path: Path) -> SettingPaths:
     """A machine on which the setting may be used."""
     return places_below(tmp_path)
 
 
-def _set(places: Places, number: int) -> None:
+def _set(places: SettingPaths, number: int) -> None:
     Path(places.value).write_text(f"{number}\n")
 
 
-def test_on_and_back(places: Places) -> None:
+def test_on_and_back(places: SettingPaths) -> None:
     """It is on between the two calls only."""
     setting = Setting("auto", places, _PLAIN)
     assert (setting.reason, value(places)) == ("", 0)
@@ -59,7 +59,7 @@ def test_on_and_back(places: Places) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 2, -1])
-def test_somebody_elses(places: Places, number: int) -> None:
+def test_somebody_elses(places: SettingPaths, number: int) -> None:
     """What somebody else has set stays, whatever this does."""
     _set(places, number)
     setting = Setting("yes", places, _PLAIN)
@@ -70,7 +70,7 @@ def test_somebody_elses(places: Places, number: int) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 0])
-def test_somebody_else_sets_it_meanwhile(places: Places, number: int) -> None:
+def test_somebody_else_sets_it_meanwhile(places: SettingPaths, number: int) -> None:
     """A value that was changed while it was on is not put back."""
     setting = Setting("auto", places, _PLAIN)
     setting.turn_on()
@@ -80,7 +80,7 @@ def test_somebody_else_sets_it_meanwhile(places: Places, number: int) -> None:
     setting.close()
 
 
-def test_the_last_one_puts_back(places: Places) -> None:
+def test_the_last_one_puts_back(places: SettingPaths) -> None:
     """Runs at the same time do not undo each other, in whichever order they end."""
     one, other = Setting("auto", places, _PLAIN), Setting("auto", places, _PLAIN)
     for first, last in ((one, other), (other, one)):
@@ -93,7 +93,7 @@ def test_the_last_one_puts_back(places: Places) -> None:
     other.close()
 
 
-def test_one_run_that_is_killed_is_no_longer_counted(places: Places) -> None:
+def test_one_run_that_is_killed_is_no_longer_counted(places: SettingPaths) -> None:
     """The kernel ends its count with its last process, and the survivor of two runs puts back."""
     survivor = Setting("auto", places, _PLAIN)
     survivor.turn_on()
@@ -109,7 +109,7 @@ def test_one_run_that_is_killed_is_no_longer_counted(places: Places) -> None:
 
 
 @pytest.mark.parametrize("wish", ["auto", "no"])
-def test_what_a_dead_run_left(places: Places, wish: str) -> None:
+def test_what_a_dead_run_left(places: SettingPaths, wish: str) -> None:
     """The next run puts it back at its start, whatever it is told itself."""
     pid = os.fork()
     if not pid:
@@ -121,7 +121,7 @@ def test_what_a_dead_run_left(places: Places, wish: str) -> None:
     assert value(places) == 0
 
 
-def test_start_beside_a_run_that_uses_it(places: Places) -> None:
+def test_start_beside_a_run_that_uses_it(places: SettingPaths) -> None:
     """What is in use is not taken for what a dead run left."""
     user = Setting("auto", places, _PLAIN)
     user.turn_on()
@@ -130,7 +130,7 @@ def test_start_beside_a_run_that_uses_it(places: Places) -> None:
     user.close()
 
 
-def test_processes_of_one_run_count_as_one(places: Places) -> None:
+def test_processes_of_one_run_count_as_one(places: SettingPaths) -> None:
     """A forked process puts back what its parent turned on and still counts."""
     setting = Setting("auto", places, _PLAIN)
     setting.turn_on()
@@ -142,7 +142,7 @@ def test_processes_of_one_run_count_as_one(places: Places) -> None:
     setting.close()
 
 
-def test_the_count_is_being_taken(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_count_is_being_taken(places: SettingPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another run puts back it is waited for, and not for long."""
     monkeypatch.setattr(rcu_expedited, "_AGAIN_S", 0.0)
     setting = Setting("auto", places, _PLAIN)
@@ -155,7 +155,7 @@ def test_the_count_is_being_taken(places: Places, monkeypatch: pytest.MonkeyPatc
     setting.close()
 
 
-def _machine(places: Places, what: str) -> Places:
+def _machine(places: SettingPaths, what: str) -> SettingPaths:
     """The machine with one thing that speaks against the setting."""
     folder = Path(places.value).parent
     if what == "absent":
@@ -183,7 +183,7 @@ def _machine(places: Places, what: str) -> Places:
     ],
 )
 def test_machines_that_do_not_want_it(
-    places: Places, what: str, words: str, meant: bool, monkeypatch: pytest.MonkeyPatch
+    places: SettingPaths, what: str, words: str, meant: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C(auto) means no there; C(yes) is refused where it could have no effect."""
     places = _machine(places, what)
@@ -203,21 +203,21 @@ def test_machines_that_do_not_want_it(
 
 
 @pytest.mark.parametrize("version", ["#1 SMP PREEMPT_RT Debian", "#1 SMP PREEMPT RT Wed"])
-def test_kernels_for_real_time(places: Places, version: str) -> None:
+def test_kernels_for_real_time(places: SettingPaths, version: str) -> None:
     """Those that have no file that says so say it in their version."""
     assert "real time" in why_not("auto", places, version)
     assert why_not("auto", places, _PLAIN) == ""
 
 
 @pytest.mark.parametrize("text", ["\n", "(null)\n", ""])
-def test_no_reserved_cpus(places: Places, text: str) -> None:
+def test_no_reserved_cpus(places: SettingPaths, text: str) -> None:
     """An empty list, in each of the kernel's ways to write it."""
     Path(places.reserved[0]).write_text(text)
     assert why_not("auto", places, _PLAIN) == ""
 
 
 @pytest.mark.parametrize("what", ["open to others", "a link"])
-def test_count_that_is_not_roots_alone(places: Places, tmp_path: Path, what: str) -> None:
+def test_count_that_is_not_roots_alone(places: SettingPaths, tmp_path: Path, what: str) -> None:
     """Somebody who can open the file could keep it locked."""
     lock = Path(places.lock)
     if what == "a link":
@@ -244,10 +244,10 @@ def test_count_that_is_not_roots_alone(places: Places, tmp_path: Path, what: str
     ],
 )
 def test_what_the_result_says(
-    places: Places, answer: Optional[int], back_errno: int, used: bool, words: str
+    places: SettingPaths, answer: Optional[int], back_errno: int, used: bool, words: str
 ) -> None:
     """Whether it was used, and why not."""
-    setting, boost = Setting("auto", places, _PLAIN), Board(0).boost
+    setting, boost = Setting("auto", places, _PLAIN), SharedState(0).boost
     if answer is not None:
         boost.called_ns, boost.answer, boost.returned_ns = 1_000_000, answer, 2_000_000
         boost.back_errno, boost.back_ns = back_errno, 4_000_000
@@ -257,9 +257,9 @@ def test_what_the_result_says(
     setting.close()
 
 
-def test_reason_and_nothing_to_freeze(places: Places) -> None:
+def test_reason_and_nothing_to_freeze(places: SettingPaths) -> None:
     """The result says why it was not tried."""
     setting = Setting("no", places)
-    assert expedited(setting, Board(0).boost)["words"] == "expedite is no."
-    assert expedited(None, Board(0).boost)["used"] is False
+    assert expedited(setting, SharedState(0).boost)["words"] == "expedite is no."
+    assert expedited(None, SharedState(0).boost)["used"] is False
     setting.close()

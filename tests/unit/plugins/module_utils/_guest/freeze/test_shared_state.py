@@ -15,7 +15,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze
     GUARD,
     RUN,
     WATCHDOG,
-    Board,
+    SharedState,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import (
     HELD,
@@ -39,16 +39,16 @@ TARGET = Target("/srv/a", "/dev/sdc1", "xfs", 1)
     ],
 )
 def test_outcome_by_the_answers_of_fithaw(answers: Dict[int, int], outcome: str) -> None:
-    board = Board(1)
-    slot = board.slots[0]
-    slot.called_ns, slot.returned_ns, slot.freeze_errno = 10, 20, 0
-    assert board.records([TARGET])[0].outcome == HELD
-    board.over_ns = 30
+    state = SharedState(1)
+    filesystem = state.filesystems[0]
+    filesystem.called_ns, filesystem.returned_ns, filesystem.freeze_errno = 10, 20, 0
+    assert state.records([TARGET])[0].outcome == HELD
+    state.over_ns = 30
     # Called and not answered: that thaws nothing.
-    slot.thaws[GUARD].started_ns = 40
+    filesystem.thaws[GUARD].started_ns = 40
     for number, (actor, answer) in enumerate(answers.items()):
-        thaw = slot.thaws[actor]
+        thaw = filesystem.thaws[actor]
         thaw.started_ns, thaw.errno, thaw.ended_ns = 40, answer, 50 + number
-    (record,) = board.records([TARGET])
+    (record,) = state.records([TARGET])
     assert record.outcome == outcome
-    assert board.resolved == (outcome != NOT_THAWED)
+    assert state.resolved == (outcome != NOT_THAWED)

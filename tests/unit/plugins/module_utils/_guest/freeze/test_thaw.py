@@ -18,7 +18,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze
     thaw as thaw_module,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.channels import (
-    Wires,
+    Channels,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.daemon import (
     Children,
@@ -35,9 +35,11 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.shared_state import (
     GUARD,
     WATCHDOG,
-    Board,
+    SharedState,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.thaw import Line
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.thaw import (
+    ThawWorkers,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import Target
 from tests.lab.disk import LoopDisk
 from tests.lab.frozen import Guarded
@@ -54,33 +56,33 @@ class Stage:
         self.mount_point = disk.mount_point
         self.guarded = guarded
         self.handles = open_all([self.target])
-        self.board = Board(1)
-        self.slot = self.board.slots[0]
-        self.wires = Wires()
+        self.state = SharedState(1)
+        self.filesystem = self.state.filesystems[0]
+        self.channels = Channels()
         self.guard = Children()
 
         def hold() -> None:
-            self.wires.belong_to(GUARD)
+            self.channels.keep_only(GUARD)
             while True:
                 signal.pause()
 
-        self.board.keepers[GUARD].pid = self.guard.fork(GUARD, hold)
-        self.wires.belong_to(WATCHDOG)
+        self.state.supervisors[GUARD].pid = self.guard.fork(GUARD, hold)
+        self.channels.keep_only(WATCHDOG)
 
     def begin(self) -> None:
         """What the guard says right before it calls FIFREEZE, and the window's end."""
-        self.slot.called_ns = 1
-        self.board.end_window()
+        self.filesystem.called_ns = 1
+        self.state.end_window()
 
-    def line(self, setting: Optional[Setting] = None) -> Line:
+    def workers(self, setting: Optional[Setting] = None) -> ThawWorkers:
         """The line under test."""
-        return Line(WATCHDOG, self.board, self.handles, self.wires, setting)
+        return ThawWorkers(WATCHDOG, self.state, self.handles, self.channels, setting)
 
     def close(self) -> None:
         """Leave nothing."""
         self.guard.kill()
         self.guard.wait(PATIENCE_S)
-        until(lambda: self.board.resolved, "the end of the line's thread")
+        until(lambda: self.state.resolved, "the end of the line's thread")
         close_all(self.handles)
 
 
@@ -97,16 +99,16 @@ def stage() -> Iterator[Stage]:
 
 def _said(stage: Stage) -> List[int]:
     """What FITHAW answered to the line, as far as it counts."""
-    thaw = stage.slot.thaws[WATCHDOG]
+    thaw = stage.filesystem.thaws[WATCHDOG]
     return [thaw.errno] if thaw.ended_ns else []
 
 
 def test_guard_stopped_right_before_its_call(stage: Stage) -> None:
     """That nothing is frozen proves nothing while the call may still come: the guard must end."""
     stage.begin()
-    stage.line().thaw()
+    stage.workers().thaw()
     assert stage.guard.wait(PATIENCE_S), "the guard was not killed"
-    until(lambda: stage.board.resolved, "the answer")
+    until(lambda: stage.state.resolved, "the answer")
     assert _said(stage) == [errno.EINVAL]
 
 
@@ -117,13 +119,13 @@ def test_guard_that_turns_is_left_alone(stage: Stage, monkeypatch: pytest.Monkey
     monkeypatch.setattr(thaw_module, "_STOPPED_LOOKS", 100)
     stage.guarded.freeze(stage.mount_point)
     stage.begin()
-    stage.line().thaw()
+    stage.workers().thaw()
     for beat in range(1, 150):
-        stage.board.keepers[GUARD].beat_ns = beat
+        stage.state.supervisors[GUARD].heartbeat_ns = beat
         assert not stage.guard.wait(0.02)
     assert _said(stage) == []
-    stage.slot.freeze_errno = errno.EBUSY
-    until(lambda: stage.board.resolved, "the end")
+    stage.filesystem.freeze_errno = errno.EBUSY
+    until(lambda: stage.state.resolved, "the end")
     assert stage.guarded.thaw(stage.mount_point), "a stranger's freeze was thawed"
 
 
@@ -132,8 +134,8 @@ def test_guard_that_dies_in_its_call(stage: Stage) -> None:
     stage.guarded.freeze(stage.mount_point)
     stage.begin()
     stage.guard.kill()
-    stage.line().thaw()
-    until(lambda: stage.board.resolved, "the thaw")
+    stage.workers().thaw()
+    until(lambda: stage.state.resolved, "the thaw")
     assert _said(stage) == [0]
     assert not stage.guarded.thaw(stage.mount_point)
 
@@ -141,9 +143,9 @@ def test_guard_that_dies_in_its_call(stage: Stage) -> None:
 def test_never_called(stage: Stage) -> None:
     """What the guard did not begin to freeze is not touched."""
     stage.guarded.freeze(stage.mount_point)
-    stage.board.end_window()
+    stage.state.end_window()
     stage.guard.kill()
-    stage.line().thaw()
+    stage.workers().thaw()
     assert stage.guard.wait(PATIENCE_S)
     assert _said(stage) == []
     assert stage.guarded.thaw(stage.mount_point)
@@ -153,17 +155,17 @@ def test_descriptor_of_another_filesystem(stage: Stage, tmp_path: Path) -> None:
     """Whatever became of the descriptor: another filesystem is not thawed through it."""
     stage.guarded.freeze(stage.mount_point)
     stage.begin()
-    stage.slot.freeze_errno = 0
+    stage.filesystem.freeze_errno = 0
     handle = stage.handles[0]
     own = os.dup(handle.descriptor)
     other = os.open(tmp_path, os.O_RDONLY)
     os.dup2(other, handle.descriptor)
-    line = stage.line()
+    line = stage.workers()
     line.thaw()
     assert not stage.guard.wait(1)
     assert _said(stage) == []
     os.dup2(own, handle.descriptor)
-    until(lambda: stage.board.resolved, "the thaw")
+    until(lambda: stage.state.resolved, "the thaw")
     assert _said(stage) == [0]
     os.close(own)
     os.close(other)
@@ -175,17 +177,17 @@ def test_setting_that_a_stopped_guard_may_yet_turn_on(
     """It is put back at once, and that proves nothing before the guard's end."""
     monkeypatch.setattr(thaw_module, "_STOPPED_LOOKS", 1_000_000)
     setting = Setting("yes", places_below(tmp_path))
-    boost = stage.board.boost
+    boost = stage.state.boost
     boost.called_ns = 1
     assert setting.turn_on() == ON
-    stage.board.end_window()
-    stage.line(setting).thaw()
+    stage.state.end_window()
+    stage.workers(setting).thaw()
     until(lambda: value(setting.places) == 0, "the setting that is put back")
-    assert not stage.board.resolved
+    assert not stage.state.resolved
     # The guard goes on for a moment and turns it on.
     Path(setting.places.value).write_text(f"{MARK}\n")
     stage.guard.kill()
-    until(lambda: stage.board.resolved, "the answer")
+    until(lambda: stage.state.resolved, "the answer")
     assert (value(setting.places), boost.back_errno) == (0, 0)
     setting.close()
 
@@ -193,17 +195,17 @@ def test_setting_that_a_stopped_guard_may_yet_turn_on(
 def test_setting_and_a_guard_stopped_right_before_it(stage: Stage, tmp_path: Path) -> None:
     """Only its end proves that it will not turn it on any more, so it is killed."""
     setting = Setting("yes", places_below(tmp_path))
-    stage.board.boost.called_ns = 1
-    stage.board.end_window()
-    stage.line(setting).thaw()
+    stage.state.boost.called_ns = 1
+    stage.state.end_window()
+    stage.workers(setting).thaw()
     assert stage.guard.wait(PATIENCE_S), "the guard was not killed"
-    until(lambda: stage.board.resolved, "the answer")
+    until(lambda: stage.state.resolved, "the answer")
     assert value(setting.places) == 0
     setting.close()
 
 
 def test_who_is_gone(stage: Stage) -> None:
     """A wire says so only when its process is."""
-    assert not stage.wires.gone(GUARD)
+    assert not stage.channels.has_exited(GUARD)
     stage.guard.kill()
-    until(lambda: stage.wires.gone(GUARD), "the end of the guard")
+    until(lambda: stage.channels.has_exited(GUARD), "the end of the guard")

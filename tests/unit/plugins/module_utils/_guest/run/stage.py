@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Parts of a run that stand in for keepers and store, so that each answer can be chosen."""
+"""Parts of a run that stand in for supervisors and store, so that each answer can be chosen."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model 
     Target,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.dependencies import (
-    Parts,
+    Dependencies,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.record import (
     RunRecord,
@@ -60,8 +60,8 @@ TARGETS = (
 )
 
 
-class ChosenKeepers:
-    """Keepers that freeze nothing and say what a test wants; they run the post-script for real."""
+class ChosenFreezer:
+    """Freezer that freeze nothing and say what a test wants; they run the post-script for real."""
 
     def __init__(self, stage: Stage, targets: Sequence[Target], post: Optional[ScriptSpec]) -> None:
         self._stage = stage
@@ -87,7 +87,7 @@ class ChosenKeepers:
     def script_ended(self) -> None:
         self._say("script ended")
 
-    def owe_post_script(self) -> None:
+    def mark_post_script_due(self) -> None:
         self._owed = True
 
     def verify(self) -> None:
@@ -127,7 +127,7 @@ class ChosenKeepers:
         )
         return self._records
 
-    def pay_post_script(self) -> Optional[ScriptOutcome]:
+    def run_post_script(self) -> Optional[ScriptOutcome]:
         self._say("pay")
         if not self._owed or self._post is None:
             return None
@@ -235,7 +235,7 @@ class Stage:
     #: What to do when something happens: raise, send a signal, wait.
     events: Dict[str, Callable[[], None]] = field(default_factory=dict)
     log: List[str] = field(default_factory=list)
-    #: What the keepers say when they are asked.
+    #: What the supervisors say when they are asked.
     window_over: bool = False
 
     def happen(self, what: str) -> None:
@@ -289,7 +289,7 @@ class Stage:
         fields = {"freeze_timeout_s": self.freeze_timeout_s, **self.options}
         self.request = RunRequest(disks, "the-set", "/etc/azure/x.json", **fields)
         self.store = ChosenStore(self)
-        self.keepers: List[ChosenKeepers] = []
+        self.supervisors: List[ChosenFreezer] = []
 
         @contextmanager
         def lock() -> Iterator[None]:
@@ -300,11 +300,11 @@ class Stage:
             finally:
                 self.log.append("unlock")
 
-        def start(targets: Any, _timeout: float, post: Optional[ScriptSpec]) -> ChosenKeepers:
-            self.log.append("keepers")
-            self.happen("keepers")
-            self.keepers.append(ChosenKeepers(self, targets, post))
-            return self.keepers[0]
+        def start(targets: Any, _timeout: float, post: Optional[ScriptSpec]) -> ChosenFreezer:
+            self.log.append("supervisors")
+            self.happen("supervisors")
+            self.supervisors.append(ChosenFreezer(self, targets, post))
+            return self.supervisors[0]
 
         def tell(what: str) -> Callable[[RunRecord], None]:
             def say(_record: RunRecord) -> None:
@@ -315,7 +315,7 @@ class Stage:
 
         return SnapshotRun(
             self.request,
-            Parts(
+            Dependencies(
                 lock=lock,
                 limit_looks=lambda _limit_s, _check: self.happen("limit looks"),
                 examine=self._examine,
@@ -324,7 +324,7 @@ class Stage:
                 plan=lambda: FreezePlan(self.targets),
                 cover=lambda _targets: Coverage(self.covered, ("bare",) * (self.covered is False)),
                 is_single_disk=lambda: self.single_disk,
-                start_keepers=start,
+                start_freezer=start,
                 make_store=lambda: self.store,
                 begin=lambda: self.happen("begin"),
                 announce=tell("announce"),

@@ -37,29 +37,29 @@ def test_one_at_a_time(folder: Path) -> None:
     RunLock(str(folder)).acquire()
 
 
-def test_a_keeper_of_a_dead_run_holds_the_lock(folder: Path) -> None:
-    """A run forks a keeper and is killed; the lock is free when the keeper ends."""
+def test_a_supervisor_of_a_dead_run_holds_the_lock(folder: Path) -> None:
+    """A run forks a supervisor and is killed; the lock is free when the supervisor ends."""
     ready, started = os.pipe()
     run = os.fork()
     if run == 0:
         try:
             RunLock(str(folder)).acquire()
-            keeper = os.fork()
-            if keeper:
-                os.write(started, b"%d\n" % keeper)
+            supervisor = os.fork()
+            if supervisor:
+                os.write(started, b"%d\n" % supervisor)
             signal.pause()
         finally:
             os._exit(1)
-    keeper = 0
+    supervisor = 0
     try:
-        keeper = int(os.read(ready, 32))
+        supervisor = int(os.read(ready, 32))
         os.kill(run, signal.SIGKILL)
         os.waitpid(run, 0)
         text = refused(RunLock(str(folder)))
         assert f"process {run}, has died" in text
-        holding = os.pidfd_open(keeper)
-        os.kill(keeper, signal.SIGKILL)
-        # The keeper is not our child: its end is seen through its descriptor.
+        holding = os.pidfd_open(supervisor)
+        os.kill(supervisor, signal.SIGKILL)
+        # The supervisor is not our child: its end is seen through its descriptor.
         assert select.select([holding], [], [], 60)[0]
         os.close(holding)
         with RunLock(str(folder)):
@@ -72,13 +72,13 @@ def test_a_keeper_of_a_dead_run_holds_the_lock(folder: Path) -> None:
 KEEPERS = """
 import sys
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.freezer import (
-    Keepers,
+    Freezer,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.lock import RunLock
 lock = RunLock(sys.argv[1])
 lock.acquire()
-with Keepers.start((), 5.0, None, keep_open=(lock.fileno(),)) as keepers:
-    keepers.stage("a stage of the test", 600.0)
+with Freezer.start((), 5.0, None, keep_open=(lock.fileno(),)) as freezer:
+    freezer.stage("a stage of the test", 600.0)
     lock.release()
     print("released", flush=True)
     sys.stdin.readline()
@@ -86,7 +86,7 @@ print("ended", flush=True)
 """
 
 
-def test_the_keepers_hold_the_lock_until_they_end(folder: Path) -> None:
+def test_the_supervisors_hold_the_lock_until_they_end(folder: Path) -> None:
     run = subprocess.Popen(
         [sys.executable, "-c", KEEPERS, str(folder)],
         stdin=subprocess.PIPE,

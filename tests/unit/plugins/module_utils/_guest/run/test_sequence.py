@@ -56,7 +56,7 @@ def test_all_is_well(stage: Stage) -> None:
     assert stage.ran() == ["pre", "post"]
     assert stage.log == [
         "lock",
-        "keepers",  # they fork, so they come before whatever has threads
+        "supervisors",  # they fork, so they come before whatever has threads
         "stage prepare",
         "announce",
         "store prepare",
@@ -283,7 +283,7 @@ def test_less_than_required_fails_and_keeps(stage: Stage, required: str) -> None
 
 
 @pytest.mark.parametrize(
-    "what", ["lock", "examine", "check disks", "keepers", "store prepare", "begin"]
+    "what", ["lock", "examine", "check disks", "supervisors", "store prepare", "begin"]
 )
 def test_before_quiesce_nothing_is_touched(stage: Stage, what: str) -> None:
     stage.raises(what, error())
@@ -309,7 +309,7 @@ def test_from_quiesce_on_the_post_script_always_runs(stage: Stage, what: str, ki
         assert "thaw" in stage.log
 
 
-def test_the_post_script_runs_when_a_keeper_says_it_took_over(stage: Stage) -> None:
+def test_the_post_script_runs_when_a_supervisor_says_it_took_over(stage: Stage) -> None:
     stage.raises("stage flush", error("RunTakenOver"))
     stage.raises("stage resume", error("RunTakenOver"))
     record = stage.run()

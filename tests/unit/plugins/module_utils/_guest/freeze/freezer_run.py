@@ -18,11 +18,11 @@ from typing import Any, Callable, Dict, Optional
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.freezer import (
-    Keepers,
+    Freezer,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.rcu_expedited import (
-    Places,
     Setting,
+    SettingPaths,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import (
     ScriptSpec,
@@ -51,74 +51,74 @@ class Commands:
     def __init__(self, plan: Dict[str, Any]) -> None:
         self._plan = plan
         targets = [Target(**target) for target in plan["targets"]]
-        self._keepers = Keepers.start(
+        self._freezer = Freezer.start(
             targets,
             plan["freeze_timeout_s"],
             _spec("post", plan.get("post")),
-            setting=Setting("yes", Places(**plan["places"])),
+            setting=Setting("yes", SettingPaths(**plan["places"])),
         )
-        self._keepers.stage("prepare", 300)
+        self._freezer.stage("prepare", 300)
 
     def protection(self) -> object:
         """What guards the window."""
-        return self._keepers.protection
+        return self._freezer.protection
 
     def expedited(self) -> object:
         """Whether FIFREEZE was made short."""
-        return self._keepers.expedited
+        return self._freezer.expedited
 
     def stage(self, limit_s: str) -> object:
         """Begin a stage."""
-        self._keepers.stage("a stage of the test", float(limit_s))
+        self._freezer.stage("a stage of the test", float(limit_s))
         return None
 
-    def owe(self) -> object:
+    def mark_due(self) -> object:
         """Owe the post-script."""
-        self._keepers.owe_post_script()
+        self._freezer.mark_post_script_due()
         return None
 
     def pre(self) -> object:
         """Run the pre-script."""
         spec = _spec("pre", self._plan["pre"])
         assert spec is not None
-        outcome = run_script(spec, before_exec=self._keepers.before_script)
-        self._keepers.script_ended()
+        outcome = run_script(spec, before_exec=self._freezer.before_script)
+        self._freezer.script_ended()
         return asdict(outcome)
 
     def verify(self) -> object:
         """Check the mounts."""
-        self._keepers.verify()
+        self._freezer.verify()
         return None
 
     def flush(self) -> object:
         """Flush."""
-        return self._keepers.flush(self._plan.get("flush_limit_s", 60))
+        return self._freezer.flush(self._plan.get("flush_limit_s", 60))
 
     def freeze(self) -> object:
         """Freeze."""
-        self._keepers.freeze()
-        return self._keepers.deadline_ns
+        self._freezer.freeze()
+        return self._freezer.deadline_ns
 
     def hold_lost(self) -> object:
         """Whether the window does not hold any more."""
-        return self._keepers.hold_lost()
+        return self._freezer.hold_lost()
 
     def thaw(self) -> object:
         """Thaw."""
-        return [asdict(record) for record in self._keepers.thaw()]
+        return [asdict(record) for record in self._freezer.thaw()]
 
-    def pay(self) -> object:
+    def run_once(self) -> object:
         """Pay the post-script."""
-        outcome = self._keepers.pay_post_script()
+        outcome = self._freezer.run_post_script()
         return None if outcome is None else asdict(outcome)
 
     def taken_over(self) -> object:
         """Whether the run was taken over."""
-        return self._keepers.taken_over()
+        return self._freezer.taken_over()
 
     def stop(self) -> object:
-        """Dismiss the keepers."""
-        self._keepers.stop()
+        """Dismiss the supervisors."""
+        self._freezer.stop()
         return None
 
 
