@@ -44,7 +44,7 @@ _kept_back: Set[str] = set()
 _lock = threading.Lock()
 
 
-def keep_back(secret: str) -> None:
+def register_secret(secret: str) -> None:
     """Let this value be in nothing that is redacted from now on."""
     if len(secret) >= _SHORTEST_SECRET:
         with _lock:

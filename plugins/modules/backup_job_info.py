@@ -209,7 +209,7 @@ failure:
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_job import (
     BACKUP_JOB_INFO_ARGUMENTS,
-    tell_of_jobs,
+    list_jobs_result,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
@@ -223,7 +223,7 @@ def main() -> None:
         argument_spec=BACKUP_JOB_INFO_ARGUMENTS,
         supports_check_mode=True,
     )
-    run_vault_module(module, tell_of_jobs)
+    run_vault_module(module, list_jobs_result)
 
 
 if __name__ == "__main__":

@@ -403,7 +403,9 @@ failure:
 
 from typing import Any, Dict, Mapping
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import Connection
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import (
+    VaultConnection,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_policy import (
     PolicyTask,
     policy_arguments,
@@ -418,7 +420,9 @@ def main() -> None:
     """Run the module."""
     module = Module(argument_spec=policy_arguments(), supports_check_mode=True)
 
-    def act(connection: Connection, params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+    def act(
+        connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
+    ) -> Dict[str, Any]:
         return PolicyTask(connection, params, check_mode, with_diff=module._diff).run()
 
     run_vault_module(module, act)

@@ -112,7 +112,7 @@ failure:
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.protected_vm import (
     PROTECTABLE_VM_INFO,
-    tell_of_protectable,
+    list_protectable_vms,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
     run_vault_module,
@@ -122,7 +122,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vaul
 def main() -> None:
     """Run the module."""
     module = Module(supports_check_mode=True, **PROTECTABLE_VM_INFO)
-    run_vault_module(module, tell_of_protectable)
+    run_vault_module(module, list_protectable_vms)
 
 
 if __name__ == "__main__":

@@ -311,7 +311,9 @@ failure:
 
 from typing import Any, Dict, Mapping
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import Connection
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import (
+    VaultConnection,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.protected_vm import (
     PROTECTED_VM,
@@ -326,7 +328,9 @@ def main() -> None:
     """Run the module."""
     module = Module(supports_check_mode=True, **PROTECTED_VM)
 
-    def act(connection: Connection, params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+    def act(
+        connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
+    ) -> Dict[str, Any]:
         return protect_vms(connection, params, check_mode, with_diff=module._diff)
 
     run_vault_module(module, act)

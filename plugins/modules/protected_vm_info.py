@@ -170,7 +170,7 @@ failure:
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.protected_vm import (
     PROTECTED_VM_INFO,
-    tell_of_protected,
+    list_protected,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
     run_vault_module,
@@ -180,7 +180,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vaul
 def main() -> None:
     """Run the module."""
     module = Module(supports_check_mode=True, **PROTECTED_VM_INFO)
-    run_vault_module(module, tell_of_protected)
+    run_vault_module(module, list_protected)
 
 
 if __name__ == "__main__":

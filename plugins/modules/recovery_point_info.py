@@ -154,7 +154,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.options 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.recovery_point_info import (
     RECOVERY_POINT_INFO_ARGUMENTS,
-    tell_of_points,
+    list_recovery_points,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
     run_vault_module,
@@ -168,7 +168,7 @@ def main() -> None:
         **vms_rules(),
         supports_check_mode=True,
     )
-    run_vault_module(module, tell_of_points)
+    run_vault_module(module, list_recovery_points)
 
 
 if __name__ == "__main__":

@@ -203,7 +203,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.snapshot_scripts import (
     SCRIPTS_ARGUMENTS,
-    put_scripts,
+    apply_scripts,
 )
 
 
@@ -216,7 +216,7 @@ def main() -> None:
     )
 
     def act(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
-        return put_scripts(params, check_mode, with_diff=module._diff)
+        return apply_scripts(params, check_mode, with_diff=module._diff)
 
     run_module(module, act)
 

@@ -171,14 +171,14 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.snapshot_scripts import (
     SCRIPTS_INFO_ARGUMENTS,
-    tell_of_scripts,
+    inspect_scripts,
 )
 
 
 def main() -> None:
     """Run the module."""
     module = Module(argument_spec=SCRIPTS_INFO_ARGUMENTS, supports_check_mode=True)
-    run_module(module, tell_of_scripts)
+    run_module(module, inspect_scripts)
 
 
 if __name__ == "__main__":

@@ -409,7 +409,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base
     Module,
     run_module,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_snapshot import act
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_snapshot import (
+    run_snapshot,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_snapshot_options import (
     ARGUMENT_SPEC,
 )
@@ -423,7 +425,7 @@ def main() -> None:
         required_one_of=[("disks", "extension_settings")],
         supports_check_mode=True,
     )
-    run_module(module, act)
+    run_module(module, run_snapshot)
 
 
 if __name__ == "__main__":

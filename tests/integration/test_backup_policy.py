@@ -20,7 +20,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.back
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policies import apply
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policy.desired import (
-    wanted_policy,
+    desired_policy,
 )
 from tests.integration.guest_rig import warnings
 from tests.lab.module_run import ModuleRun, run_module
@@ -398,7 +398,7 @@ def test_an_operation_that_does_not_end_well(
     connection = connect(azure.options(), clock=Fast())
     present = apply.find_policy(connection, "DefaultPolicy")
     assert present is not None
-    wanted = wanted_policy({"instant_restore_days": 4}, present.policy)
+    wanted = desired_policy({"instant_restore_days": 4}, present.policy)
     with pytest.raises(VaultError) as caught:
         apply.put_policy(connection, "DefaultPolicy", wanted, present)
     failure = caught.value.failure

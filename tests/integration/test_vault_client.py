@@ -18,9 +18,9 @@ import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.clock import Clock
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import (
-    Connection,
+    VaultConnection,
     connect,
-    each,
+    map_concurrently,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.errors import VaultError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.ids import VmId
@@ -54,7 +54,7 @@ class Rig:
     clock: Hasty = field(default_factory=Hasty)
     said: List[str] = field(default_factory=list)
 
-    def connect(self, **options: Any) -> Connection:
+    def connect(self, **options: Any) -> VaultConnection:
         given = {**self.azure.options(), "timeout": 600, **options}
         return connect(given, self.said.append, self.clock)
 
@@ -71,7 +71,7 @@ def rig(recovery_services: RecoveryServices) -> Rig:
     return Rig(recovery_services)
 
 
-def read(connection: Connection, name: str = "DefaultPolicy") -> str:
+def read(connection: VaultConnection, name: str = "DefaultPolicy") -> str:
     def send() -> Any:
         return connection.backup.protection_policies.get(**connection.at, policy_name=name)
 
@@ -84,7 +84,7 @@ def failure(work: Callable[[], Any]) -> VaultError:
     return caught.value
 
 
-def operation(connection: Connection, method: str, name: str = "db01") -> Callable[[], Any]:
+def operation(connection: VaultConnection, method: str, name: str = "db01") -> Callable[[], Any]:
     """A PUT, DELETE or POST of a protected item."""
     vm = VmId(connection.vault.subscription_id, "app-rg", name)
     at: Dict[str, Any] = {
@@ -116,7 +116,7 @@ def operation(connection: Connection, method: str, name: str = "db01") -> Callab
     return lambda: connection.start(f"{method} it", send, vm)
 
 
-def protect(rig: Rig, connection: Connection, name: str = "db01") -> None:
+def protect(rig: Rig, connection: VaultConnection, name: str = "db01") -> None:
     """Refresh and enable, until it is done."""
     connection.start(
         "refresh",
@@ -222,7 +222,7 @@ def test_a_pause_beyond_the_deadline_is_an_error_at_once(rig: Rig) -> None:
 def test_one_throttled_request_pauses_all_threads(rig: Rig) -> None:
     rig.azure.fault(path="backupPolicies", status=429, retry_after=20)
     connection = rig.connect()
-    read_all = each(lambda _number: read(connection), range(30), workers=4)
+    read_all = map_concurrently(lambda _number: read(connection), range(30), workers=4)
     assert [name for _number, name in read_all] == ["DefaultPolicy"] * 30
     # Those that were under way got their answers; nobody else asked before the pause was over.
     assert rig.reads().count(429) == 1 and len(rig.reads()) == 31
@@ -329,7 +329,7 @@ def test_a_token_that_expires_meanwhile_is_renewed_once(rig: Rig) -> None:
     connection = rig.connect()
     read(connection)
     rig.azure.fault(path="backupPolicies", kind="expired_token")
-    read_all = each(lambda _number: read(connection), range(8))
+    read_all = map_concurrently(lambda _number: read(connection), range(8))
     assert [name for _number, name in read_all] == ["DefaultPolicy"] * 8
     assert rig.sign_ins() == 2
 
@@ -372,14 +372,16 @@ def test_who_and_where_in_words(
 
 def test_what_everything_would_fail_of_is_tried_a_few_times_only(rig: Rig) -> None:
     connection = rig.connect(secret="no-such-secret")
-    done = each(lambda _number: read(connection), range(50))
+    done = map_concurrently(lambda _number: read(connection), range(50))
     assert all(isinstance(error, VaultError) for _number, error in done)
     assert rig.sign_ins() <= 8
 
 
 def test_one_failure_leaves_the_others_alone(rig: Rig) -> None:
     connection = rig.connect()
-    done = each(lambda name: read(connection, name), ["DefaultPolicy", "none", "EnhancedPolicy"])
+    done = map_concurrently(
+        lambda name: read(connection, name), ["DefaultPolicy", "none", "EnhancedPolicy"]
+    )
     assert [isinstance(found, VaultError) for _name, found in done] == [False, True, False]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from .clock import Clock, Deadline
 
 
-class Waiting:
+class Backoff:
     """Pauses that begin short, grow to a tenth of the time that has passed, and have an end."""
 
     def __init__(
@@ -24,7 +24,7 @@ class Waiting:
         self._longest_s = longest_s
         self._began = clock.monotonic()
 
-    def pause(self) -> bool:
+    def sleep(self) -> bool:
         """Wait once; whether there was time for it."""
         if self._deadline.passed:
             return False

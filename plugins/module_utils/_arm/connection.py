@@ -42,11 +42,11 @@ from .credentials import (
     make_credential,
     subscription_of,
 )
-from .errors import VaultError, of_sdk
+from .errors import VaultError, from_sdk
 from .ids import VaultId, VmId, last_segment
 from .options import check_wait, chosen_vault
 from .pipeline import policies
-from .retry import Answers, Gate, seconds_of
+from .retry import ResponseLog, ThrottleGate, retry_after_s
 from .sdk import Client
 
 T = TypeVar("T")
@@ -68,7 +68,7 @@ def silent(_line: str) -> None:
 
 
 @dataclass(frozen=True)
-class Started:
+class AcceptedOperation:
     """An operation that Azure accepted, and does on its own."""
 
     operation_id: Optional[str]
@@ -77,7 +77,7 @@ class Started:
     at: datetime
 
 
-class Connection:
+class VaultConnection:
     """One vault and what is needed to talk to it. Threads may share it."""
 
     def __init__(
@@ -100,8 +100,8 @@ class Connection:
         self._lock = threading.RLock()
         self._clients: Dict[Tuple[Library, str], Client] = {}
         self._vault_resource: Optional[Dict[str, Any]] = None
-        self._gate = Gate(clock, deadline, say)
-        self._answers = Answers()
+        self._gate = ThrottleGate(clock, deadline, say)
+        self._answers = ResponseLog()
 
     @property
     def at(self) -> Dict[str, str]:
@@ -141,9 +141,11 @@ class Connection:
         self, what: str, paged: Callable[[], Iterable[Any]], vm: Optional[VmId] = None
     ) -> List[Dict[str, Any]]:
         """Every element of a list, of all its pages, with Azure's own names."""
-        return self.read(what, lambda: [plain(element) for element in paged()], vm)
+        return self.read(what, lambda: [as_dict(element) for element in paged()], vm)
 
-    def start(self, what: str, send: Callable[..., Any], vm: Optional[VmId] = None) -> Started:
+    def start(
+        self, what: str, send: Callable[..., Any], vm: Optional[VmId] = None
+    ) -> AcceptedOperation:
         """Start an operation; C(send) is given C(cls) for the SDK's call.
 
         A call that begins with C(begin_) needs C(polling=False) too: nobody polls here.
@@ -156,10 +158,10 @@ class Connection:
             raise
         answer = self._answers.last
         headers = answer.headers if answer else {}
-        return Started(
+        return AcceptedOperation(
             operation_id=_operation_id(headers),
             status=answer.status if answer else 0,
-            retry_after_s=seconds_of(headers.get("Retry-After"), headers.get("Date")),
+            retry_after_s=retry_after_s(headers.get("Retry-After"), headers.get("Date")),
             at=_date(headers.get("Date")) or self.clock.now(),
         )
 
@@ -193,7 +195,7 @@ class Connection:
             raise
         except Exception as error:
             endpoint = self._cloud.resource_manager
-            raise of_sdk(error, what, vm, self.vault, endpoint, is_read) from error
+            raise from_sdk(error, what, vm, self.vault, endpoint, is_read) from error
 
     def _client(self, library: Library, name: str, subscription_id: str) -> Client:
         """A client, made when it is first asked for, as to import it takes time."""
@@ -235,7 +237,7 @@ def require(*libraries: Library) -> None:
 
 def connect(
     params: Mapping[str, Any], say: Say = silent, clock: Optional[Clock] = None
-) -> Connection:
+) -> VaultConnection:
     """The connection of the options. Sends nothing yet."""
     check_wait(params)
     require(AZURE_IDENTITY, BACKUP)
@@ -248,7 +250,7 @@ def connect(
     cloud = cloud_of(params)
     subscription_id = subscription_of(params)
     tokens = Tokens(lambda: make_credential(params, cloud), cloud.scope, cloud.authority)
-    return Connection(
+    return VaultConnection(
         chosen_vault(params, subscription_id),
         cloud,
         tokens,
@@ -259,7 +261,7 @@ def connect(
     )
 
 
-def each(
+def map_concurrently(
     work: Callable[[T], R], things: Sequence[T], workers: int = 8
 ) -> List[Tuple[T, Union[R, VaultError]]]:
     """Do the work for each thing, some at a time; one's C(VaultError) leaves the others alone.
@@ -291,7 +293,7 @@ def each(
         return list(zip(things, pool.map(one, things)))
 
 
-def plain(answer: Mapping[str, Any]) -> Dict[str, Any]:
+def as_dict(answer: Mapping[str, Any]) -> Dict[str, Any]:
     """Return an answer as a mapping of its own."""
     return dict(answer)
 

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from .._errors import Failure, QuiesceError, refuse
 from .._libraries import AZURE_IDENTITY, unusable
-from .._redact import keep_back
+from .._redact import register_secret
 from .ids import VaultId
 
 _RENEW_BEFORE_S = 300
@@ -124,7 +124,7 @@ def subscription_of(params: Mapping[str, Any]) -> str:
     if given:
         return str(given)
     if "/subscriptions/" in vault.lower():
-        return VaultId.of_id(vault).subscription_id
+        return VaultId.from_resource_id(vault).subscription_id
     source = params.get("auth_source") or "auto"
     if source == "cli":
         return _subscription_of_cli()
@@ -227,7 +227,7 @@ class Tokens:
                 self._credential, self._token = self._make(), ""
             if not self._token or self._expires_on - self._now() < _RENEW_BEFORE_S:
                 got = self._credential.get_token(self._scope)
-                keep_back(got.token)
+                register_secret(got.token)
                 self._token, self._expires_on = got.token, got.expires_on
             return self._token
 
@@ -236,7 +236,7 @@ def _service_principal(found: Tuple[str, ...], options: Mapping[str, Any]) -> An
     from azure.identity import ClientSecretCredential
 
     tenant, client_id, secret = found
-    keep_back(secret)
+    register_secret(secret)
     return ClientSecretCredential(tenant, client_id, secret, **options)
 
 
@@ -245,7 +245,7 @@ def _workload_identity(found: Tuple[str, ...], options: Mapping[str, Any]) -> An
 
     tenant, client_id, token_file = found
     try:
-        keep_back(Path(token_file).read_text(encoding="utf-8").strip())
+        register_secret(Path(token_file).read_text(encoding="utf-8").strip())
     except (OSError, ValueError) as error:
         refuse(
             "InvalidFederatedToken",

@@ -17,8 +17,8 @@ from .._errors import Failure, QuiesceError
 from .._redact import redact
 from . import network_errors
 from .advice import by_status, recommended
-from .ids import VaultId, VmId, names, same
-from .retry import PauseTooLong, read_body
+from .ids import VaultId, VmId, contains_name, equals_ignoring_case
+from .retry import ThrottledError, read_body
 
 _BY_STATUS = {
     401: "authentication",
@@ -81,7 +81,7 @@ class VaultError(QuiesceError):
         return self.kind == "throttled"
 
 
-class SignInFailed(Exception):
+class SignInError(Exception):
     """No token could be got."""
 
     def __init__(self, error: Exception, authority: str) -> None:
@@ -90,7 +90,7 @@ class SignInFailed(Exception):
         self.authority = authority
 
 
-class MalformedAnswer(Exception):
+class MalformedResponseError(Exception):
     """An answer that says yes, and whose body is not what it should be."""
 
     def __init__(self, response: Any) -> None:
@@ -98,7 +98,7 @@ class MalformedAnswer(Exception):
         self.response = response
 
 
-class Asked(NamedTuple):
+class Operation(NamedTuple):
     """What was to be done, for the words of the error, and of what."""
 
     what: str
@@ -109,7 +109,7 @@ class Asked(NamedTuple):
     is_read: bool = False
 
 
-def of_sdk(
+def from_sdk(
     error: Exception,
     what: str,
     vm: Optional[VmId] = None,
@@ -121,24 +121,24 @@ def of_sdk(
 
     C(what) was to be done, in words for the message. C(is_read): the request changes nothing.
     """
-    asked = Asked(what, vm, vault, endpoint, is_read)
+    asked = Operation(what, vm, vault, endpoint, is_read)
     if isinstance(error, VaultError):
         return error
-    if isinstance(error, PauseTooLong):
+    if isinstance(error, ThrottledError):
         return _throttled(error, asked)
-    if isinstance(error, MalformedAnswer):
+    if isinstance(error, MalformedResponseError):
         return _malformed(error, asked)
-    if isinstance(error, SignInFailed):
-        why = network_errors.of_sign_in(error.error, error.authority)
-        kind = "connection" if why.is_of_network else "authentication"
+    if isinstance(error, SignInError):
+        why = network_errors.explain_sign_in(error.error, error.authority)
+        kind = "connection" if why.is_network_error else "authentication"
         action = why.action or by_status(401)
         return _error(why.name, why.message, asked, kind, action, 0, why.correlation_id, True)
     response = getattr(error, "response", None)
     if response is None:
-        if not network_errors.is_of_network(error):
+        if not network_errors.is_network_error(error):
             # Not Azure's doing: a mistake of ours, which shall be seen as such.
             raise error
-        why = network_errors.of_network(error, endpoint)
+        why = network_errors.explain_network(error, endpoint)
         is_known = why.never_arrived or asked.is_read
         action = why.action if is_known else f"{_UNKNOWN_OUTCOME} {why.action}"
         return _error(why.name, why.message, asked, "connection", action, is_wide=why.never_arrived)
@@ -150,7 +150,7 @@ def correlation_id(headers: Mapping[str, str]) -> str:
     return headers.get("x-ms-correlation-request-id") or headers.get("x-ms-request-id") or ""
 
 
-def _of_answer(response: Any, asked: Asked) -> VaultError:
+def _of_answer(response: Any, asked: Operation) -> VaultError:
     status = int(response.status_code or 0)
     text = _body(response)
     said = read_body(text)
@@ -184,11 +184,15 @@ def _is_of(response: Any, vault: Optional[VaultId]) -> bool:
 def _kind(status: int, code: str, message: str) -> str:
     if code.lower() in _SUBSCRIPTION_CODES:
         return "subscription"
-    if same(code, "ResourceGroupNotFound"):
+    if equals_ignoring_case(code, "ResourceGroupNotFound"):
         return "resource_group"
     found = _A_RESOURCE.search(message)
-    if same(code, "ResourceNotFound") and found:
-        return "vault" if same(found["type"], "Microsoft.RecoveryServices/vaults") else "not_found"
+    if equals_ignoring_case(code, "ResourceNotFound") and found:
+        return (
+            "vault"
+            if equals_ignoring_case(found["type"], "Microsoft.RecoveryServices/vaults")
+            else "not_found"
+        )
     if status == 404 and (not code or code.lower() in _WRONG_REQUEST):
         return "request"
     if status == 409 and code.lower() in _NOT_PASSING:
@@ -233,7 +237,7 @@ def _body(response: Any) -> str:
     return text
 
 
-def _throttled(error: PauseTooLong, asked: Asked) -> VaultError:
+def _throttled(error: ThrottledError, asked: Operation) -> VaultError:
     said = read_body(_body(error.response))
     clock = error.until.time().isoformat(timespec="seconds")
     message = (
@@ -251,12 +255,12 @@ def _throttled(error: PauseTooLong, asked: Asked) -> VaultError:
     )
 
 
-def _malformed(error: MalformedAnswer, asked: Asked) -> VaultError:
+def _malformed(error: MalformedResponseError, asked: Operation) -> VaultError:
     answer = error.response
     reads = answer.request.method in ("GET", "HEAD")
     again = "Try again later; if it stays so, look for a proxy that changes answers."
     return _error(
-        "MalformedAnswer",
+        "MalformedResponseError",
         f"the answer {answer.status_code} is not the JSON that it should be",
         asked,
         "service",
@@ -269,7 +273,7 @@ def _malformed(error: MalformedAnswer, asked: Asked) -> VaultError:
 def _error(
     code: str,
     message: str,
-    asked: Asked,
+    asked: Operation,
     kind: str,
     action: str,
     status: int = 0,
@@ -282,7 +286,7 @@ def _error(
         text += "."
     # What every request would end in is no matter of one VM.
     vm = None if is_wide else asked.vm
-    if vm and not names(asked.what, vm.name):
+    if vm and not contains_name(asked.what, vm.name):
         text = f"VM {vm.resource_group}/{vm.name}: {text}"
     failure = Failure(
         code,

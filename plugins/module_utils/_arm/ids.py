@@ -63,16 +63,16 @@ class VmId:
         return f"{self.resource_group};{self.name}".lower()
 
     @classmethod
-    def of_id(cls, text: str) -> VmId:
+    def from_resource_id(cls, text: str) -> VmId:
         """Read a resource id; raises C(SettingsError) when it is not one of a VM."""
         return cls(*_parts(text, _VM_TYPE, "VM"))
 
     @classmethod
-    def of_option(cls, text: str, subscription_id: str, resource_group: str) -> VmId:
+    def parse(cls, text: str, subscription_id: str, resource_group: str) -> VmId:
         """Read a resource id, C(group/name), or a name in C(resource_group)."""
         given = text.strip()
         if "/subscriptions/" in given.lower():
-            return cls.of_id(given)
+            return cls.from_resource_id(given)
         group, slash, name = given.rpartition("/")
         if not slash:
             group = resource_group
@@ -98,16 +98,16 @@ class VaultId:
         return self.id.lower()
 
     @classmethod
-    def of_id(cls, text: str) -> VaultId:
+    def from_resource_id(cls, text: str) -> VaultId:
         """Read a resource id; raises C(SettingsError) when it is not one of a vault."""
         return cls(*_parts(text, _VAULT_TYPE, "vault"))
 
     @classmethod
-    def of_option(cls, text: str, subscription_id: str, resource_group: str) -> VaultId:
+    def parse(cls, text: str, subscription_id: str, resource_group: str) -> VaultId:
         """Read a resource id, or a name in C(resource_group)."""
         given = text.strip()
         if "/subscriptions/" in given.lower():
-            return cls.of_id(given)
+            return cls.from_resource_id(given)
         return cls(
             subscription_id, _name(resource_group, text, "vault"), _name(given, text, "vault")
         )
@@ -118,12 +118,12 @@ def container_key(container_name: str) -> str:
     return ";".join(container_name.split(";")[-2:]).lower()
 
 
-def same(a: str, b: str) -> bool:
+def equals_ignoring_case(a: str, b: str) -> bool:
     """Whether two names or ids mean the same thing."""
     return a.strip().rstrip("/").lower() == b.strip().rstrip("/").lower()
 
 
-def names(text: str, name: str) -> bool:
+def contains_name(text: str, name: str) -> bool:
     """Return True if the text has the name of an Azure resource as a whole word."""
     return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text, re.IGNORECASE) is not None
 
@@ -140,7 +140,7 @@ def _id(subscription_id: str, resource_group: str, kind: str, name: str) -> str:
 
 def _parts(text: str, kind: str, what: str) -> Tuple[str, str, str]:
     found = _ID.match(text.strip())
-    if not found or not same(found["type"], kind):
+    if not found or not equals_ignoring_case(found["type"], kind):
         refuse(
             f"Invalid{what.capitalize()}Id",
             f"{text!r} is not the resource id of a {what}.",

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Why there was no answer, or no token: the network, the certificate, the credentials, in words.
+"""Cause there was no answer, or no token: the network, the certificate, the credentials, in words.
 
 Works by the names of the exceptions' classes, so that nothing is imported for it.
 
@@ -44,19 +44,19 @@ _ADVICE = re.compile(r"(Visit|To mitigate this issue|See the troubleshooting gui
 _CORRELATION = re.compile(r"Correlation ID: ([0-9a-fA-F-]{36})")
 
 
-class Why(NamedTuple):
+class Cause(NamedTuple):
     """The reason, in our form."""
 
     name: str
     message: str
     action: str
-    is_of_network: bool = False
+    is_network_error: bool = False
     #: Whether the request surely never came to the service.
     never_arrived: bool = True
     correlation_id: str = ""
 
 
-def is_of_network(error: BaseException) -> bool:
+def is_network_error(error: BaseException) -> bool:
     """Whether an exception is the SDK's word for a connection that failed or broke."""
     return any(kind.__name__ in _NETWORK for kind in type(error).__mro__)
 
@@ -70,13 +70,13 @@ def is_unsent(error: BaseException) -> bool:
     return says_so and _was_connecting(error)
 
 
-def of_network(error: BaseException, endpoint: str) -> Why:
-    """Why a request to this endpoint was not answered."""
+def explain_network(error: BaseException, endpoint: str) -> Cause:
+    """Cause a request to this endpoint was not answered."""
     names, words = _names_and_words(error)
     host = _host(endpoint)
 
-    def why(name: str, message: str, action: str, never_arrived: bool = True) -> Why:
-        return Why(name, message, action, True, never_arrived)
+    def why(name: str, message: str, action: str, never_arrived: bool = True) -> Cause:
+        return Cause(name, message, action, True, never_arrived)
 
     if "NameResolutionError" in names or "gaierror" in names:
         return why("EndpointNotFound", f"the name of {host} is not known", _ADDRESS)
@@ -101,11 +101,11 @@ def of_network(error: BaseException, endpoint: str) -> Why:
     return why("ConnectionBroken", f"the connection to {host} broke", "Try again later.", False)
 
 
-def of_sign_in(error: BaseException, authority: str) -> Why:
-    """Why no token was got."""
+def explain_sign_in(error: BaseException, authority: str) -> Cause:
+    """Cause no token was got."""
     for cause in _chain(error):
-        if is_of_network(cause) and getattr(cause, "response", None) is None and _is_io(cause):
-            return of_network(cause, authority)
+        if is_network_error(cause) and getattr(cause, "response", None) is None and _is_io(cause):
+            return explain_network(cause, authority)
     text = str(getattr(error, "message", None) or error)
     names, _words = _names_and_words(error)
     found = _AADSTS.search(text)
@@ -121,7 +121,7 @@ def of_sign_in(error: BaseException, authority: str) -> Why:
     else:
         name = "AuthenticationFailed"
     id_ = correlation[1] if correlation else ""
-    return Why(name, message, recommended(name, text, "sign in"), correlation_id=id_)
+    return Cause(name, message, recommended(name, text, "sign in"), correlation_id=id_)
 
 
 def _unavailable(text: str) -> str:

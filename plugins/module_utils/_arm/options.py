@@ -97,7 +97,7 @@ def chosen_vault(params: Mapping[str, Any], subscription_id: str) -> VaultId:
     """The vault of the options; one without a name where a module takes none, and none is given."""
     if params.get("vault") is None:
         return VaultId(subscription_id, params.get("resource_group") or "", "")
-    return VaultId.of_option(params["vault"], subscription_id, params.get("resource_group") or "")
+    return VaultId.parse(params["vault"], subscription_id, params.get("resource_group") or "")
 
 
 def chosen_vms(
@@ -115,7 +115,7 @@ def chosen_vms(
     group = params.get("vm_resource_group") or vault.resource_group
     found: Dict[str, VmId] = {}
     for text in given:
-        vm = VmId.of_option(text, vault.subscription_id, group)
+        vm = VmId.parse(text, vault.subscription_id, group)
         found.setdefault(vm.key, vm)
     return tuple(found.values())
 
@@ -129,7 +129,7 @@ def named_vms(params: Mapping[str, Any]) -> List[str]:
 def vms_named_by_id(params: Mapping[str, Any]) -> Set[str]:
     """Return C(VmId.key) of the VMs that are given by their resource ids."""
     ids = (text for text in named_vms(params) if "/subscriptions/" in text.lower())
-    return {VmId.of_id(text).key for text in ids}
+    return {VmId.from_resource_id(text).key for text in ids}
 
 
 def check_wait(params: Mapping[str, Any]) -> None:

@@ -18,19 +18,19 @@ from typing import Any, List, Optional
 from .._errors import QuiesceError
 from .clock import Clock, Deadline
 from .credentials import Tokens
-from .errors import MalformedAnswer, SignInFailed
-from .network_errors import is_of_network, is_unsent
+from .errors import MalformedResponseError, SignInError
+from .network_errors import is_network_error, is_unsent
 from .retry import (
-    Answers,
-    Gate,
+    ResponseLog,
+    ThrottleGate,
     action_of,
     broken_pause,
     busy_pause,
     counted_as,
     is_replayable,
     read_body,
+    retry_after_s,
     seconds_in_words,
-    seconds_of,
     trouble_pause,
 )
 
@@ -78,13 +78,15 @@ class BearerPolicy:
             # The options, which are of our own making.
             raise
         except Exception as error:
-            raise SignInFailed(error, self._tokens.authority) from error
+            raise SignInError(error, self._tokens.authority) from error
 
 
 class PatientPolicy:
     """Sends again what may be sent again, when it may be sent again."""
 
-    def __init__(self, gate: Gate, clock: Clock, deadline: Deadline, answers: Answers) -> None:
+    def __init__(
+        self, gate: ThrottleGate, clock: Clock, deadline: Deadline, answers: ResponseLog
+    ) -> None:
         #: The next policy; the SDK sets it.
         self.next: Any = None
         self._gate = gate
@@ -110,7 +112,7 @@ class PatientPolicy:
                 # Older SDKs get an answer of another class, which has no C(read).
                 (getattr(answer, "read", None) or answer.body)()
             except Exception as error:
-                if not is_of_network(error) or getattr(error, "response", None) is not None:
+                if not is_network_error(error) or getattr(error, "response", None) is not None:
                     raise
                 if not is_unsent(error):
                     self._answers.lose()
@@ -140,7 +142,7 @@ class PatientPolicy:
                 trouble_pause(500, attempt, answer.request.method == "GET")
             ):
                 return True
-            raise MalformedAnswer(answer)
+            raise MalformedResponseError(answer)
         return self._may_sleep(trouble_pause(status, attempt, safe))
 
     def _may_sleep(self, pause: Optional[float]) -> bool:
@@ -152,7 +154,12 @@ class PatientPolicy:
 
 
 def policies(
-    tokens: Tokens, gate: Gate, clock: Clock, deadline: Deadline, answers: Answers, agent: str
+    tokens: Tokens,
+    gate: ThrottleGate,
+    clock: Clock,
+    deadline: Deadline,
+    answers: ResponseLog,
+    agent: str,
 ) -> List[Any]:
     """The way of a client's requests.
 
@@ -192,7 +199,7 @@ def _pause_after(error: Exception, attempt: int, safe: bool) -> Optional[float]:
 def _asked(answer: Any) -> Optional[float]:
     """The pause that an answer asks for."""
     headers = answer.headers
-    asked = seconds_of(headers.get("Retry-After"), headers.get("Date"))
+    asked = retry_after_s(headers.get("Retry-After"), headers.get("Date"))
     if asked is None and answer.status_code == 429:
         asked = seconds_in_words(read_body(answer.text()).message)
     return asked

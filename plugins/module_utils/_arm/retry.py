@@ -56,7 +56,7 @@ def action_of(method: str, url: str) -> str:
     return "/".join([*types, verb.get(method.upper(), "write")])
 
 
-def seconds_of(retry_after: Optional[str], date: Optional[str]) -> Optional[float]:
+def retry_after_s(retry_after: Optional[str], date: Optional[str]) -> Optional[float]:
     """The seconds of a C(Retry-After) header, which may also be a time; None when it is neither."""
     if not retry_after:
         return None
@@ -78,31 +78,31 @@ def seconds_in_words(message: str) -> Optional[float]:
     return float(found[1]) if found else None
 
 
-class Said(NamedTuple):
+class AzureError(NamedTuple):
     """What the body of an error answer says."""
 
     code: str
     message: str
 
 
-def read_body(text: str) -> Said:
+def read_body(text: str) -> AzureError:
     """The code and message of a body, in any of Azure's shapes; of another, empty ones."""
     try:
         body = json.loads(text)
     except ValueError:
-        return Said("", "")
+        return AzureError("", "")
     if not isinstance(body, dict):
-        return Said("", "")
+        return AzureError("", "")
     error = body.get("error")
     if isinstance(error, dict):
-        return Said(_text(error.get("code")), _first_message(error))
+        return AzureError(_text(error.get("code")), _first_message(error))
     if isinstance(error, str):
         # Microsoft Entra's own shape.
-        return Said(error, _text(body.get("error_description")))
+        return AzureError(error, _text(body.get("error_description")))
     message = body.get("Message", body.get("message"))
     if isinstance(message, dict):
         message = message.get("Value")
-    return Said(
+    return AzureError(
         _text(body.get("ErrorCode") or body.get("Code") or body.get("code")), _text(message)
     )
 
@@ -124,14 +124,14 @@ def _text(value: Any) -> str:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ResponseSummary:
     """The status and headers of an answer."""
 
     status: int
     headers: Mapping[str, str]
 
 
-class Answers:
+class ResponseLog:
     """The last answer: of any thread, and of this one."""
 
     def __init__(self) -> None:
@@ -140,13 +140,13 @@ class Answers:
 
     def note(self, response: Any) -> None:
         """Remember an answer."""
-        self._local.last = Answer(int(response.status_code), response.headers)
+        self._local.last = ResponseSummary(int(response.status_code), response.headers)
         self.date = response.headers.get("Date") or self.date
 
     @property
-    def last(self) -> Optional[Answer]:
+    def last(self) -> Optional[ResponseSummary]:
         """The last answer that this thread got."""
-        found: Optional[Answer] = getattr(self._local, "last", None)
+        found: Optional[ResponseSummary] = getattr(self._local, "last", None)
         return found
 
     def lose(self) -> None:
@@ -164,7 +164,7 @@ class Answers:
         self._local.lost = False
 
 
-class PauseTooLong(Exception):
+class ThrottledError(Exception):
     """A pause that Azure asks for would end after the deadline."""
 
     def __init__(self, action: str, seconds: float, until: datetime, response: object) -> None:
@@ -180,7 +180,7 @@ EVERYTHING = "*"
 _OF_EVERYTHING = ("subscription", "tenant")
 
 
-class Gate:
+class ThrottleGate:
     """Closed for an action while Azure wants a pause of it, for all threads alike."""
 
     def __init__(self, clock: Clock, deadline: Deadline, say: Callable[[str], None]) -> None:
@@ -202,7 +202,7 @@ class Gate:
                 return
             if left > self._deadline.left():
                 until = self._clock.now() + timedelta(seconds=left)
-                raise PauseTooLong(action, left, until, response)
+                raise ThrottledError(action, left, until, response)
             self._clock.sleep(left)
 
     def close(self, action: str, seconds: float, status: int, response: object) -> None:

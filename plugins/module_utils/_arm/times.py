@@ -28,7 +28,7 @@ _DURATION = re.compile(
 )
 
 
-def read_time(text: Any) -> Optional[datetime]:
+def parse_time(text: Any) -> Optional[datetime]:
     """A time of the service; None for what is none, and for the year 1, which is none either."""
     if isinstance(text, datetime):
         found: Optional[datetime] = text if text.tzinfo else text.replace(tzinfo=timezone.utc)
@@ -37,7 +37,7 @@ def read_time(text: Any) -> Optional[datetime]:
     return found if found and found.year > 1 else None
 
 
-def read_duration(text: Any) -> Optional[float]:
+def parse_duration(text: Any) -> Optional[float]:
     """The seconds of a duration such as C(PT1H6M58.39S); None for what is none."""
     if isinstance(text, timedelta):
         return text.total_seconds()
@@ -54,12 +54,12 @@ def read_duration(text: Any) -> Optional[float]:
     )
 
 
-def written(moment: Optional[datetime]) -> Optional[str]:
+def format_utc(moment: Optional[datetime]) -> Optional[str]:
     """A time as results have it: UTC, to the second."""
     return f"{_in_utc(moment).isoformat(timespec='seconds')}Z" if moment else None
 
 
-def for_filter(moment: datetime) -> str:
+def format_for_filter(moment: datetime) -> str:
     """Return a time as the service's filters want it: C(2026-11-20 06:31:05 PM).
 
     Not by C(strftime), which writes C(%p) in the language of the locale.
@@ -71,7 +71,9 @@ def for_filter(moment: datetime) -> str:
     )
 
 
-def given_time(option: str, text: Optional[str], end_of_day: bool = False) -> Optional[datetime]:
+def parse_time_option(
+    option: str, text: Optional[str], end_of_day: bool = False
+) -> Optional[datetime]:
     """The time of an option: a date, or an ISO 8601 time, of UTC unless it says otherwise.
 
     Raises C(SettingsError) for anything else. C(end_of_day): a date means its last second.
@@ -90,7 +92,7 @@ def given_time(option: str, text: Optional[str], end_of_day: bool = False) -> Op
     return found
 
 
-def in_words(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """How long something takes, for people: C(42 s), C(3 min 5 s), C(1 h 7 min)."""
     whole = round(seconds)
     if whole < 60:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Callable, Iterable, List, Optional, Sequence
 
 from .._errors import Failure, StoreError
-from .parser import AnswerReader, BadAnswer
+from .parser import ProtocolError, ResponseParser
 
 #: What Microsoft's agent reports when its requests for snapshots come to nothing.
 NO_NETWORK_CODE = 76
@@ -48,7 +48,7 @@ def tls_context() -> ssl.SSLContext:
     return context
 
 
-class Connection:
+class HttpConnection:
     """One connection to a store. C(context) is None for plain HTTP."""
 
     def __init__(self, host: str, port: int, context: Optional[ssl.SSLContext]) -> None:
@@ -103,12 +103,12 @@ def _has_proxy(host: str) -> bool:
     return "https" in urllib.request.getproxies() and not urllib.request.proxy_bypass(host)
 
 
-class Call:
+class Exchange:
     """One request on one connection, and what became of it."""
 
-    def __init__(self, connection: Connection, payload: bytes, bodiless: bool = False) -> None:
+    def __init__(self, connection: HttpConnection, payload: bytes, bodiless: bool = False) -> None:
         self.connection = connection
-        self.answer = AnswerReader(bodiless)
+        self.answer = ResponseParser(bodiless)
         self._unsent = memoryview(payload)
         self._may_send: Callable[[], bool] = bool
         #: Taken right before the first byte is sent.
@@ -158,7 +158,7 @@ class Call:
             self._receive()
         except OSError as error:
             self.problem = f"the connection was lost ({error.strerror or error})"
-        except BadAnswer as error:
+        except ProtocolError as error:
             self.problem = f"the answer cannot be used: {error}"
         if self.problem or (self.answer.complete and not self.answer.keeps_open):
             self.connection.close()
@@ -197,8 +197,8 @@ class Call:
                 self.answered_ns = time.monotonic_ns()
 
 
-def exchange(
-    calls: Sequence[Call],
+def send_all(
+    calls: Sequence[Exchange],
     deadline_ns: int,
     heads_suffice: bool = False,
     over: Callable[[], bool] = bool,
@@ -215,7 +215,7 @@ def exchange(
     def may_send() -> bool:
         return time.monotonic_ns() < deadline_ns and not over()
 
-    def waiting(call: Call) -> bool:
+    def waiting(call: Exchange) -> bool:
         status = call.answer.status
         return not call.done and not (heads_suffice and status is not None and status < 300)
 
@@ -226,8 +226,10 @@ def exchange(
         call.withhold()
 
 
-def _read_answers(calls: Sequence[Call], deadline_ns: int, waiting: Callable[[Call], bool]) -> None:
-    open_calls: List[Call] = [call for call in calls if waiting(call)]
+def _read_answers(
+    calls: Sequence[Exchange], deadline_ns: int, waiting: Callable[[Exchange], bool]
+) -> None:
+    open_calls: List[Exchange] = [call for call in calls if waiting(call)]
     # Asks the kernel once a round and needs no descriptor of its own.
     with selectors.PollSelector() as selector:
         for call in open_calls:
@@ -246,7 +248,7 @@ def _read_answers(calls: Sequence[Call], deadline_ns: int, waiting: Callable[[Ca
                     selector.modify(key.fileobj, call.wants, call)
 
 
-def close_all(connections: Iterable[Connection]) -> None:
+def close_all(connections: Iterable[HttpConnection]) -> None:
     """Close them. Never raises."""
     for connection in connections:
         connection.close()

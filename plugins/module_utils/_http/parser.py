@@ -22,11 +22,11 @@ _STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: ([^\r\n]*))?\Z")
 _ERROR_CODE = re.compile(rb"<Code>\s*([A-Za-z0-9_.-]{1,100})\s*</Code>")
 
 
-class BadAnswer(Exception):
+class ProtocolError(Exception):
     """What came is not HTTP, or more of it than any answer has."""
 
 
-class AnswerReader:
+class ResponseParser:
     """One answer. Feed it until C(complete); C(status) is known once the head has come."""
 
     def __init__(self, bodiless: bool = False) -> None:
@@ -53,14 +53,14 @@ class AnswerReader:
         return found if re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", found) else ""
 
     def feed(self, data: bytes) -> None:
-        """Take what came. Raises C(BadAnswer)."""
+        """Take what came. Raises C(ProtocolError)."""
         if self.complete:
-            raise BadAnswer("more came than one answer")
+            raise ProtocolError("more came than one answer")
         self._pending += data
         while self.status is None:
             head, mark, rest = self._pending.partition(b"\r\n\r\n")
             if len(head) > _HEAD_LIMIT:
-                raise BadAnswer("its head is too long")
+                raise ProtocolError("its head is too long")
             if not mark:
                 self._look_at_start()
                 return
@@ -69,24 +69,24 @@ class AnswerReader:
         self._read_body()
 
     def end(self) -> None:
-        """The connection was closed. Raises C(BadAnswer) when the answer is not whole."""
+        """The connection was closed. Raises C(ProtocolError) when the answer is not whole."""
         if self.complete:
             return
         if self.status is None or self._chunked or self._length is not None:
-            raise BadAnswer("it ended too early")
+            raise ProtocolError("it ended too early")
         self.complete = True
 
     def _look_at_start(self) -> None:
         """Do not wait for the end of a head that is none."""
         start = self._pending[:5]
         if start != b"HTTP/"[: len(start)]:
-            raise BadAnswer("it is not HTTP")
+            raise ProtocolError("it is not HTTP")
 
     def _read_head(self, head: bytes) -> None:
         first, *lines = head.split(b"\r\n")
         matched = _STATUS_LINE.match(first)
         if matched is None:
-            raise BadAnswer("it is not HTTP")
+            raise ProtocolError("it is not HTTP")
         status = int(matched.group(2))
         if status < 200:
             return  # an interim answer: the real one follows
@@ -94,10 +94,10 @@ class AnswerReader:
         for line in lines:
             name, mark, value = line.decode("latin-1").partition(":")
             if not mark or not name or name != name.strip():
-                raise BadAnswer("one of its headers is none")
+                raise ProtocolError("one of its headers is none")
             name, value = name.lower(), value.strip()
             if name == "content-length" and headers.get(name, value) != value:
-                raise BadAnswer("its body has two lengths")
+                raise ProtocolError("its body has two lengths")
             headers[name] = value
         self.status, self.headers = status, headers
         self.reason = (matched.group(3) or b"").decode("latin-1")
@@ -107,14 +107,14 @@ class AnswerReader:
             self._length = 0
         elif "transfer-encoding" in headers:
             if headers["transfer-encoding"].lower() != "chunked":
-                raise BadAnswer("its body is encoded in an unknown way")
+                raise ProtocolError("its body is encoded in an unknown way")
             self._chunked = True
         elif "content-length" in headers:
             if not _LENGTH.match(headers["content-length"]):
-                raise BadAnswer("the length of its body is no number")
+                raise ProtocolError("the length of its body is no number")
             self._length = int(headers["content-length"])
             if self._length > _BODY_LIMIT:
-                raise BadAnswer("its body is too long")
+                raise ProtocolError("its body is too long")
         else:
             self.keeps_open = False  # the body ends when the connection does
 
@@ -130,27 +130,27 @@ class AnswerReader:
                 self.body, self.keeps_open = self.body[: self._length], False
             self.complete = len(self.body) == self._length
         if len(self.body) + len(self._pending) > _BODY_LIMIT:
-            raise BadAnswer("its body is too long")
+            raise ProtocolError("its body is too long")
 
     def _read_chunk(self) -> bool:
         """Whether a whole chunk was there, and another one may be."""
         line, mark, rest = self._pending.partition(b"\r\n")
         if len(line) > _CHUNK_LINE_LIMIT:
-            raise BadAnswer("the line before a chunk is too long")
+            raise ProtocolError("the line before a chunk is too long")
         if not mark:
             return False
         number = line.partition(b";")[0].rstrip(b" \t")
         if not _CHUNK_SIZE.match(number):
-            raise BadAnswer("its body is not in chunks")
+            raise ProtocolError("its body is not in chunks")
         size = int(number, 16)
         if size > _BODY_LIMIT:
-            raise BadAnswer("its body is too long")
+            raise ProtocolError("its body is too long")
         if size == 0:
             return self._read_trailer(rest)
         if len(rest) < size + 2:
             return False
         if rest[size : size + 2] != b"\r\n":
-            raise BadAnswer("a chunk of its body is longer than it says")
+            raise ProtocolError("a chunk of its body is longer than it says")
         self.body += rest[:size]
         self._pending = rest[size + 2 :]
         return True

@@ -14,13 +14,13 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from .._arm.connection import Connection, each
+from .._arm.connection import VaultConnection, map_concurrently
 from .._arm.errors import VaultError
-from .._arm.ids import VmId, last_segment, same
+from .._arm.ids import VmId, equals_ignoring_case, last_segment
 from .._arm.options import vault_arguments, wait_arguments
-from .._arm.times import given_time
+from .._arm.times import parse_time_option
 from .._errors import Failure, QuiesceError, refuse
-from .._vault.jobs.poller import Follower, Outcome
+from .._vault.jobs.poller import JobOutcome, JobPoller
 from .._vault.resources.jobs import (
     CANCELLED,
     CANCELLING,
@@ -64,7 +64,7 @@ class JobError(QuiesceError):
 
 
 def manage_job(
-    connection: Connection, params: Mapping[str, Any], check_mode: bool
+    connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
 ) -> Dict[str, Any]:
     """Cancel a job, or wait until it is over."""
     job = get_job(connection, _id(params["job_id"]))
@@ -84,13 +84,13 @@ def manage_job(
     return _result(outcome.job or job)
 
 
-def tell_of_jobs(
-    connection: Connection, params: Mapping[str, Any], check_mode: bool
+def list_jobs_result(
+    connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
 ) -> Dict[str, Any]:
     """The jobs that the filters leave, or those asked for by their ids, and the day's counts."""
     del check_mode
-    after = given_time("started_after", params["started_after"])
-    before = given_time("started_before", params["started_before"], end_of_day=True)
+    after = parse_time_option("started_after", params["started_after"])
+    before = parse_time_option("started_before", params["started_before"], end_of_day=True)
     if after and (before or connection.clock.now()) - after > _LONGEST_SPAN:
         refuse("InvalidTime", "started_after: at most 366 days are listed at a time.")
     vm = _vm(connection, params)
@@ -117,12 +117,12 @@ def count(jobs: Sequence[Job]) -> Dict[str, int]:
 
 
 def _cancel(
-    connection: Connection, params: Mapping[str, Any], job: Job, check_mode: bool
+    connection: VaultConnection, params: Mapping[str, Any], job: Job, check_mode: bool
 ) -> Dict[str, Any]:
     """Cancel the job, unless it is over; one that is being cancelled already is waited for."""
     if job.is_over:
         return _result(job)
-    asked = not same(job.status, CANCELLING)
+    asked = not equals_ignoring_case(job.status, CANCELLING)
     if asked and not job.cancellable:
         raise JobError(_not_cancellable(job), _result(job))
     if check_mode:
@@ -138,7 +138,7 @@ def _cancel(
         except VaultError as error:
             # It may have ended, or another may have cancelled it, in the meantime.
             job = get_job(connection, job.id)
-            if not job.is_over and not same(job.status, CANCELLING):
+            if not job.is_over and not equals_ignoring_case(job.status, CANCELLING):
                 raise JobError(error.failure, _result(job)) from error
             # Where only the answer was lost, it was most likely this request.
             asked = error.is_doubtful
@@ -148,7 +148,7 @@ def _cancel(
     job = outcome.job or job
     if outcome.failure and not job.is_over:
         raise JobError(outcome.failure, _result(job, changed=asked))
-    return _result(job, changed=asked and same(job.status, CANCELLED))
+    return _result(job, changed=asked and equals_ignoring_case(job.status, CANCELLED))
 
 
 def _not_cancellable(job: Job) -> Failure:
@@ -160,8 +160,8 @@ def _not_cancellable(job: Job) -> Failure:
     )
 
 
-def _until_over(connection: Connection, params: Mapping[str, Any], job: Job) -> Outcome:
-    follower = Follower(connection, connection.deadline, params["poll_interval"])
+def _until_over(connection: VaultConnection, params: Mapping[str, Any], job: Job) -> JobOutcome:
+    follower = JobPoller(connection, connection.deadline, params["poll_interval"])
     return follower.follow_jobs([job])[0]
 
 
@@ -172,11 +172,13 @@ def _result(job: Job, changed: bool = False) -> Dict[str, Any]:
     return ending
 
 
-def _by_ids(connection: Connection, params: Mapping[str, Any], ids: Sequence[str]) -> List[Job]:
+def _by_ids(
+    connection: VaultConnection, params: Mapping[str, Any], ids: Sequence[str]
+) -> List[Job]:
     jobs = _details(connection, ids)
     if not params["wait"]:
         return jobs
-    follower = Follower(connection, connection.deadline, params["poll_interval"])
+    follower = JobPoller(connection, connection.deadline, params["poll_interval"])
     outcomes = follower.follow_jobs(jobs)
     late = [one for one in outcomes if one.failure and not (one.job and one.job.is_over)]
     if late and late[0].failure:
@@ -188,9 +190,9 @@ def _by_ids(connection: Connection, params: Mapping[str, Any], ids: Sequence[str
     return [by_id.get(job.id, job) for job in found]
 
 
-def _details(connection: Connection, ids: Sequence[str]) -> List[Job]:
+def _details(connection: VaultConnection, ids: Sequence[str]) -> List[Job]:
     found = []
-    for _job_id, job in each(lambda job_id: get_job(connection, job_id), ids):
+    for _job_id, job in map_concurrently(lambda job_id: get_job(connection, job_id), ids):
         if isinstance(job, VaultError):
             raise job
         found.append(job)
@@ -198,7 +200,7 @@ def _details(connection: Connection, ids: Sequence[str]) -> List[Job]:
 
 
 def _listed(
-    connection: Connection,
+    connection: VaultConnection,
     params: Mapping[str, Any],
     after: Optional[datetime],
     before: Optional[datetime],
@@ -217,25 +219,25 @@ def _listed(
     return jobs, _of_today(connection)
 
 
-def _of_today(connection: Connection) -> List[Job]:
+def _of_today(connection: VaultConnection) -> List[Job]:
     """The jobs that began within the last 24 hours, by the service's clock."""
     listed = list_jobs(connection, started_after=connection.server_now() - _DAY)
     since = connection.server_now() - _DAY
     return [job for job in listed if job.start_time is None or job.start_time >= since]
 
 
-def _vm(connection: Connection, params: Mapping[str, Any]) -> Optional[VmId]:
+def _vm(connection: VaultConnection, params: Mapping[str, Any]) -> Optional[VmId]:
     if not params["vm"]:
         return None
     group = params["vm_resource_group"] or connection.vault.resource_group
-    return VmId.of_option(params["vm"], connection.vault.subscription_id, group)
+    return VmId.parse(params["vm"], connection.vault.subscription_id, group)
 
 
 def _is_wanted(params: Mapping[str, Any], vm: Optional[VmId], job: Job) -> bool:
     if vm and job.container_key != vm.container_key:
         return False
     wanted = ((params["operation"], job.operation), (params["status"], job.status))
-    return all(asked is None or same(asked, has) for asked, has in wanted)
+    return all(asked is None or equals_ignoring_case(asked, has) for asked, has in wanted)
 
 
 def _id(text: str) -> str:

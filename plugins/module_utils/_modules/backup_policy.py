@@ -12,14 +12,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional
 
-from .._arm.connection import Connection
+from .._arm.connection import VaultConnection
 from .._arm.errors import VaultError
 from .._arm.options import vault_arguments
 from .._errors import QuiesceError, refuse
 from .._vault.policies import apply
-from .._vault.policies.apply import Found
-from .._vault.policies.rollout import NotCarried
-from .._vault.policy.desired import check_options, wanted_policy
+from .._vault.policies.apply import StoredPolicy
+from .._vault.policies.rollout import PolicyRolloutError
+from .._vault.policy.desired import check_options, desired_policy
 from .._vault.policy.limits import check_name, check_policy, warnings_of
 from .._vault.policy.model import (
     AFTER,
@@ -100,7 +100,7 @@ def policy_info_arguments() -> Dict[str, Any]:
 
 
 def policies_info(
-    connection: Connection, params: Mapping[str, Any], _check_mode: bool
+    connection: VaultConnection, params: Mapping[str, Any], _check_mode: bool
 ) -> Dict[str, Any]:
     """Show every policy for Azure VMs, or one."""
     name = params.get("name")
@@ -113,7 +113,7 @@ def policies_info(
     return {"changed": False, "policies": [one.to_result() for one in policies]}
 
 
-class PolicyUnsure(VaultError):
+class PolicyUncertainError(VaultError):
     """A request that failed, and all the same changed the policy; C(result) has what is there."""
 
     def __init__(self, error: VaultError, result: Dict[str, Any]) -> None:
@@ -125,7 +125,11 @@ class PolicyTask:
     """One run of C(backup_policy)."""
 
     def __init__(
-        self, connection: Connection, params: Mapping[str, Any], check_mode: bool, with_diff: bool
+        self,
+        connection: VaultConnection,
+        params: Mapping[str, Any],
+        check_mode: bool,
+        with_diff: bool,
     ) -> None:
         self._connection = connection
         self._params = params
@@ -150,9 +154,9 @@ class PolicyTask:
             return self._remove(present)
         return self._put(present)
 
-    def _put(self, present: Optional[Found]) -> Dict[str, Any]:
+    def _put(self, present: Optional[StoredPolicy]) -> Dict[str, Any]:
         before = present.policy if present else None
-        wanted = wanted_policy(self._params, before)
+        wanted = desired_policy(self._params, before)
         if before and before.policy_type != wanted.policy_type:
             refuse(
                 "PolicyTypeCannotChange",
@@ -180,11 +184,11 @@ class PolicyTask:
             result = self._result(True, stored, before, wanted, more)
             result["vms"] = [one.to_result() for one in put.carried if one.job_id]
             if any(one.failure for one in put.carried):
-                raise NotCarried(f"backup policy {name}", put.carried, result)
+                raise PolicyRolloutError(f"backup policy {name}", put.carried, result)
             return result
         return self._result(True, stored, before, wanted, more)
 
-    def _remove(self, present: Optional[Found]) -> Dict[str, Any]:
+    def _remove(self, present: Optional[StoredPolicy]) -> Dict[str, Any]:
         if present is None:
             return self._result(False, None, None, None)
         count, more = present.protected_items_count, []
@@ -200,7 +204,7 @@ class PolicyTask:
         result = self._result(True, None, present.policy, None, more)
         return {**result, "protected_items_count": count if self._check_mode else 0}
 
-    def _as_it_is_now(self, error: VaultError, present: Optional[Found]) -> VaultError:
+    def _as_it_is_now(self, error: VaultError, present: Optional[StoredPolicy]) -> VaultError:
         """The error; with a look at the policy where the request may have been carried out."""
         if not error.is_doubtful and error.kind != "service":
             return error
@@ -212,12 +216,12 @@ class PolicyTask:
         after = stored.policy if stored else None
         if before == after:
             return error
-        return PolicyUnsure(error, self._result(True, stored, before, after))
+        return PolicyUncertainError(error, self._result(True, stored, before, after))
 
     def _result(
         self,
         changed: bool,
-        stored: Optional[Found],
+        stored: Optional[StoredPolicy],
         before: Optional[Policy],
         after: Optional[Policy],
         more: Optional[List[str]] = None,
@@ -255,7 +259,7 @@ def _under(count: int) -> str:
     return f"{count} protected item{' is' if count == 1 else 's are'} under it"
 
 
-def _explained(error: VaultError, present: Found) -> QuiesceError:
+def _explained(error: VaultError, present: StoredPolicy) -> QuiesceError:
     """The refusal to delete a policy, with the VMs that are under it."""
     count = present.protected_items_count
     if not count or error.kind not in ("request", "conflict"):
@@ -263,7 +267,7 @@ def _explained(error: VaultError, present: Found) -> QuiesceError:
     failure = replace(
         error.failure,
         message=f"{error.failure.message} {_under(count).capitalize()}.",
-        recommended_action="Put them under another policy, or stop their protection, with "
+        recommended_action="PutResult them under another policy, or stop their protection, with "
         "quiesce.azure_backup.protected_vm; quiesce.azure_backup.protected_vm_info with policy "
         f"{present.name} lists them.",
     )

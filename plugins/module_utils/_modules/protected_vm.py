@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from .._arm.clock import Deadline
-from .._arm.connection import Connection
-from .._arm.ids import VmId, same
+from .._arm.connection import VaultConnection
+from .._arm.ids import VmId, equals_ignoring_case
 from .._arm.options import (
     chosen_vms,
     vault_arguments,
@@ -23,9 +23,9 @@ from .._arm.options import (
     wait_arguments,
 )
 from .._errors import Failure, refuse
-from .._vault.jobs.poller import Follower
+from .._vault.jobs.poller import JobPoller
 from .._vault.policies.choice import ChosenPolicy, choose_policy
-from .._vault.protection.apply import Course, Runner, lacks_policy
+from .._vault.protection.apply import Executor, VmTask, lacks_policy
 from .._vault.protection.discovery import Discovery, being_protected, list_protectable, refresh
 from .._vault.protection.disk_choice import (
     DISK_ARGUMENTS,
@@ -39,11 +39,11 @@ from .._vault.protection.plan import (
     ABSENT,
     STATES,
     UNDELETED,
-    Plan,
-    Wanted,
+    DesiredState,
+    ProtectionPlan,
     compared,
+    expected_result,
     plan,
-    predicted,
 )
 from .._vault.resources.protected_items import (
     NOT_PROTECTED,
@@ -56,7 +56,7 @@ from .._vault.resources.protected_items import (
     namesakes,
     not_protected,
 )
-from .._vault.vm_failures import VmsFailed
+from .._vault.vm_failures import VmFailuresError
 
 _TIMEOUT_S = 3600
 _DISCOVERY_TIMEOUT_S = 900
@@ -103,16 +103,19 @@ PROTECTABLE_VM_INFO: Dict[str, Any] = {
 
 
 def protect_vms(
-    connection: Connection, params: Mapping[str, Any], check_mode: bool, with_diff: bool = False
+    connection: VaultConnection,
+    params: Mapping[str, Any],
+    check_mode: bool,
+    with_diff: bool = False,
 ) -> Dict[str, Any]:
     """Bring the VMs to the wanted state, or say what would be done; then the result.
 
-    Raises C(VmsFailed) at the end, when all that could be done is done.
+    Raises C(VmFailuresError) at the end, when all that could be done is done.
     """
     disks = wanted_disks(params)
     vms = chosen_vms(params, connection)
-    policy = ChosenPolicy.of_option(params.get("policy"), connection.vault)
-    wanted = Wanted(params["state"], policy.id if policy else None, disks)
+    policy = ChosenPolicy.parse(params.get("policy"), connection.vault)
+    wanted = DesiredState(params["state"], policy.id if policy else None, disks)
     items = list_items(connection)
     courses = [_course(wanted, vm, items.get(vm.key)) for vm in vms]
     policy_type = _check_policy(connection, policy, courses)
@@ -123,10 +126,10 @@ def protect_vms(
         warnings += _tell_namesakes(params, courses, items)
     if not check_mode:
         _await_others(connection, params, courses)
-        Runner(
+        Executor(
             connection,
             wanted,
-            Follower(connection, connection.deadline, params["poll_interval"]),
+            JobPoller(connection, connection.deadline, params["poll_interval"]),
             connection.deadline,
             poll_interval_s=params["poll_interval"],
             wait=params["wait"],
@@ -135,17 +138,17 @@ def protect_vms(
     result = _result(courses, warnings, check_mode, with_diff)
     failed = [(course.vm.name, course.failure) for course in courses if course.failure]
     if failed:
-        raise VmsFailed(failed, len(courses), result)
+        raise VmFailuresError(failed, len(courses), result)
     return result
 
 
-def tell_of_protected(
-    connection: Connection, params: Mapping[str, Any], check_mode: bool
+def list_protected(
+    connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
 ) -> Dict[str, Any]:
     """The VMs that the vault protects, or keeps data of, and how."""
     del check_mode
     wanted = chosen_vms(params, connection, required=False)
-    policy = ChosenPolicy.of_option(params.get("policy"), connection.vault)
+    policy = ChosenPolicy.parse(params.get("policy"), connection.vault)
     items = list_items(connection)
     if params.get("vms") is None and params.get("vm") is None:
         found = [item.to_result() for _key, item in sorted(items.items())]
@@ -153,15 +156,17 @@ def tell_of_protected(
         listed = ((vm, items.get(vm.key)) for vm in wanted)
         found = [item.to_result() if item else not_protected(vm) for vm, item in listed]
     if policy is not None:
-        found = [one for one in found if same(str(one["policy"] or ""), policy.name)]
+        found = [
+            one for one in found if equals_ignoring_case(str(one["policy"] or ""), policy.name)
+        ]
     states = params.get("state")
     if states:
         found = [one for one in found if one["state"] in states]
     return {"changed": False, "vms": found}
 
 
-def tell_of_protectable(
-    connection: Connection, params: Mapping[str, Any], check_mode: bool
+def list_protectable_vms(
+    connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
 ) -> Dict[str, Any]:
     """The VMs that the vault offers to protect, after it has looked for new ones."""
     refreshed = bool(params["refresh"]) and not check_mode
@@ -175,15 +180,15 @@ def tell_of_protectable(
     }
 
 
-def _course(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> Course:
-    course = Course(item.vm if item else vm, item, plan(wanted, vm, item))
+def _course(wanted: DesiredState, vm: VmId, item: Optional[ProtectedItem]) -> VmTask:
+    course = VmTask(item.vm if item else vm, item, plan(wanted, vm, item))
     if course.plan.failure is not None:
         course.fail(course.plan.failure)
     return course
 
 
 def _check_policy(
-    connection: Connection, policy: Optional[ChosenPolicy], courses: Sequence[Course]
+    connection: VaultConnection, policy: Optional[ChosenPolicy], courses: Sequence[VmTask]
 ) -> str:
     """Refuse a policy that is needed and not good, before anything is sent; its type."""
     lacking = [course for course in courses if course.plan.lacks_policy]
@@ -196,10 +201,10 @@ def _check_policy(
 
 
 def _discover(
-    connection: Connection,
+    connection: VaultConnection,
     params: Mapping[str, Any],
-    wanted: Wanted,
-    courses: Sequence[Course],
+    wanted: DesiredState,
+    courses: Sequence[VmTask],
     may_write: bool,
 ) -> List[str]:
     """Find the VMs that the vault is to protect for the first time; returns warnings."""
@@ -226,7 +231,7 @@ def _discover(
     ]
 
 
-def _refuse_namesakes(courses: Sequence[Course], items: Mapping[str, ProtectedItem]) -> None:
+def _refuse_namesakes(courses: Sequence[VmTask], items: Mapping[str, ProtectedItem]) -> None:
     """Leave alone what has a VM's name and is another's: a vault's names have no subscription."""
     others = {item.vm.container_key: item for item in items.values()}
     for course in courses:
@@ -243,7 +248,7 @@ def _refuse_namesakes(courses: Sequence[Course], items: Mapping[str, ProtectedIt
 
 
 def _tell_namesakes(
-    params: Mapping[str, Any], courses: Sequence[Course], items: Mapping[str, ProtectedItem]
+    params: Mapping[str, Any], courses: Sequence[VmTask], items: Mapping[str, ProtectedItem]
 ) -> List[str]:
     """Fail what would be absent only because another resource group was meant; return warnings.
 
@@ -255,7 +260,8 @@ def _tell_namesakes(
     for course in courses:
         words = namesakes(course.vm, items)
         kept = any(
-            same(item.vm.name, course.vm.name) and not item.soft_deleted for item in items.values()
+            equals_ignoring_case(item.vm.name, course.vm.name) and not item.soft_deleted
+            for item in items.values()
         )
         if words and kept and params["state"] == ABSENT and course.vm.key not in certain:
             course.fail(
@@ -273,7 +279,7 @@ def _tell_namesakes(
 
 
 def _await_others(
-    connection: Connection, params: Mapping[str, Any], courses: Sequence[Course]
+    connection: VaultConnection, params: Mapping[str, Any], courses: Sequence[VmTask]
 ) -> None:
     """Where a VM shall not be protected, and is just being so, wait for that."""
     if params["state"] == PROTECTED:
@@ -285,7 +291,7 @@ def _await_others(
         _keep_waiting(unlisted[key], params["wait"])
 
 
-def _keep_waiting(course: Course, wait: bool) -> None:
+def _keep_waiting(course: VmTask, wait: bool) -> None:
     """A VM for which a job runs: when that has ended, its plan is made anew."""
     failure = Failure(
         "OperationInProgress",
@@ -293,7 +299,7 @@ def _keep_waiting(course: Course, wait: bool) -> None:
         "Run the task again when it has ended, or with wait=true.",
     )
     if wait:
-        course.obstacle, course.plan = failure, Plan()
+        course.obstacle, course.plan = failure, ProtectionPlan()
     else:
         course.fail(failure)
 
@@ -317,7 +323,7 @@ def _without_effect(params: Mapping[str, Any]) -> List[str]:
 
 
 def _result(
-    courses: Sequence[Course], warnings: Sequence[str], check_mode: bool, with_diff: bool
+    courses: Sequence[VmTask], warnings: Sequence[str], check_mode: bool, with_diff: bool
 ) -> Dict[str, Any]:
     told = [_told(course, check_mode) for course in courses]
     result: Dict[str, Any] = {"changed": any(one["changed"] for one in told), "vms": told}
@@ -329,7 +335,7 @@ def _result(
     return result
 
 
-def _told(course: Course, check_mode: bool) -> Dict[str, Any]:
+def _told(course: VmTask, check_mode: bool) -> Dict[str, Any]:
     item = course.item
     shown = item.to_result() if item else not_protected(course.vm)
     if check_mode and course.is_ready:
@@ -345,13 +351,13 @@ def _told(course: Course, check_mode: bool) -> Dict[str, Any]:
     }
 
 
-def _foreseen(course: Course) -> Dict[str, Any]:
-    after = predicted(compared(course.before), course.plan.steps)
+def _foreseen(course: VmTask) -> Dict[str, Any]:
+    after = expected_result(compared(course.before), course.plan.steps)
     policy_id = (course.plan.steps[-1].properties or {}).get("policyId") or None
     return {**after, "policy_id": policy_id, "soft_deleted": after["state"] == SOFT_DELETED}
 
 
-def _diff(courses: Sequence[Course], check_mode: bool) -> Dict[str, Any]:
+def _diff(courses: Sequence[VmTask], check_mode: bool) -> Dict[str, Any]:
     """What changed of which VM: before and after, by group and name."""
     before: Dict[str, Any] = {}
     after: Dict[str, Any] = {}
@@ -359,7 +365,7 @@ def _diff(courses: Sequence[Course], check_mode: bool) -> Dict[str, Any]:
         name = f"{course.vm.resource_group}/{course.vm.name}"
         then, now = compared(course.before), compared(course.item)
         if (check_mode and course.is_ready) or course.is_open:
-            now = predicted(then, tuple(course.done) + course.plan.steps)
+            now = expected_result(then, tuple(course.done) + course.plan.steps)
         if then != now:
             before[name], after[name] = then, now
     return {"before": before, "after": after}

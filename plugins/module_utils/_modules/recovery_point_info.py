@@ -11,15 +11,15 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping
 
-from .._arm.connection import Connection, each
+from .._arm.connection import VaultConnection, map_concurrently
 from .._arm.errors import VaultError
 from .._arm.ids import VmId
 from .._arm.options import chosen_vms, vault_arguments, vms_arguments
-from .._arm.times import given_time
+from .._arm.times import parse_time_option
 from .._errors import Failure
 from .._vault.resources.protected_items import NOT_PROTECTED, ProtectedItem, list_items
 from .._vault.resources.recovery_points import RecoveryPoint, list_points
-from .._vault.vm_failures import VmsFailed
+from .._vault.vm_failures import VmFailuresError
 
 RECOVERY_POINT_INFO_ARGUMENTS: Dict[str, Any] = {
     **vault_arguments(),
@@ -29,13 +29,13 @@ RECOVERY_POINT_INFO_ARGUMENTS: Dict[str, Any] = {
 }
 
 
-def tell_of_points(
-    connection: Connection, params: Mapping[str, Any], check_mode: bool
+def list_recovery_points(
+    connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
 ) -> Dict[str, Any]:
     """The recovery points of the VMs, newest first; fails in the end if a VM has no place here."""
     del check_mode
-    after = given_time("started_after", params["started_after"])
-    before = given_time("started_before", params["started_before"], end_of_day=True)
+    after = parse_time_option("started_after", params["started_after"])
+    before = parse_time_option("started_before", params["started_before"], end_of_day=True)
     vms = chosen_vms(params, connection)
     items = list_items(connection) if vms else {}
     known = [items[vm.key] for vm in vms if vm.key in items]
@@ -43,7 +43,7 @@ def tell_of_points(
     def look(item: ProtectedItem) -> List[RecoveryPoint]:
         return list_points(connection, item, after, before)
 
-    found = {item.vm.key: answer for item, answer in each(look, known)}
+    found = {item.vm.key: answer for item, answer in map_concurrently(look, known)}
     rows, failed = [], []
     for vm in vms:
         answer = found.get(vm.key, _not_protected(vm, connection.vault.name))
@@ -63,7 +63,7 @@ def tell_of_points(
             failed.append((vm.name, failure))
     result: Dict[str, Any] = {"changed": False, "vms": rows}
     if failed:
-        raise VmsFailed(failed, len(vms), result)
+        raise VmFailuresError(failed, len(vms), result)
     return result
 
 

@@ -13,8 +13,8 @@ import os
 from typing import Any, Dict, List, Mapping, Sequence
 
 from .._errors import Failure, refuse
-from .._guest.scripts.agent_rules import APPLICATION, FILE_SYSTEM, NONE, view
-from .._guest.scripts.file_transaction import make_all
+from .._guest.scripts.agent_rules import APPLICATION, FILE_SYSTEM, NONE, evaluate
+from .._guest.scripts.file_transaction import apply_changes
 from .._guest.scripts.install import config_of, plan_absent, plan_present
 from .._guest.scripts.validation import READY, UNTRUSTED_SCRIPTS, Readiness, examine
 
@@ -51,7 +51,7 @@ def _need_root() -> None:
         )
 
 
-def put_scripts(params: Mapping[str, Any], check_mode: bool, with_diff: bool) -> Dict[str, Any]:
+def apply_scripts(params: Mapping[str, Any], check_mode: bool, with_diff: bool) -> Dict[str, Any]:
     """Put the unit there or remove it. Raises C(SettingsError); nothing is changed then."""
     _need_root()
     config = None
@@ -61,15 +61,15 @@ def put_scripts(params: Mapping[str, Any], check_mode: bool, with_diff: bool) ->
     else:
         plan = plan_absent(params)
     if not check_mode:
-        make_all(plan.changes)
+        apply_changes(plan.changes)
     return {**plan.to_result(with_diff), "config": config.to_result() if config else None}
 
 
-def tell_of_scripts(params: Mapping[str, Any], _check_mode: bool) -> Dict[str, Any]:
+def inspect_scripts(params: Mapping[str, Any], _check_mode: bool) -> Dict[str, Any]:
     """Return what stands in the way of the scripts, for Microsoft's agent and for our own run."""
     _need_root()
     readiness = examine(params["config_path"])
-    agent = view(params["config_path"], params["plugin_host_path"], params["workload_path"])
+    agent = evaluate(params["config_path"], params["plugin_host_path"], params["workload_path"])
     return {
         "changed": False,
         "ready": not agent.findings and readiness.state == READY,

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Mapping, NoReturn
 
-from .._arm.connection import Connection, connect
+from .._arm.connection import VaultConnection, connect
 from .._progress import progress_of
 from .base import PROGRESS_FILE, Module, run_module
 
-VaultAct = Callable[[Connection, Mapping[str, Any], bool], Dict[str, Any]]
+VaultAct = Callable[[VaultConnection, Mapping[str, Any], bool], Dict[str, Any]]
 
 
 def run_vault_module(module: Module, act: VaultAct) -> NoReturn:

@@ -13,15 +13,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from .._arm.backoff import Waiting
-from .._arm.connection import Connection, Started, each
+from .._arm.backoff import Backoff
+from .._arm.connection import AcceptedOperation, VaultConnection, map_concurrently
 from .._arm.errors import VaultError
 from .._arm.ids import FABRIC, VmId
 from .._arm.options import chosen_vms, vault_arguments, vms_arguments, wait_arguments
-from .._arm.times import given_time, written
+from .._arm.times import format_utc, parse_time_option
 from .._errors import Failure, refuse
 from .._vault.backup.proof import disk_warning, no_point, unproven
-from .._vault.jobs.poller import Expected, Follower
+from .._vault.jobs.poller import JobPoller, PendingJob
 from .._vault.resources.jobs import IN_PROGRESS, Job, list_jobs
 from .._vault.resources.protected_items import (
     PROTECTED,
@@ -39,7 +39,7 @@ from .._vault.resources.recovery_points import (
     list_points,
     point_of_job,
 )
-from .._vault.vm_failures import VmsFailed
+from .._vault.vm_failures import VmFailuresError
 
 VM_BACKUP_ARGUMENTS: Dict[str, Any] = {
     **vault_arguments(),
@@ -61,7 +61,7 @@ _SEE_FIRST = (
 )
 
 
-class Wanted(NamedTuple):
+class BackupRequest(NamedTuple):
     """The options of a backup."""
 
     retain_until: Optional[datetime]
@@ -78,7 +78,7 @@ class _Backup:
         self.item = items.get(vm.key)
         self.failure = unfit(vm, self.item, vault, namesakes(vm, items))
         self.changed = False
-        self.expected: Optional[Expected] = None
+        self.expected: Optional[PendingJob] = None
         self.job: Optional[Job] = None
         self.point: Optional[RecoveryPoint] = None
         self.warnings: List[str] = []
@@ -111,7 +111,9 @@ class _Backup:
         }
 
 
-def back_up(connection: Connection, params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+def back_up(
+    connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
+) -> Dict[str, Any]:
     """Back up the VMs that can be, and fail in the end if any was not, or not as required."""
     wanted = read_wanted(params, connection.clock.now())
     vms = chosen_vms(params, connection)
@@ -141,9 +143,9 @@ def back_up(connection: Connection, params: Mapping[str, Any], check_mode: bool)
     return _ending(backups)
 
 
-def read_wanted(params: Mapping[str, Any], now: datetime) -> Wanted:
+def read_wanted(params: Mapping[str, Any], now: datetime) -> BackupRequest:
     """The options; raises C(SettingsError) for those that make no sense."""
-    until = given_time("retain_until", params["retain_until"], end_of_day=True)
+    until = parse_time_option("retain_until", params["retain_until"], end_of_day=True)
     if until is not None and until <= now:
         refuse(
             "InvalidRetainUntil",
@@ -164,7 +166,7 @@ def read_wanted(params: Mapping[str, Any], now: datetime) -> Wanted:
             "shows when its job is over.",
             "Leave one of them out, or look later with quiesce.azure_backup.recovery_point_info.",
         )
-    return Wanted(until, required, params["wait"], params["poll_interval"])
+    return BackupRequest(until, required, params["wait"], params["poll_interval"])
 
 
 def unfit(vm: VmId, item: Optional[ProtectedItem], vault: str, hint: str = "") -> Optional[Failure]:
@@ -176,7 +178,7 @@ def unfit(vm: VmId, item: Optional[ProtectedItem], vault: str, hint: str = "") -
             hint or "Protect it with quiesce.azure_backup.protected_vm, then back up again.",
         )
     elif item.state == SOFT_DELETED:
-        until = f", and is kept until {written(item.soft_deleted_until)}"
+        until = f", and is kept until {format_utc(item.soft_deleted_until)}"
         name, what, advice = (
             "VmSoftDeleted",
             f"was deleted from it{until if item.soft_deleted_until else ''}",
@@ -195,15 +197,17 @@ def unfit(vm: VmId, item: Optional[ProtectedItem], vault: str, hint: str = "") -
     return Failure(name, f"Vault {vault}: VM {vm.name} {what}.", advice, vm=vm.id)
 
 
-def _trigger(connection: Connection, backups: Sequence[_Backup], wanted: Wanted) -> None:
+def _trigger(
+    connection: VaultConnection, backups: Sequence[_Backup], wanted: BackupRequest
+) -> None:
     """Ask for the backups, each once: what is not known to have failed is not asked for again."""
     properties = {"objectType": "IaasVMBackupRequest"}
     if wanted.retain_until:
-        until = str(written(wanted.retain_until))
+        until = str(format_utc(wanted.retain_until))
         properties["recoveryPointExpiryTimeInUTC"] = until.replace("Z", ".000Z")
     before = connection.server_now()
 
-    def ask(backup: _Backup) -> Started:
+    def ask(backup: _Backup) -> AcceptedOperation:
         item = backup.protected_item
         return connection.start(
             f"back up VM {backup.vm.name}",
@@ -219,13 +223,13 @@ def _trigger(connection: Connection, backups: Sequence[_Backup], wanted: Wanted)
         )
 
     refused = []
-    for backup, answer in each(ask, backups):
+    for backup, answer in map_concurrently(ask, backups):
         if isinstance(answer, VaultError):
             backup.failure = answer.failure
             refused.append((backup, answer))
         else:
             backup.changed = True
-            backup.expected = Expected(backup.vm, "Backup", answer.at, answer.operation_id)
+            backup.expected = PendingJob(backup.vm, "Backup", answer.at, answer.operation_id)
     doubtful = [
         (backup, error) for backup, error in refused if error.is_busy or error.kind in _FATE_UNKNOWN
     ]
@@ -234,7 +238,7 @@ def _trigger(connection: Connection, backups: Sequence[_Backup], wanted: Wanted)
 
 
 def _look_at_jobs(
-    connection: Connection, refused: "Sequence[tuple[_Backup, VaultError]]", before: datetime
+    connection: VaultConnection, refused: "Sequence[tuple[_Backup, VaultError]]", before: datetime
 ) -> None:
     """See what runs on the VMs whose backup was refused, and whether one began of a lost answer."""
     begun: List[Job] = []
@@ -261,7 +265,7 @@ def _look_at_jobs(
         job = next((job for job in reversed(begun) if job.container_key == key), None)
         if job and job.start_time and (is_unknown or error.is_doubtful):
             backup.failure, backup.changed = None, True
-            backup.expected = Expected(backup.vm, "Backup", job.start_time)
+            backup.expected = PendingJob(backup.vm, "Backup", job.start_time)
             backup.warnings.append(
                 f"{error.failure.message} Job {job.id} of VM {backup.vm.name}, which began just "
                 "then, is taken for the one that was asked for."
@@ -277,7 +281,7 @@ def _busy(vm: VmId, job: Job, failure: Failure) -> Failure:
         failure,
         message=(
             f"VM {vm.name} was not backed up, as job {job.id} ({job.operation}) has been running "
-            f"on it since {written(job.start_time)}. {failure.message}"
+            f"on it since {format_utc(job.start_time)}. {failure.message}"
         ),
         recommended_action=(
             f"Wait for it with quiesce.azure_backup.backup_job, job_id {job.id} and state "
@@ -286,8 +290,8 @@ def _busy(vm: VmId, job: Job, failure: Failure) -> Failure:
     )
 
 
-def _follow(connection: Connection, backups: Sequence[_Backup], wanted: Wanted) -> None:
-    follower = Follower(connection, connection.deadline, wanted.poll_interval_s)
+def _follow(connection: VaultConnection, backups: Sequence[_Backup], wanted: BackupRequest) -> None:
+    follower = JobPoller(connection, connection.deadline, wanted.poll_interval_s)
     expected = [backup.expected for backup in backups if backup.expected]
     outcomes = follower.follow(expected) if wanted.wait else follower.find(expected)
     for backup in backups:
@@ -297,9 +301,11 @@ def _follow(connection: Connection, backups: Sequence[_Backup], wanted: Wanted) 
             backup.warnings.append(f"Backup of VM {backup.vm.name}: {outcome.job.warning}")
 
 
-def _find_points(connection: Connection, backups: Sequence[_Backup], wanted: Wanted) -> None:
+def _find_points(
+    connection: VaultConnection, backups: Sequence[_Backup], wanted: BackupRequest
+) -> None:
     """Find each job's recovery point; a list that lags is read again, a few times."""
-    waiting = Waiting(connection.clock, connection.deadline, wanted.poll_interval_s)
+    waiting = Backoff(connection.clock, connection.deadline, wanted.poll_interval_s)
     errors: Dict[str, VaultError] = {}
 
     def look(backup: _Backup) -> Optional[RecoveryPoint]:
@@ -311,10 +317,10 @@ def _find_points(connection: Connection, backups: Sequence[_Backup], wanted: Wan
 
     lacking = list(backups)
     for number in range(_LOOKS_FOR_POINTS):
-        if not lacking or (number and not waiting.pause()):
+        if not lacking or (number and not waiting.sleep()):
             break
         errors.clear()
-        for backup, found in each(look, lacking):
+        for backup, found in map_concurrently(look, lacking):
             if isinstance(found, VaultError):
                 errors[backup.vm.key] = found
             else:
@@ -325,7 +331,7 @@ def _find_points(connection: Connection, backups: Sequence[_Backup], wanted: Wan
         backup.failure = no_point(backup.vm, backup.job, backup.point, error)
 
 
-def _read_disks(connection: Connection, backups: Sequence[_Backup]) -> None:
+def _read_disks(connection: VaultConnection, backups: Sequence[_Backup]) -> None:
     """Find out which disks are in the points, by their ids where the list leaves it open, and warn.
 
     It counts against the same hourly limit as the lists, so a point whose counts show that every
@@ -337,7 +343,7 @@ def _read_disks(connection: Connection, backups: Sequence[_Backup]) -> None:
         return listed.with_disks_of(get_point(connection, backup.protected_item, listed.id))
 
     open_ones = [one for one in backups if one.point is not None and one.point.may_lack_disks]
-    for backup, answer in each(read, open_ones):
+    for backup, answer in map_concurrently(read, open_ones):
         cause = ""
         if isinstance(answer, VaultError):
             cause = answer.failure.message
@@ -360,5 +366,5 @@ def _ending(backups: Sequence[_Backup]) -> Dict[str, Any]:
         result["warnings"] = ["vms is empty: no VM was backed up."]
     failed = [(backup.vm.name, backup.failure) for backup in backups if backup.failure]
     if failed:
-        raise VmsFailed(failed, len(backups), result)
+        raise VmFailuresError(failed, len(backups), result)
     return result

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NoReturn, Tuple, Union
 
-from .._arm.connection import Connection, connect, each
+from .._arm.connection import VaultConnection, connect, map_concurrently
 from .._arm.errors import VaultError
 from .._arm.ids import VmId
 from .._arm.options import auth_arguments, chosen_vms, named_vms, vms_arguments
 from .._errors import Failure
 from .._vault.resources.virtual_machines import as_it_came
 from .._vault.resources.vm_extensions import machine_of, names_only
-from .._vault.vm_failures import VmsFailed
+from .._vault.vm_failures import VmFailuresError
 from .base import Module, run_module
 
 # What one VM may lack and the next one have.
@@ -43,13 +43,13 @@ def run_extensions_module(module: Module) -> NoReturn:
         if not given.get("subscription_id") and not given.get("vault"):
             ids = [text for text in named_vms(params) if "/subscriptions/" in text.lower()]
             if ids:
-                given["subscription_id"] = VmId.of_id(ids[0]).subscription_id
+                given["subscription_id"] = VmId.from_resource_id(ids[0]).subscription_id
         return extensions_info(connect(given), given)
 
     run_module(module, act)
 
 
-def extensions_info(connection: Connection, params: Mapping[str, Any]) -> Dict[str, Any]:
+def extensions_info(connection: VaultConnection, params: Mapping[str, Any]) -> Dict[str, Any]:
     """Show the agent and the extensions of each VM; one that cannot be read leaves the others."""
 
     def look(vm: VmId) -> Union[Dict[str, Any], VaultError]:
@@ -63,7 +63,7 @@ def extensions_info(connection: Connection, params: Mapping[str, Any]) -> Dict[s
 
     vms: List[Dict[str, Any]] = []
     failed: List[Tuple[str, Failure]] = []
-    for vm, found in each(look, chosen_vms(params, connection)):
+    for vm, found in map_concurrently(look, chosen_vms(params, connection)):
         failure = found.failure if isinstance(found, VaultError) else None
         seen = {} if isinstance(found, VaultError) else found
         vms.append(
@@ -79,11 +79,11 @@ def extensions_info(connection: Connection, params: Mapping[str, Any]) -> Dict[s
             failed.append((vm.name, failure))
     result = {"changed": False, "vms": vms}
     if failed:
-        raise VmsFailed(failed, len(vms), result)
+        raise VmFailuresError(failed, len(vms), result)
     return result
 
 
-def _look(connection: Connection, vm: VmId) -> Dict[str, Any]:
+def _look(connection: VaultConnection, vm: VmId) -> Dict[str, Any]:
     client = connection.compute(vm.subscription_id)
     at = {"resource_group_name": vm.resource_group, "vm_name": vm.name}
     machine = connection.read(

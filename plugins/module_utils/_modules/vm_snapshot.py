@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, Mapping
 
 from .._errors import Failure, QuiesceError, SettingsError, refuse
 from .._guest import syscalls
-from .._guest.extension.publisher import Documents
+from .._guest.extension.publisher import StatusPublisher
 from .._guest.freeze.freezer import Freezer
 from .._guest.freeze.rcu_expedited import Setting, why_not
 from .._guest.run.dependencies import Dependencies
@@ -42,7 +42,7 @@ _PLAN = "looking at what is mounted and at the disks"
 _COVER = "looking at what uses the disks"
 
 
-class RunFailed(QuiesceError):
+class RunFailedError(QuiesceError):
     """A run that failed, with everything that is known of it."""
 
     def __init__(self, failure: Failure, result: Mapping[str, Any]) -> None:
@@ -50,7 +50,7 @@ class RunFailed(QuiesceError):
         self.result = dict(result)
 
 
-def act(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+def run_snapshot(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
     """Take a snapshot, or in check mode look whether one could be taken.
 
     Raises C(QuiesceError); one that comes of a run has its result.
@@ -62,7 +62,7 @@ def act(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
     if os.geteuid() != 0:
         refuse("NotRoot", "Only root can freeze filesystems.", "Run this task with become: true.")
     _need_proc()
-    documents = Documents(_write)
+    documents = StatusPublisher(_write)
     try:
         request = read_options(params)
     except SettingsError as error:
@@ -74,7 +74,7 @@ def act(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
     result = build(record)
     if record.failure is not None:
         more = {"traceback": record.traceback} if record.traceback else {}
-        raise RunFailed(record.failure, {**result, **more, "changed": record.touched})
+        raise RunFailedError(record.failure, {**result, **more, "changed": record.changed})
     return {**result, "changed": True}
 
 
@@ -93,7 +93,9 @@ def _need_proc() -> None:
         )
 
 
-def _publish_refusal(documents: Documents, params: Mapping[str, Any], failure: Failure) -> None:
+def _publish_refusal(
+    documents: StatusPublisher, params: Mapping[str, Any], failure: Failure
+) -> None:
     """The outside waits for a status even when the options are wrong, where they name a place."""
     try:
         documents.refuse(*document_places(params), failure)
@@ -102,7 +104,7 @@ def _publish_refusal(documents: Documents, params: Mapping[str, Any], failure: F
         return
 
 
-def _parts(request: RunRequest, documents: Documents, check_mode: bool) -> Dependencies:
+def _parts(request: RunRequest, documents: StatusPublisher, check_mode: bool) -> Dependencies:
     lock = RunLock(check_mode=check_mode)
     looks = BoundedCalls(
         {

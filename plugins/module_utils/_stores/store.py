@@ -16,7 +16,7 @@ from .._errors import Failure
 
 
 @dataclass(frozen=True)
-class Take:
+class SnapshotOutcome:
     """The answer for one disk: a snapshot, or why there is none."""
 
     disk: str
@@ -49,8 +49,8 @@ class Store(Protocol):
     def refresh(self) -> None:
         """Warm the connections again just before the window. Raises as C(prepare) does."""
 
-    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[Take]:
-        """Take snapshots of all disks at once and return at C(deadline_ns) at the latest.
+    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[SnapshotOutcome]:
+        """SnapshotOutcome snapshots of all disks at once and return at C(deadline_ns) at the latest.
 
         Right before each request it looks at the deadline and asks whether the window is C(over),
         and then asks for no snapshot any more: the process may have been stopped in between.
@@ -58,10 +58,12 @@ class Store(Protocol):
         and does not raise for what a disk's request does: the answer says it.
         """
 
-    def settle(self, takes: Sequence[Take], limit_s: float) -> List[Take]:
+    def resolve_unknown(
+        self, takes: Sequence[SnapshotOutcome], limit_s: float
+    ) -> List[SnapshotOutcome]:
         """After the thaw: find out, within C(limit_s) seconds, what became of unknown requests."""
 
-    def discard(self, takes: Sequence[Take]) -> Dict[str, str]:
+    def discard(self, takes: Sequence[SnapshotOutcome]) -> Dict[str, str]:
         """Delete these snapshots; the answer names, by disk, those that could not be, and why."""
 
     def close(self) -> None:

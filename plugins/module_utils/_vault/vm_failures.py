@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from typing import Any, Dict, Sequence, Tuple
 
-from .._arm.ids import names
+from .._arm.ids import contains_name
 from .._errors import Failure, QuiesceError
 
 # So many VMs are named in the message; all of them are in the result.
 _SHOWN = 3
 
 
-class VmsFailed(QuiesceError):
+class VmFailuresError(QuiesceError):
     """Names each VM that failed; C(result) holds what became of every VM."""
 
     def __init__(
@@ -53,6 +53,6 @@ def _summary(failed: Sequence[Tuple[str, Failure]], count: int) -> Failure:
 
 
 def _reason(name: str, failure: Failure) -> str:
-    if names(failure.message, name):
+    if contains_name(failure.message, name):
         return failure.message
     return f"{name}: {failure.message}"

@@ -31,7 +31,7 @@ _STATUS = "The status"
 _LOG = "The log"
 
 
-class Documents:
+class StatusPublisher:
     """Writes the status at the start and the end of a run, and its log at the end."""
 
     def __init__(self, write: Write, wall: Callable[[], float] = time.time) -> None:

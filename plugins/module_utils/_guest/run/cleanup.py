@@ -12,38 +12,38 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ..._errors import Failure
-from ..._stores.store import Store, Take
+from ..._stores.store import SnapshotOutcome, Store
 from .record import DISCARD, RunRecord
-from .verdict import NONE, ORDER, after_pause, in_window, is_complete, judge, window_of
+from .verdict import NONE, ORDER, in_window, is_complete, judge, taken_after_resume, window_of
 
 
-def settle(record: RunRecord, store: Optional[Store], limit_s: float) -> None:
+def resolve_unknown(record: RunRecord, store: Optional[Store], limit_s: float) -> None:
     """Clear up what is unknown, discard or keep what is partial or late, and require."""
-    if store is not None and record.takes:
-        if any(take.unknown for take in record.takes):
+    if store is not None and record.outcomes:
+        if any(outcome.unknown for outcome in record.outcomes):
             try:
-                record.takes = tuple(store.settle(record.takes, limit_s))
+                record.outcomes = tuple(store.resolve_unknown(record.outcomes, limit_s))
             except Exception as error:  # what is to come must not be lost with it
                 record.warn(f"The store could not tell what became of the requests: {error}")
         failure = _what_is_wrong(record)
         if failure is not None:
-            _dispose(record, store, failure)
+            _discard_or_keep(record, store, failure)
     _require(record)
 
 
 def _what_is_wrong(record: RunRecord) -> Optional[Failure]:
     """Why the set is no whole set of snapshots that were taken in time; None when it is one."""
-    failed = [take for take in record.takes if take.snapshot is None]
+    failed = [outcome for outcome in record.outcomes if outcome.snapshot is None]
     if failed:
-        first = next((take.failure for take in failed if take.failure is not None), None)
-        words = " ".join(_words_of(take) for take in failed)
+        first = next((outcome.failure for outcome in failed if outcome.failure is not None), None)
+        words = " ".join(_words_of(outcome) for outcome in failed)
         return Failure(
             first.name if first else "SnapshotFailed",
             f"{len(failed)} of {len(record.request.disks)} snapshots were not taken. {words}",
             first.recommended_action if first else "Look at the store's own log.",
             first.code if first else None,
         )
-    late = after_pause(record) if record.has_scripts and not record.crash_fallback else []
+    late = taken_after_resume(record) if record.has_scripts and not record.crash_fallback else []
     if late:
         return Failure(
             "SnapshotTooLate",
@@ -52,9 +52,9 @@ def _what_is_wrong(record: RunRecord) -> Optional[Failure]:
             "Find out what slows the store or the network, or raise freeze_timeout.",
         )
     window = window_of(record.filesystems)
-    if not record.freezes or window is None:
+    if not record.will_freeze or window is None:
         return None
-    late = [take.disk for take in record.takes if not in_window(take, window)]
+    late = [outcome.disk for outcome in record.outcomes if not in_window(outcome, window)]
     if late:
         return Failure(
             "SnapshotTooLate",
@@ -65,22 +65,22 @@ def _what_is_wrong(record: RunRecord) -> Optional[Failure]:
     return None
 
 
-def _words_of(take: Take) -> str:
-    words = take.failure.message if take.failure else "there is no snapshot."
-    if take.unknown:
+def _words_of(outcome: SnapshotOutcome) -> str:
+    words = outcome.failure.message if outcome.failure else "there is no snapshot."
+    if outcome.unknown:
         words += " A snapshot may exist or come into being; look for it by its labels."
-    return f"{take.disk}: {words}"
+    return f"{outcome.disk}: {words}"
 
 
-def _dispose(record: RunRecord, store: Store, failure: Failure) -> None:
+def _discard_or_keep(record: RunRecord, store: Store, failure: Failure) -> None:
     """A partial or late set: discarded and the run fails, or kept and said."""
-    existing = [take for take in record.takes if take.snapshot is not None]
+    existing = [outcome for outcome in record.outcomes if outcome.snapshot is not None]
     if record.request.on_partial == DISCARD:
         if existing:
             try:
                 record.not_discarded = dict(store.discard(existing))
             except Exception as error:
-                record.not_discarded = {take.disk: str(error) for take in existing}
+                record.not_discarded = {outcome.disk: str(error) for outcome in existing}
         record.discarded = True
         record.fail(failure)
     elif is_complete(record):
@@ -92,9 +92,10 @@ def _dispose(record: RunRecord, store: Store, failure: Failure) -> None:
 def left_behind(record: RunRecord) -> List[str]:
     """The snapshots that exist in the store, by the names of their disks."""
     return [
-        take.disk
-        for take in record.takes
-        if take.snapshot is not None and (not record.discarded or take.disk in record.not_discarded)
+        outcome.disk
+        for outcome in record.outcomes
+        if outcome.snapshot is not None
+        and (not record.discarded or outcome.disk in record.not_discarded)
     ]
 
 

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from ..._disks import Disk
 from ..._errors import Failure
-from ..._stores.store import Take
+from ..._stores.store import SnapshotOutcome
 from ..model import FilesystemRecord, ScriptOutcome
 from ..scripts.validation import Readiness
 from ..storage.coverage import Coverage
@@ -81,7 +81,7 @@ class RunRecord:
     pre: Optional[ScriptOutcome] = None
     post: Optional[ScriptOutcome] = None
     filesystems: Tuple[FilesystemRecord, ...] = ()
-    takes: Tuple[Take, ...] = ()
+    outcomes: Tuple[SnapshotOutcome, ...] = ()
     #: Why snapshots that were to be deleted still exist, by disk.
     not_discarded: Dict[str, str] = field(default_factory=dict)
     discarded: bool = False
@@ -102,7 +102,7 @@ class RunRecord:
         return config is not None and not config.fs_freeze_enabled
 
     @property
-    def freezes(self) -> bool:
+    def will_freeze(self) -> bool:
         """Whether the run freezes anything, or did."""
         off = self.freeze_off_by_config or self.crash_fallback or not self.targets
         return bool(self.filesystems) or not off
@@ -113,15 +113,15 @@ class RunRecord:
         return self.plan.targets if self.plan else ()
 
     @property
-    def policy_goes_on(self) -> bool:
+    def continue_on_failure(self) -> bool:
         """C(continueBackupOnFailure); true where no configuration says otherwise."""
         config = self.readiness.config if self.readiness else None
         return config is None or config.continue_backup_on_failure
 
     @property
-    def touched(self) -> bool:
+    def changed(self) -> bool:
         """Whether anything was changed on the guest or in the store."""
-        return self.pre is not None or bool(self.takes) or bool(self.filesystems)
+        return self.pre is not None or bool(self.outcomes) or bool(self.filesystems)
 
     def fail(self, failure: Failure) -> None:
         """The run failed; a failure that follows from the first one becomes a warning."""

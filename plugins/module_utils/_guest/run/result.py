@@ -75,23 +75,23 @@ def _snapshot_set(record: RunRecord) -> Dict[str, Any]:
 
 
 def _disks(record: RunRecord) -> Any:
-    takes = {take.disk: take for take in record.takes}
+    outcomes = {outcome.disk: outcome for outcome in record.outcomes}
     window = window_of(record.filesystems)
     existing = set(left_behind(record))
     disks = []
     for disk in record.request.disks:
-        take = takes.get(disk.name)
+        outcome = outcomes.get(disk.name)
         disks.append(
             {
                 "name": disk.name,
                 "lun": disk.lun,
-                "snapshot": take.snapshot if take and disk.name in existing else None,
-                "uri": take.uri if take and disk.name in existing else None,
-                "requested_ms": _moment(record, take.request_ns) if take else None,
-                "acknowledged_ms": _moment(record, take.acknowledged_ns) if take else None,
-                "in_window": in_window(take, window) if take and record.freezes else None,
-                "unknown": bool(take and take.unknown),
-                "failure": take.failure.to_result() if take and take.failure else None,
+                "snapshot": outcome.snapshot if outcome and disk.name in existing else None,
+                "uri": outcome.uri if outcome and disk.name in existing else None,
+                "requested_ms": _moment(record, outcome.request_ns) if outcome else None,
+                "acknowledged_ms": _moment(record, outcome.acknowledged_ns) if outcome else None,
+                "in_window": in_window(outcome, window) if outcome and record.will_freeze else None,
+                "unknown": bool(outcome and outcome.unknown),
+                "failure": outcome.failure.to_result() if outcome and outcome.failure else None,
             }
         )
     return disks

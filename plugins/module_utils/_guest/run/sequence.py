@@ -22,10 +22,10 @@ from ..model import ScriptOutcome, ScriptSpec
 from ..scripts.runner import run_script
 from ..scripts.validation import Readiness
 from ..storage.freeze_holders import tell_apart
-from .cleanup import settle
+from .cleanup import resolve_unknown
 from .dependencies import Dependencies, FreezerProtocol
 from .record import Phase, RunRecord, RunRequest
-from .signals import Interruptions
+from .signals import DeferredSignals
 
 #: How long each phase may last, in seconds, besides what its script or the window may take.
 VALIDATE_LIMIT_S = 60.0
@@ -49,7 +49,7 @@ class SnapshotRun:
     def __init__(self, request: RunRequest, parts: Dependencies) -> None:
         self._request = request
         self._parts = parts
-        self._signals = Interruptions()
+        self._signals = DeferredSignals()
         self._stage: Callable[[str, float], None] = _no_stage
         self.record = RunRecord(request, parts.clock_ns())
 
@@ -70,7 +70,7 @@ class SnapshotRun:
                 self._mistake(error)
             with self._phase("settle", may_start=False):
                 self._note_coverage()
-                settle(self.record, stores[0] if stores else None, SETTLE_LIMIT_S)
+                resolve_unknown(self.record, stores[0] if stores else None, SETTLE_LIMIT_S)
                 self._report_interruption()
                 self._tell(self._parts.publish)
         return self.record
@@ -135,14 +135,14 @@ class SnapshotRun:
                 "names are not frozen."
             )
         record.coverage = self._parts.cover(record.targets)
-        if record.freezes:
+        if record.will_freeze:
             self._parts.check_expedite()
         return readiness
 
     def _scripts_failed(self, failure: Failure) -> None:
         """The rules of the framework for a script that failed; raises when the run must end."""
         record = self.record
-        if record.policy_goes_on and not record.freeze_off_by_config:
+        if record.continue_on_failure and not record.freeze_off_by_config:
             return
         if not record.single_disk:
             raise ScriptError(failure)
@@ -157,7 +157,7 @@ class SnapshotRun:
         record = self.record
         with ExitStack() as guarded:
             with self._phase("prepare"):
-                targets = record.targets if record.freezes else ()
+                targets = record.targets if record.will_freeze else ()
                 freezer = self._parts.start_freezer(
                     targets, self._request.freeze_timeout_s, readiness.post
                 )
@@ -204,12 +204,12 @@ class SnapshotRun:
             with self._phase("flush", 2 * FLUSH_LIMIT_S + FLUSH_AGAIN_LIMIT_S):
                 self._flush(freezer, store)
             with self._phase("window", self._request.freeze_timeout_s):
-                if self.record.freezes:
+                if self.record.will_freeze:
                     self._window(freezer, store)
                 else:
                     limit_ns = int(self._request.freeze_timeout_s * 1e9)
                     until_ns = self._parts.clock_ns() + limit_ns
-                    self.record.takes = tuple(store.take(until_ns, freezer.taken_over))
+                    self.record.outcomes = tuple(store.take(until_ns, freezer.taken_over))
         finally:
             limit_s = (post.timeout_s if post else 0) + SCRIPT_GRACE_S
             with self._phase("resume", limit_s, may_start=False):
@@ -218,7 +218,9 @@ class SnapshotRun:
     def _quiesce(self, freezer: FreezerProtocol, pre: ScriptSpec) -> None:
         freezer.mark_post_script_due()
         try:
-            outcome = run_script(pre, before_exec=freezer.before_script, stop=self._signals.came)
+            outcome = run_script(
+                pre, before_exec=freezer.before_script, stop=self._signals.received
+            )
         finally:
             freezer.script_ended()
         self.record.pre = outcome
@@ -232,13 +234,13 @@ class SnapshotRun:
             self.record.degrade(failure)
 
     def _flush(self, freezer: FreezerProtocol, store: Store) -> None:
-        if self.record.freezes:
+        if self.record.will_freeze:
             freezer.flush(FLUSH_LIMIT_S)
             self._parts.limit_looks(LOOK_AGAIN_LIMIT_S, self._signals.check)
             self.record.coverage = self._parts.cover(self.record.targets)
         # As late as can be: a store closes a connection that was idle for some seconds.
         store.refresh()
-        if self.record.freezes:
+        if self.record.will_freeze:
             # What was written meanwhile would stall the freeze.
             freezer.flush(FLUSH_AGAIN_LIMIT_S)
             freezer.verify()
@@ -252,7 +254,7 @@ class SnapshotRun:
             freezer.freeze()
             late = self._parts.clock_ns() >= freezer.deadline_ns
             if not late:
-                self.record.takes = tuple(store.take(freezer.deadline_ns, freezer.hold_lost))
+                self.record.outcomes = tuple(store.take(freezer.deadline_ns, freezer.hold_lost))
         finally:
             self.record.filesystems = tuple(tell_apart(one) for one in freezer.thaw())
             stuck = thaw_failure(self.record.filesystems)

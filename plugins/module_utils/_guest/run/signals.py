@@ -18,11 +18,11 @@ from ..._errors import Failure, QuiesceError
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
-class InterruptedRun(QuiesceError):
+class RunInterruptedError(QuiesceError):
     """Somebody asked the run to end."""
 
 
-class Interruptions:
+class DeferredSignals:
     """While entered, SIGTERM, SIGHUP and SIGINT are noted and nothing more.
 
     The run looks for them between its steps: an exception in the middle of a step could lose the
@@ -34,7 +34,7 @@ class Interruptions:
         self._came: Optional[int] = None
         self._previous: Dict[int, Any] = {}
 
-    def __enter__(self) -> Interruptions:
+    def __enter__(self) -> DeferredSignals:
         for number in _SIGNALS:
             self._previous[number] = signal.signal(number, self._note)
         return self
@@ -53,7 +53,7 @@ class Interruptions:
         if self._came is None:
             self._came = number
 
-    def came(self) -> bool:
+    def received(self) -> bool:
         """Whether a signal came."""
         return self._came is not None
 
@@ -70,7 +70,7 @@ class Interruptions:
         )
 
     def check(self) -> None:
-        """Raises C(InterruptedRun) when a signal came."""
+        """Raises C(RunInterruptedError) when a signal came."""
         failure = self.failure()
         if failure is not None:
-            raise InterruptedRun(failure)
+            raise RunInterruptedError(failure)

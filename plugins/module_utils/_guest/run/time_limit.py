@@ -34,11 +34,11 @@ _END_LIMIT_S = 2.0
 _VALUE, _REFUSED, _MISTAKE = "value", "refused", "mistake"
 
 
-class CallFailed(QuiesceError):
+class CallFailedError(QuiesceError):
     """A call that did not end in time, or whose process was killed."""
 
 
-class MistakeInCall(Exception):
+class CallDefectError(Exception):
     """An error of our own in a call; its text is the traceback."""
 
 
@@ -97,7 +97,7 @@ class BoundedCalls:
         self._check = check
 
     def call(self, name: str, *args: Any) -> Any:
-        """Make a call. Raises what it refuses, and C(CallFailed) when it does not return in time.
+        """Make a call. Raises what it refuses, and C(CallFailedError) when it does not return in time.
 
         After that no further call is possible.
         """
@@ -109,7 +109,7 @@ class BoundedCalls:
         if kind == _REFUSED:
             raise SettingsError(value)
         if kind == _MISTAKE:
-            raise MistakeInCall(value)
+            raise CallDefectError(value)
         return value
 
     def _send(self, request: bytes) -> None:
@@ -135,7 +135,7 @@ class BoundedCalls:
                 found += piece
         return bytes(found)
 
-    def _too_late(self, name: str) -> CallFailed:
+    def _too_late(self, name: str) -> CallFailedError:
         ended = self._end()
         rest = (
             "It was killed."
@@ -143,7 +143,7 @@ class BoundedCalls:
             else f"It is process {self._pid}, which cannot be killed before the storage answers; "
             "it holds nothing of the run, also not its lock."
         )
-        return CallFailed(
+        return CallFailedError(
             Failure(
                 "ValidationTimeout",
                 f"The run was stopped because its look at this machine did not end within "
@@ -185,8 +185,8 @@ class BoundedCalls:
                 writer.flush()
 
 
-def _stopped(how: str) -> CallFailed:
-    return CallFailed(
+def _stopped(how: str) -> CallFailedError:
+    return CallFailedError(
         Failure(
             "ValidationStopped",
             f"The process that looks at this machine for the run {how}.",

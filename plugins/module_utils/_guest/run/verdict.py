@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
-from ..._stores.store import Take
+from ..._stores.store import SnapshotOutcome
 from ..model import (
     BUSY,
     FREEZE_FAILED,
@@ -96,19 +96,19 @@ def window_of(filesystems: Sequence[FilesystemRecord]) -> Optional[Window]:
     return Window(min(opened), max(frozen), min(thaw), max(closed or thaw))
 
 
-def in_window(take: Take, window: Optional[Window]) -> bool:
+def in_window(outcome: SnapshotOutcome, window: Optional[Window]) -> bool:
     """Whether the snapshot was asked for and acknowledged while everything was frozen."""
     return (
         window is not None
-        and take.snapshot is not None
-        and take.request_ns is not None
-        and take.acknowledged_ns is not None
-        and window.frozen_ns <= take.request_ns
-        and take.acknowledged_ns <= window.thaw_ns
+        and outcome.snapshot is not None
+        and outcome.request_ns is not None
+        and outcome.acknowledged_ns is not None
+        and window.frozen_ns <= outcome.request_ns
+        and outcome.acknowledged_ns <= window.thaw_ns
     )
 
 
-def after_pause(record: RunRecord) -> List[str]:
+def taken_after_resume(record: RunRecord) -> List[str]:
     """The disks whose snapshots may show the application resumed, where only it was paused.
 
     Without a freeze it is the scripts alone that make snapshots consistent. They must have been
@@ -122,17 +122,17 @@ def after_pause(record: RunRecord) -> List[str]:
         began[name] + more for name, more in (("window", limit_ns), ("resume", 0)) if name in began
     ]
     return [
-        take.disk
-        for take in record.takes
-        if take.snapshot is not None
+        outcome.disk
+        for outcome in record.outcomes
+        if outcome.snapshot is not None
         and ends
-        and (take.acknowledged_ns is None or take.acknowledged_ns > min(ends))
+        and (outcome.acknowledged_ns is None or outcome.acknowledged_ns > min(ends))
     ]
 
 
 def is_complete(record: RunRecord) -> bool:
     """Whether there is a snapshot of every disk, and none was discarded."""
-    taken = {take.disk for take in record.takes if take.snapshot is not None}
+    taken = {outcome.disk for outcome in record.outcomes if outcome.snapshot is not None}
     names = {disk.name for disk in record.request.disks}
     return not record.discarded and bool(names) and names <= taken
 
@@ -158,7 +158,7 @@ def _consistency(record: RunRecord, evidence: Dict[str, Evidence]) -> str:
         return CRASH
     scripts = evidence["scripts_succeeded"].holds is True
     if record.freeze_off_by_config:
-        return APPLICATION if scripts and not after_pause(record) else CRASH
+        return APPLICATION if scripts and not taken_after_resume(record) else CRASH
     if not evidence["window_held"].holds or evidence["disks_covered"].holds is False:
         return CRASH
     return APPLICATION if scripts else FILE_SYSTEM
@@ -198,7 +198,7 @@ def _freeze_off(record: RunRecord) -> Evidence:
 
 
 def _held(record: RunRecord) -> Evidence:
-    if not record.freezes:
+    if not record.will_freeze:
         return Evidence(None, "No filesystem was to be frozen.")
     if not record.filesystems:
         return Evidence(False, "The run ended before anything was frozen.")
@@ -220,18 +220,18 @@ def _words_of(outcome: str) -> str:
 
 
 def _snapshots(record: RunRecord, window: Optional[Window]) -> Evidence:
-    late = after_pause(record)
+    late = taken_after_resume(record)
     if late:
         words = f"Not acknowledged before the post-script was due: {', '.join(late)}."
         return Evidence(False, words)
-    if not record.freezes:
+    if not record.will_freeze:
         return Evidence(None, "There was no window: no filesystem was to be frozen.")
-    takes = {take.disk: take for take in record.takes}
+    outcomes = {outcome.disk: outcome for outcome in record.outcomes}
     names = [disk.name for disk in record.request.disks]
-    missing = [name for name in names if name not in takes or takes[name].snapshot is None]
+    missing = [name for name in names if name not in outcomes or outcomes[name].snapshot is None]
     if missing:
         return Evidence(False, f"No snapshot of {', '.join(missing)}.")
-    outside = [name for name in names if not in_window(takes[name], window)]
+    outside = [name for name in names if not in_window(outcomes[name], window)]
     if outside:
         return Evidence(
             False,

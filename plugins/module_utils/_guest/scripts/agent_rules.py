@@ -61,7 +61,7 @@ class AgentView:
     warnings: Tuple[str, ...]
 
 
-def view(
+def evaluate(
     config_path: str, plugin_host_path: str, workload_path: str, shell: str = "sh"
 ) -> AgentView:
     """Look at all files as the agent does; C(shell) is the program that it finds as C(sh)."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence
 
 from ..._errors import Failure, SettingsError
-from .trusted_file import Found, make_parents, remove, remove_folders, write_atomically
+from .trusted_file import FileState, make_parents, remove, remove_folders, write_atomically
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Change:
     """One file: what is there, and what shall be there, as root's own file."""
 
     path: str
-    before: Optional[Found]
+    before: Optional[FileState]
     #: The content; None for no file.
     after: Optional[bytes]
     mode: int = 0
@@ -87,7 +87,7 @@ def _text(data: Optional[bytes]) -> str:
     return "" if data is None else data.decode("utf-8", "replace")
 
 
-def make_all(changes: Sequence[Change]) -> None:
+def apply_changes(changes: Sequence[Change]) -> None:
     """Make the changes that are needed, in their order, and the folders that they need.
 
     When one fails, those before it are undone, and C(SettingsError) says so.

@@ -30,13 +30,13 @@ from .config import (
 )
 from .file_transaction import Change
 from .script_file import CONFIG_MODE, SCRIPT_MODE, cannot_start
-from .trusted_file import FILE, Found, check_ancestors, distrust, is_full_path, look
+from .trusted_file import FILE, FileState, check_ancestors, inspect, is_full_path, why_untrusted
 
 KINDS = ("pre", "post")
 
 
 @dataclass(frozen=True)
-class Plan:
+class InstallPlan:
     """The changes in the order in which they are safe, and what people should know."""
 
     changes: Tuple[Change, ...]
@@ -83,7 +83,7 @@ def config_of(params: Mapping[str, Any]) -> ScriptConfig:
     return ScriptConfig(**values)
 
 
-def plan_present(params: Mapping[str, Any], config: ScriptConfig) -> Plan:
+def plan_present(params: Mapping[str, Any], config: ScriptConfig) -> InstallPlan:
     """What makes the guest be as the options say. Raises C(SettingsError) for what cannot be."""
     config_path = params["config_path"]
     _check_paths(params)
@@ -91,7 +91,7 @@ def plan_present(params: Mapping[str, Any], config: ScriptConfig) -> Plan:
     before = _look(config_path)
     recorded, warnings = _recorded(config_path)
     written = {change.path for change in scripts if change.changes_content}
-    return Plan(
+    return InstallPlan(
         (
             *scripts,
             _record(config_path, recorded | written),
@@ -165,10 +165,10 @@ def _script(kind: str, path: str, params: Mapping[str, Any]) -> Change:
     return Change(path, before, data, SCRIPT_MODE)
 
 
-def _look(path: str) -> Optional[Found]:
+def _look(path: str) -> Optional[FileState]:
     """What is at a path that is ours to write; refuses what is no regular file."""
     try:
-        found = look(path)
+        found = inspect(path)
     except OSError as error:
         refuse("UnreadableFile", f"{path} cannot be read: {error.strerror}.")
     if found is not None and found.kind != FILE:
@@ -180,7 +180,7 @@ def _look(path: str) -> Optional[Found]:
     return found
 
 
-def _dropped(config_path: str, before: Optional[Found]) -> List[str]:
+def _dropped(config_path: str, before: Optional[FileState]) -> List[str]:
     """The keys of the present configuration that the new one will not have."""
     value = read_json(before.data)[0] if before else None
     if not isinstance(value, dict):
@@ -222,7 +222,7 @@ def _record(config_path: str, scripts: Set[str]) -> Change:
 # --- absent ----------------------------------------------------------------------------------
 
 
-def plan_absent(params: Mapping[str, Any]) -> Plan:
+def plan_absent(params: Mapping[str, Any]) -> InstallPlan:
     """What removes the configuration, and those of its scripts that were written here."""
     config_path = params["config_path"]
     if not is_full_path(config_path):
@@ -242,16 +242,16 @@ def plan_absent(params: Mapping[str, Any]) -> Plan:
             changes.append(Change(path, found, None))
     others = sorted(_named_scripts(before) - recorded)
     warnings += [f"{path} is left alone: it was not written by this module." for path in others]
-    return Plan((*changes, _record(config_path, set())), tuple(warnings))
+    return InstallPlan((*changes, _record(config_path, set())), tuple(warnings))
 
 
-def _not_removable(path: str) -> Tuple[str, Optional[Found]]:
+def _not_removable(path: str) -> Tuple[str, Optional[FileState]]:
     """Why a script that was written here is not to be removed, or the script."""
-    reason = distrust(path)
+    reason = why_untrusted(path)
     if reason:
         return reason, None
     try:
-        found = look(path)
+        found = inspect(path)
     except OSError as error:
         return error.strerror or str(error), None
     if found is None:
@@ -261,7 +261,7 @@ def _not_removable(path: str) -> Tuple[str, Optional[Found]]:
     return ("" if found.uid == 0 else f"it belongs to the user {found.uid} now"), found
 
 
-def _named_scripts(before: Optional[Found]) -> Set[str]:
+def _named_scripts(before: Optional[FileState]) -> Set[str]:
     """The existing scripts that the configuration names."""
     value = read_json(before.data)[0] if before else None
     if not isinstance(value, dict):

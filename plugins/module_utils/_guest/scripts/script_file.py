@@ -15,7 +15,7 @@ from typing import Optional, Tuple
 from ..._errors import Failure, documented
 from ..model import ScriptSpec
 from .config import ScriptConfig
-from .trusted_file import FILE, distrust, is_full_path, look
+from .trusted_file import FILE, inspect, is_full_path, why_untrusted
 
 #: The documented mode of a script and of the configuration.
 SCRIPT_MODE = 0o700
@@ -56,7 +56,7 @@ def examine_script(
         message = f"{script} is not given by its full path, without . and .. in it."
         return None, (documented(missing, message),)
     try:
-        found = look(path)
+        found = inspect(path)
     except OSError as error:
         message = f"{script} cannot be read: {error.strerror}."
         return None, (documented(missing, message),)
@@ -66,7 +66,7 @@ def examine_script(
         message = f"{script} is {found.kind}, not a regular file."
         return None, (documented(missing, message),)
     problems = []
-    reason = distrust(path)
+    reason = why_untrusted(path)
     if reason:
         problems.append(documented(insufficient, f"{script} cannot be trusted: {reason}."))
     if (found.uid, found.mode) != (0, SCRIPT_MODE):

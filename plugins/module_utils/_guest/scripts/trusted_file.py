@@ -35,7 +35,7 @@ _MEND = (
 
 
 @dataclass(frozen=True)
-class Found:
+class FileState:
     """What lies at a path, as one descriptor saw it."""
 
     kind: str
@@ -57,7 +57,7 @@ def identity(status: os.stat_result) -> Identity:
     return (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size)
 
 
-def look(path: str) -> Optional[Found]:
+def inspect(path: str) -> Optional[FileState]:
     """Look at a path without following a symbolic link; None when nothing is there.
 
     Raises C(OSError) when it cannot be looked at or read.
@@ -75,7 +75,7 @@ def look(path: str) -> Optional[Found]:
         return _found(status, file.read() if stat.S_ISREG(status.st_mode) else b"")
 
 
-def _found(status: os.stat_result, data: bytes = b"") -> Found:
+def _found(status: os.stat_result, data: bytes = b"") -> FileState:
     kind = SPECIAL
     for is_kind, name in (
         (stat.S_ISREG, FILE),
@@ -85,10 +85,10 @@ def _found(status: os.stat_result, data: bytes = b"") -> Found:
         if is_kind(status.st_mode):
             kind = name
     mode = stat.S_IMODE(status.st_mode)
-    return Found(kind, mode, status.st_uid, status.st_gid, identity(status), data)
+    return FileState(kind, mode, status.st_uid, status.st_gid, identity(status), data)
 
 
-def distrust(path: str) -> str:
+def why_untrusted(path: str) -> str:
     """Why somebody other than root could swap the file at this path; empty when nobody could.
 
     Every folder above it must be root's own and no symbolic link, and writable for root only: the
@@ -114,7 +114,7 @@ def distrust(path: str) -> str:
 
 def check_ancestors(path: str) -> None:
     """Raise C(SettingsError) when somebody other than root could swap the file at this path."""
-    reason = distrust(path)
+    reason = why_untrusted(path)
     if reason:
         refuse("UntrustedPath", f"{path} cannot be trusted: {reason}.", _MEND)
 

@@ -17,7 +17,7 @@ from ..._errors import Failure, documented
 from ..model import ScriptSpec
 from .config import CONFIG_ERROR, ScriptConfig, parse
 from .script_file import CONFIG_MODE, examine_script
-from .trusted_file import FILE, Found, distrust, is_full_path, look
+from .trusted_file import FILE, FileState, inspect, is_full_path, why_untrusted
 
 #: States: no configuration at all; one that cannot be read or trusted or has a wrong value; one
 #: whose scripts are missing, not trusted or cannot be started; all well.
@@ -49,7 +49,7 @@ def examine(config_path: str) -> Readiness:
         message = f"{config_path} is not a full path, without . and .. in it."
         return _unusable(documented(CONFIG_ERROR, message))
     try:
-        found = look(config_path)
+        found = inspect(config_path)
     except OSError as error:
         message = f"{config_path} cannot be read: {error.strerror}."
         return _unusable(documented(CONFIG_ERROR, message))
@@ -73,14 +73,14 @@ def _unusable(*findings: Failure, warnings: Tuple[str, ...] = ()) -> Readiness:
     return Readiness(None, None, None, findings, warnings, UNUSABLE)
 
 
-def _untrusted(path: str, found: Found) -> Tuple[Failure, ...]:
+def _untrusted(path: str, found: FileState) -> Tuple[Failure, ...]:
     """Why the configuration cannot be trusted."""
     problems = []
     if found.kind != FILE:
         problems.append(f"it is {found.kind}, not a regular file")
     elif (found.uid, found.mode) != (0, CONFIG_MODE):
         problems.append(f"it must be root's with mode 0600, and has {found.permissions()}")
-    reason = distrust(path)
+    reason = why_untrusted(path)
     if reason:
         problems.append(reason)
     return tuple(

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Tuple
 
 from .mountinfo import parse_number, show_number
-from .paths import HangingPath, Paths
+from .paths import HangingPathError, Paths
 
 _DELETED = " (deleted)"
 
@@ -62,7 +62,7 @@ class BlockDevices:
         path leads into a filesystem that may not answer."""
         try:
             return self.paths.block_device(path)
-        except HangingPath:
+        except HangingPathError:
             return None
 
     def backing_file(self, number: int) -> Optional[str]:

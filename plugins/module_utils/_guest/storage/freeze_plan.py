@@ -21,7 +21,7 @@ from ..model import Target
 from .block_devices import BlockDevices
 from .device_stack import Stack, own_stack
 from .mountinfo import Mount, Place, read_mounts
-from .paths import FREEZABLE, HangingPath, is_below
+from .paths import FREEZABLE, HangingPathError, is_below
 
 __all__ = ["FreezePlan", "find_devices", "plan_targets", "read_mounts"]
 
@@ -51,7 +51,7 @@ class FreezePlan:
     warnings: Tuple[str, ...] = ()
 
 
-class Chosen(NamedTuple):
+class Candidate(NamedTuple):
     """A filesystem to freeze: the mount to open, and what its path led to."""
 
     mount: Mount
@@ -131,7 +131,7 @@ def _device_of_path(disk: str, path: str, blocks: BlockDevices) -> int:
     try:
         number = blocks.paths.block_device(path)
         reason = "is not a block device of this machine"
-    except HangingPath as error:
+    except HangingPathError as error:
         number, reason = None, str(error)
     if number is None:
         refuse(
@@ -174,7 +174,7 @@ def _checked(paths: Sequence[str]) -> List[str]:
     return found
 
 
-def _named(stack: Stack, path: str, look: Look) -> Chosen:
+def _named(stack: Stack, path: str, look: Look) -> Candidate:
     """The filesystem at a path that the user named."""
     try:
         real = stack.blocks.paths.resolve(path)
@@ -185,7 +185,7 @@ def _named(stack: Stack, path: str, look: Look) -> Chosen:
                 f"Name {real} itself.",
             )
         found = Path(path).lstat()
-    except HangingPath as error:
+    except HangingPathError as error:
         if error.mount.mount_point == path:
             _refuse_unfreezable(stack, error.mount)
         refuse(NAME, f"freeze names {path}, which {error}.", "Mount it elsewhere, or leave it out.")
@@ -208,7 +208,7 @@ def _named(stack: Stack, path: str, look: Look) -> Chosen:
             if writable
             else "Leave it out: nothing can be written to it.",
         )
-    return Chosen(mount, place)
+    return Candidate(mount, place)
 
 
 def _mount_of(stack: Stack, place: Optional[Place]) -> Optional[Mount]:
@@ -248,7 +248,7 @@ def _upper(mount: Mount) -> str:
     return ""
 
 
-def _refuse_twice(chosen: Sequence[Chosen]) -> None:
+def _refuse_twice(chosen: Sequence[Candidate]) -> None:
     seen: Dict[int, str] = {}
     for mount, _place in chosen:
         if mount.dev in seen:
@@ -266,7 +266,7 @@ def _refuse_twice(chosen: Sequence[Chosen]) -> None:
 
 def _choose(
     stack: Stack, disks: Sequence[Disk], look: Look
-) -> Tuple[List[Chosen], Tuple[str, ...]]:
+) -> Tuple[List[Candidate], Tuple[str, ...]]:
     """The filesystems of the disks, or every local one when a disk's device is not known."""
     known, found = find_devices(disks, stack.blocks)
     warnings = list(found)
@@ -296,26 +296,26 @@ def _why_not(stack: Stack, path: str) -> str:
     """Why no descriptor of a mount can be opened."""
     try:
         stack.blocks.paths.resolve(path)
-    except HangingPath as error:
+    except HangingPathError as error:
         return f"the path {error}"
     except OSError:
         pass
     return "it is hidden under another mount"
 
 
-def _reachable(mounts: Sequence[Mount], look: Look) -> Optional[Chosen]:
+def _reachable(mounts: Sequence[Mount], look: Look) -> Optional[Candidate]:
     """The mount to open: the oldest one that its path leads to, bind mounts of folders last."""
     for mount in sorted(mounts, key=lambda one: one.root != "/"):
         place = look(mount.mount_point)
         if place is not None and place.is_folder and place.mount_id == mount.mount_id:
-            return Chosen(mount, place)
+            return Candidate(mount, place)
     return None
 
 
 # --- The order -------------------------------------------------------------------------------
 
 
-def _ranked(stack: Stack, chosen: Sequence[Chosen]) -> Tuple[Target, ...]:
+def _ranked(stack: Stack, chosen: Sequence[Candidate]) -> Tuple[Target, ...]:
     """The targets with their ranks: what lies on another filesystem before it, the root last."""
     beneath: Dict[int, FrozenSet[int]] = {
         one.mount.dev: stack.beneath(one.mount.dev) for one in chosen

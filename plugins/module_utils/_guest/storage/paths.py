@@ -49,7 +49,7 @@ def is_below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-class HangingPath(OSError):
+class HangingPathError(OSError):
     """A path that leads into a filesystem that may not answer."""
 
     def __init__(self, path: str, mount: Mount) -> None:
@@ -83,7 +83,7 @@ class Paths:
     def resolve(self, path: str) -> str:
         """Return the path without links, in which C(..) is followed as the kernel does.
 
-        Raises C(HangingPath) where it leads into a filesystem that may not answer, C(OSError) when
+        Raises C(HangingPathError) where it leads into a filesystem that may not answer, C(OSError) when
         it leads nowhere.
         """
         steps = [_Step("", self._first())]
@@ -108,7 +108,7 @@ class Paths:
             waiting += link.split("/")[::-1]
         last = steps[-1].mount
         if last is not None and may_hang(last):
-            raise HangingPath(path, last)
+            raise HangingPathError(path, last)
         return steps[-1].path or "/"
 
     def look(self, path: str) -> Optional[Place]:
@@ -124,11 +124,11 @@ class Paths:
     def block_device(self, path: str) -> Optional[int]:
         """Return the number of the block device at a path; None when there is none.
 
-        Raises C(HangingPath) where it leads into a filesystem that may not answer.
+        Raises C(HangingPathError) where it leads into a filesystem that may not answer.
         """
         try:
             found = os.lstat(self.resolve(path))
-        except HangingPath:
+        except HangingPathError:
             raise
         except (OSError, ValueError):
             return None
@@ -138,11 +138,11 @@ class Paths:
         """One name further; or where the symbolic link of that name leads."""
         path = f"{at.path}/{name}"
         if at.mount is not None and may_hang(at.mount):
-            raise HangingPath(path, at.mount)
+            raise HangingPathError(path, at.mount)
         top = self._topmost(at.mount, path)
         if top is at.mount and not self._leads_to_mount(at.mount, path):
             if at.mount is not None and at.mount.dev in self.hanging_filesystems:
-                raise HangingPath(path, at.mount)
+                raise HangingPathError(path, at.mount)
             status = os.lstat(path)
             if stat.S_ISLNK(status.st_mode):
                 return at, os.readlink(path)  # noqa: PTH115 - C(Path) would change it

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..._errors import QuiesceError, StoreError
-from ..._http.exchange import Connection, tls_context
+from ..._http.exchange import HttpConnection, tls_context
 from .sas import BlobAddress, parse_blob_uri
 from .sdk_transport import ServiceRefused, Transport, blob_client, sdk_problem, unexpected
 
@@ -37,7 +37,7 @@ def write_document(
     if problem is not None:
         raise StoreError(problem)
     context = tls_context() if address.scheme == "https" else None
-    transport = Transport(Connection(address.host, address.port, context))
+    transport = Transport(HttpConnection(address.host, address.port, context))
     transport.within(limit_s)
     try:
         _write(blob_client(uri, transport), data)

@@ -17,8 +17,8 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
 from ..._errors import Failure, StoreError
-from ..._http.exchange import NO_NETWORK_CODE, Call, Connection, exchange
-from ..._http.parser import AnswerReader
+from ..._http.exchange import NO_NETWORK_CODE, Exchange, HttpConnection, send_all
+from ..._http.parser import ResponseParser
 from ..._libraries import STORAGE_BLOB, missing
 from ..._redact import redact
 from .sas import BlobAddress
@@ -57,7 +57,7 @@ class ServiceRefused(StoreError):
         self.status = status
 
 
-def refusal(answer: AnswerReader) -> Failure:
+def refusal(answer: ResponseParser) -> Failure:
     """An answer that says no, in our form: the service's own name, and what to do."""
     name = answer.error_code or f"HTTP{answer.status}"
     reason = redact(answer.reason)[:100] if answer.reason.isprintable() else ""
@@ -80,7 +80,7 @@ class Captured(Exception):
 class _Response:
     """An answer in the form that the SDK reads; only success comes this far."""
 
-    def __init__(self, request: Any, answer: AnswerReader) -> None:
+    def __init__(self, request: Any, answer: ResponseParser) -> None:
         self.request = request
         self.status_code = answer.status
         self.reason = answer.reason
@@ -125,7 +125,7 @@ class _Headers(Dict[str, str]):
 class Transport:
     """The SDK's way to one store, by one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: HttpConnection) -> None:
         self.connection = connection
         # A TLS connection that two threads use at once can bring the whole process down.
         self._lock = threading.Lock()
@@ -162,10 +162,10 @@ class Transport:
             raise ServiceRefused(answer.status, refusal(answer))
         return _Response(request, answer)
 
-    def _ask(self, method: str, payload: bytes) -> Call:
+    def _ask(self, method: str, payload: bytes) -> Exchange:
         self.connection.open(self.deadline_ns)
-        call = Call(self.connection, payload, bodiless=method == "HEAD")
-        exchange([call], self.deadline_ns)
+        call = Exchange(self.connection, payload, bodiless=method == "HEAD")
+        send_all([call], self.deadline_ns)
         return call
 
     def open(self) -> None:
@@ -184,7 +184,7 @@ class Transport:
         """See C(close)."""
 
 
-def no_answer(call: Call) -> Failure:
+def no_answer(call: Exchange) -> Failure:
     """Why a request has no answer, in our form."""
     if call.withheld:
         advice = "Find out what stopped or slowed this run; its phases in the result show when."

@@ -19,9 +19,16 @@ from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Seque
 
 from ..._disks import Disk
 from ..._errors import Failure, QuiesceError, SettingsError, StoreError, refuse
-from ..._http.exchange import NO_NETWORK_CODE, Call, Connection, close_all, exchange, tls_context
+from ..._http.exchange import (
+    NO_NETWORK_CODE,
+    Exchange,
+    HttpConnection,
+    close_all,
+    send_all,
+    tls_context,
+)
 from ..labels import SET_LABEL, disk_labels
-from ..store import Take
+from ..store import SnapshotOutcome
 from .sas import BlobAddress, check_disks, check_times
 from .sdk_transport import (
     Captured,
@@ -59,10 +66,10 @@ class _Blob:
     client: Any
     #: The bytes that ask for the snapshot.
     request: bytes = b""
-    call: Optional[Call] = None
+    call: Optional[Exchange] = None
 
     @property
-    def connection(self) -> Connection:
+    def connection(self) -> HttpConnection:
         return self.transport.connection
 
 
@@ -101,7 +108,7 @@ class PageBlobStore:
         self._blobs, self.warnings = [], []
         for disk, address in zip(self._disks, addresses):
             tls = context if address.scheme == "https" else None
-            transport = Transport(Connection(address.host, address.port, tls))
+            transport = Transport(HttpConnection(address.host, address.port, tls))
             client = blob_client(address.uri, transport)
             self._blobs.append(_Blob(disk, address, transport, client))
         self._for_all(self._prove)
@@ -187,18 +194,20 @@ class PageBlobStore:
 
     # --- in the window -------------------------------------------------------------------------
 
-    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[Take]:
+    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[SnapshotOutcome]:
         """See the protocol."""
         calls = []
         for blob in self._blobs:
-            blob.call = Call(blob.connection, blob.request)
+            blob.call = Exchange(blob.connection, blob.request)
             calls.append(blob.call)
-        exchange(calls, deadline_ns - _MARGIN_NS, heads_suffice=True, over=over)
+        send_all(calls, deadline_ns - _MARGIN_NS, heads_suffice=True, over=over)
         return [_take_of(blob, call) for blob, call in zip(self._blobs, calls)]
 
     # --- after the thaw ------------------------------------------------------------------------
 
-    def settle(self, takes: Sequence[Take], limit_s: float) -> List[Take]:
+    def resolve_unknown(
+        self, takes: Sequence[SnapshotOutcome], limit_s: float
+    ) -> List[SnapshotOutcome]:
         """See the protocol.
 
         First the answers that are still to come are awaited; then the store is asked for snapshots
@@ -207,12 +216,12 @@ class PageBlobStore:
         """
         started_ns = time.monotonic_ns()
         deadline_ns = started_ns + int(limit_s * 1e9)
-        found = {take.disk: take for take in takes}
+        found = {outcome.disk: outcome for outcome in takes}
         blobs = [one for one in self._blobs if one.disk.name in found and one.call is not None]
         blobs = [one for one in blobs if found[one.disk.name].unknown]
         wait_s = min(limit_s / 2, _LATE_ANSWER_S)
         calls = [blob.call for blob in blobs if blob.call is not None]
-        exchange(calls, started_ns + int(wait_s * 1e9), heads_suffice=True)
+        send_all(calls, started_ns + int(wait_s * 1e9), heads_suffice=True)
         self._drop_unread()
         for blob, call in zip(blobs, calls):
             found[blob.disk.name] = _take_of(blob, call)
@@ -221,9 +230,9 @@ class PageBlobStore:
             looks = pool.map(
                 lambda one: self._look_for(one, found[one.disk.name], deadline_ns), left
             )
-            for take in looks:
-                found[take.disk] = take
-        return [found[take.disk] for take in takes]
+            for outcome in looks:
+                found[outcome.disk] = outcome
+        return [found[outcome.disk] for outcome in takes]
 
     def _drop_unread(self) -> None:
         """A connection with an answer that was not read to its end serves no further request."""
@@ -231,22 +240,22 @@ class PageBlobStore:
             if blob.call is not None and not blob.call.answer.complete:
                 blob.connection.close()
 
-    def _look_for(self, blob: _Blob, take: Take, deadline_ns: int) -> Take:
+    def _look_for(self, blob: _Blob, outcome: SnapshotOutcome, deadline_ns: int) -> SnapshotOutcome:
         """Look for the disk's snapshot by the label of the set, twice if need be."""
         for attempt in (1, 2):
             left_s = (deadline_ns - time.monotonic_ns()) / 1e9
             if left_s <= 0:
-                return take
+                return outcome
             blob.transport.within(min(left_s, REQUEST_LIMIT_S))
             try:
                 snapshot = self._listed(blob)
             except QuiesceError as error:
-                return _with_words(take, f"The snapshots could not be listed: {error}")
+                return _with_words(outcome, f"The snapshots could not be listed: {error}")
             except Exception as error:
-                return _with_words(take, unexpected(error).message)
+                return _with_words(outcome, unexpected(error).message)
             if snapshot:
                 return replace(
-                    take,
+                    outcome,
                     snapshot=snapshot,
                     uri=f"{blob.address.shown}?snapshot={snapshot}",
                     acknowledged_ns=None,
@@ -255,9 +264,9 @@ class PageBlobStore:
                 )
             if attempt == 1:
                 time.sleep(max(0.0, min(_LOOK_AGAIN_S, left_s)))
-        if take.failure is not None and take.failure.name == "NoAnswer":
-            return _with_words(take, "No snapshot of it was listed, but one may yet come.")
-        return replace(_with_words(take, "No snapshot of it was listed."), unknown=False)
+        if outcome.failure is not None and outcome.failure.name == "NoAnswer":
+            return _with_words(outcome, "No snapshot of it was listed, but one may yet come.")
+        return replace(_with_words(outcome, "No snapshot of it was listed."), unknown=False)
 
     def _listed(self, blob: _Blob) -> Optional[str]:
         """The newest snapshot of the blob with the label of this set."""
@@ -274,48 +283,52 @@ class PageBlobStore:
         ]
         return max(ours, default=None)
 
-    def discard(self, takes: Sequence[Take]) -> Dict[str, str]:
+    def discard(self, takes: Sequence[SnapshotOutcome]) -> Dict[str, str]:
         """See the protocol. A snapshot that is gone already counts as deleted."""
         self._drop_unread()
         blobs = {blob.disk.name: blob for blob in self._blobs}
-        work = [take for take in takes if take.snapshot and take.disk in blobs]
+        work = [outcome for outcome in takes if outcome.snapshot and outcome.disk in blobs]
         with ThreadPoolExecutor(min(_THREADS, len(work) or 1)) as pool:
-            problems = list(pool.map(lambda take: _delete(blobs[take.disk], take), work))
-        return {take.disk: problem for take, problem in zip(work, problems) if problem}
+            problems = list(pool.map(lambda outcome: _delete(blobs[outcome.disk], outcome), work))
+        return {outcome.disk: problem for outcome, problem in zip(work, problems) if problem}
 
     def close(self) -> None:
         """See the protocol."""
         close_all(blob.connection for blob in self._blobs)
 
 
-def _take_of(blob: _Blob, call: Call) -> Take:
+def _take_of(blob: _Blob, call: Exchange) -> SnapshotOutcome:
     """What a request for a snapshot came to."""
-    take = Take(blob.disk.name, request_ns=call.request_ns, acknowledged_ns=call.answered_ns)
+    outcome = SnapshotOutcome(
+        blob.disk.name, request_ns=call.request_ns, acknowledged_ns=call.answered_ns
+    )
     status = call.answer.status
     if status is None:
-        return replace(take, failure=no_answer(call), unknown=call.sent and not call.withheld)
+        return replace(outcome, failure=no_answer(call), unknown=call.sent and not call.withheld)
     if status >= 300:
         # What failed inside the service may have been done; that it was too busy was said before.
-        return replace(take, failure=refusal(call.answer), unknown=status >= 500 and status != 503)
+        return replace(
+            outcome, failure=refusal(call.answer), unknown=status >= 500 and status != 503
+        )
     snapshot = call.answer.headers.get("x-ms-snapshot", "")
     # Any other word of success, such as 202, does not say that the snapshot is there.
     if status == _CREATED and snapshot and snapshot.isascii() and snapshot.isprintable():
-        return replace(take, snapshot=snapshot, uri=f"{blob.address.shown}?snapshot={snapshot}")
+        return replace(outcome, snapshot=snapshot, uri=f"{blob.address.shown}?snapshot={snapshot}")
     failure = Failure(
         "UnusableAnswer",
         f"the answer {status} does not say that a snapshot was created, or does not name it.",
         "Find out what answers in place of the store.",
         NO_NETWORK_CODE,
     )
-    return replace(take, failure=failure, unknown=True)
+    return replace(outcome, failure=failure, unknown=True)
 
 
-def _delete(blob: _Blob, take: Take) -> str:
+def _delete(blob: _Blob, outcome: SnapshotOutcome) -> str:
     """Delete the snapshot; why that could not be done, or nothing."""
     # Snapshots of one disk share its connection, and a set has one a disk.
     blob.transport.within(REQUEST_LIMIT_S)
     try:
-        blob_client(blob.address.uri, blob.transport, take.snapshot).delete_blob()
+        blob_client(blob.address.uri, blob.transport, outcome.snapshot).delete_blob()
     except ServiceRefused as error:
         if error.status == 404:
             return ""
@@ -344,8 +357,8 @@ def _raise_first(failed: Sequence[Tuple[_Blob, QuiesceError]]) -> NoReturn:
     raise StoreError(failure)
 
 
-def _with_words(take: Take, words: str) -> Take:
-    if take.failure is None:
-        return take
-    message = f"{take.failure.message} {words}"
-    return replace(take, failure=replace(take.failure, message=message))
+def _with_words(outcome: SnapshotOutcome, words: str) -> SnapshotOutcome:
+    if outcome.failure is None:
+        return outcome
+    message = f"{outcome.failure.message} {words}"
+    return replace(outcome, failure=replace(outcome.failure, message=message))

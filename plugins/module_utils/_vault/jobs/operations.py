@@ -18,7 +18,7 @@ from ..._errors import Failure
 
 
 @dataclass(frozen=True)
-class Operation:
+class OperationStatus:
     """The state of an operation, and the jobs that it names once there are any."""
 
     status: str
@@ -39,12 +39,12 @@ class Operation:
         return self.status.lower() == "succeeded"
 
 
-def read_operation(of: Mapping[str, Any]) -> Operation:
+def read_operation(of: Mapping[str, Any]) -> OperationStatus:
     """Read an operation in the service's own form, with C(jobId) or its plural C(jobIds)."""
     error = of.get("error") or {}
     more = of.get("properties") or {}
     named = [more.get("jobId"), *(more.get("jobIds") or ())]
-    return Operation(
+    return OperationStatus(
         status=str(of.get("status") or ""),
         job_ids=tuple(dict.fromkeys(last_segment(str(one)) for one in named if one)),
         code=str(error.get("code") or ""),
@@ -54,7 +54,7 @@ def read_operation(of: Mapping[str, Any]) -> Operation:
 
 
 def failure_of_operation(
-    operation: Operation, what: str, vm: VmId, operation_id: Optional[str]
+    operation: OperationStatus, what: str, vm: VmId, operation_id: Optional[str]
 ) -> Failure:
     """Return the failure of an operation that did not end well."""
     code = next(iter(operation.failed_jobs.values()), "")
@@ -71,7 +71,9 @@ def failure_of_operation(
     )
 
 
-def names_no_job(operation: Operation, what: str, vm: VmId, operation_id: Optional[str]) -> Failure:
+def names_no_job(
+    operation: OperationStatus, what: str, vm: VmId, operation_id: Optional[str]
+) -> Failure:
     """Return the failure of an operation that succeeded and shows no job of the VM."""
     others = f"only jobs of other VMs ({', '.join(operation.job_ids)})"
     return Failure(

@@ -15,14 +15,14 @@ from datetime import datetime, timedelta
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..._arm.clock import Deadline
-from ..._arm.connection import Connection, each, plain
+from ..._arm.connection import VaultConnection, as_dict, map_concurrently
 from ..._arm.errors import VaultError
 from ..._arm.ids import VmId
-from ..._arm.times import in_words
+from ..._arm.times import format_duration
 from ..._errors import Failure
 from ..resources.jobs import Job, failure_of, get_job, list_jobs
-from .operations import Operation, failure_of_operation, names_no_job, read_operation
-from .progress import JobLines
+from .operations import OperationStatus, failure_of_operation, names_no_job, read_operation
+from .progress import ProgressReporter
 
 # A job may have begun this long before the answer that accepted it; one that is older is another.
 _SURELY_OURS = timedelta(seconds=15)
@@ -38,7 +38,7 @@ _PASSING = frozenset({"service", "connection", "answer"})
 
 
 @dataclass(frozen=True)
-class Expected:
+class PendingJob:
     """A job that must be there, as the service accepted what starts it at C(since), its time."""
 
     vm: VmId
@@ -50,10 +50,10 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobOutcome:
     """What became of it. It has a job or a failure, unless C(may_lack_job)."""
 
-    expected: Expected
+    expected: PendingJob
     job: Optional[Job]
     failure: Optional[Failure]
 
@@ -61,7 +61,7 @@ class Outcome:
 class Jobs:
     """The service, as far as following needs it."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: VaultConnection) -> None:
         self._connection = connection
 
     def list(self, operation: Optional[str], since: datetime) -> List[Job]:
@@ -72,11 +72,11 @@ class Jobs:
         """One job with its details."""
         return get_job(self._connection, job_id)
 
-    def operation(self, operation_id: str, vm: VmId) -> Operation:
+    def operation(self, operation_id: str, vm: VmId) -> OperationStatus:
         """The state of an operation."""
         connection = self._connection
         return read_operation(
-            plain(
+            as_dict(
                 connection.read(
                     f"read operation {operation_id} of vault {connection.vault.name}",
                     lambda: connection.backup.backup_operation_statuses.get(
@@ -88,10 +88,10 @@ class Jobs:
         )
 
 
-class _Case:
+class _TrackedJob:
     """One expected job while it is followed."""
 
-    def __init__(self, expected: Expected) -> None:
+    def __init__(self, expected: PendingJob) -> None:
         self.expected = expected
         self.job: Optional[Job] = None
         self.failure: Optional[Failure] = None
@@ -103,16 +103,16 @@ class _Case:
         self.is_settled = True
 
     @property
-    def outcome(self) -> Outcome:
-        return Outcome(self.expected, self.job, self.failure)
+    def outcome(self) -> JobOutcome:
+        return JobOutcome(self.expected, self.job, self.failure)
 
 
-class Follower:
+class JobPoller:
     """Looks at the jobs until all are over, or the deadline has passed."""
 
     def __init__(
         self,
-        connection: Connection,
+        connection: VaultConnection,
         deadline: Deadline,
         poll_interval_s: float = 5.0,
         jobs: Optional[Jobs] = None,
@@ -124,40 +124,40 @@ class Follower:
         self._jobs = jobs or Jobs(connection)
         self._listed = 0
 
-    def find(self, expected: Sequence[Expected]) -> Dict[str, Outcome]:
+    def find(self, expected: Sequence[PendingJob]) -> Dict[str, JobOutcome]:
         """The jobs themselves, by C(VmId.key), without waiting for their ends."""
         limit = Deadline(self._clock, min(self._deadline.left(), _LONGEST_SEARCH_S))
         return self._run(expected, limit, lambda case: case.job is not None)
 
-    def follow(self, expected: Sequence[Expected]) -> Dict[str, Outcome]:
+    def follow(self, expected: Sequence[PendingJob]) -> Dict[str, JobOutcome]:
         """What became of each, by C(VmId.key). Raises nothing for what befalls the looks."""
         return self._run(expected, self._deadline, lambda case: bool(case.job and case.job.is_over))
 
-    def follow_jobs(self, jobs: Sequence[Job]) -> List[Outcome]:
+    def follow_jobs(self, jobs: Sequence[Job]) -> List[JobOutcome]:
         """The same for jobs that are known already, of whatever VMs, in their order."""
         cases = []
         for job in jobs:
             group, _semicolon, name = job.container_key.rpartition(";")
             vm = VmId(self._connection.vault.subscription_id, group, job.vm_name or name)
             since = job.start_time or self._connection.server_now()
-            cases.append(_Case(Expected(vm, job.operation, since)))
+            cases.append(_TrackedJob(PendingJob(vm, job.operation, since)))
             cases[-1].job = job
         self._until(cases, self._deadline, lambda case: bool(case.job and case.job.is_over))
         return [case.outcome for case in cases]
 
     def _run(
-        self, expected: Sequence[Expected], limit: Deadline, enough: Callable[[_Case], bool]
-    ) -> Dict[str, Outcome]:
-        cases = [_Case(one) for one in expected]
+        self, expected: Sequence[PendingJob], limit: Deadline, enough: Callable[[_TrackedJob], bool]
+    ) -> Dict[str, JobOutcome]:
+        cases = [_TrackedJob(one) for one in expected]
         self._until(cases, limit, enough)
         return {case.expected.vm.key: case.outcome for case in cases}
 
     def _until(
-        self, cases: Sequence[_Case], limit: Deadline, enough: Callable[[_Case], bool]
+        self, cases: Sequence[_TrackedJob], limit: Deadline, enough: Callable[[_TrackedJob], bool]
     ) -> None:
         """Look, and settle the cases, until there is none left or no time for another look."""
         began = self._clock.monotonic()
-        lines = JobLines(self._connection.say, self._clock, len(cases))
+        lines = ProgressReporter(self._connection.say, self._clock, len(cases))
         trouble: Optional[VaultError] = None
         self._settle([case for case in cases if enough(case)])
         while True:
@@ -170,7 +170,7 @@ class Follower:
             except VaultError as error:
                 trouble = error
             self._settle([case for case in open_cases if not case.is_settled and enough(case)])
-            lines.tell(
+            lines.report(
                 [
                     (case.expected.vm.name, case.expected.operation, case.job, case.is_settled)
                     for case in cases
@@ -190,7 +190,7 @@ class Follower:
         pause = max(self._poll_interval_s, min(elapsed_s / 10, _LONGEST_PAUSE_S))
         return pause * max(1, math.ceil(self._listed / _PAGE))
 
-    def _look(self, cases: Sequence[_Case]) -> None:
+    def _look(self, cases: Sequence[_TrackedJob]) -> None:
         """One request: the only job that is left, or the list."""
         only = cases[0].job if len(cases) == 1 else None
         if only is not None:
@@ -212,7 +212,7 @@ class Follower:
             else:
                 self._match(case, of_vm.get(case.expected.vm.container_key, []))
 
-    def _match(self, case: _Case, jobs: Sequence[Job]) -> None:
+    def _match(self, case: _TrackedJob, jobs: Sequence[Job]) -> None:
         """Find the job of a case, of the operation itself where the list leaves doubt."""
         certain, possible = matching(case.expected, jobs)
         if len(certain) == 1:
@@ -236,7 +236,7 @@ class Follower:
                 if error.kind not in _PASSING:
                     self._give_up([case], error.failure)
 
-    def _ask(self, case: _Case, operation_id: str) -> None:
+    def _ask(self, case: _TrackedJob, operation_id: str) -> None:
         vm = case.expected.vm
         operation = self._jobs.operation(operation_id, vm)
         case.job = _job_of(vm, [self._jobs.get(job_id) for job_id in operation.job_ids])
@@ -249,17 +249,17 @@ class Follower:
             is_proven_elsewhere = case.expected.may_lack_job and not operation.job_ids
             case.settle(None if is_proven_elsewhere else lacks)
 
-    def _settle(self, cases: Sequence[_Case]) -> None:
+    def _settle(self, cases: Sequence[_TrackedJob]) -> None:
         """End the cases, with the details of those that did not simply succeed."""
         lacking = [case for case in cases if case.job and case.job.needs_details]
-        for case, detailed in each(lambda case: self._jobs.get(_id(case)), lacking):
+        for case, detailed in map_concurrently(lambda case: self._jobs.get(_id(case)), lacking):
             if isinstance(detailed, Job) and detailed.is_over:
                 case.job = detailed
         for case in cases:
             failed = case.job is not None and case.job.is_over and not case.job.succeeded
             case.settle(failure_of(case.job, case.expected.vm) if case.job and failed else None)
 
-    def _give_up(self, cases: Sequence[_Case], failure: Failure) -> None:
+    def _give_up(self, cases: Sequence[_TrackedJob], failure: Failure) -> None:
         for case in cases:
             case.settle(
                 replace(
@@ -270,13 +270,13 @@ class Follower:
             )
 
     def _time_out(
-        self, cases: Sequence[_Case], limit: Deadline, trouble: Optional[VaultError]
+        self, cases: Sequence[_TrackedJob], limit: Deadline, trouble: Optional[VaultError]
     ) -> None:
         for case in cases:
             case.settle(_timed_out(case, limit.seconds, trouble))
 
 
-def matching(expected: Expected, jobs: Sequence[Job]) -> Tuple[List[Job], List[Job]]:
+def matching(expected: PendingJob, jobs: Sequence[Job]) -> Tuple[List[Job], List[Job]]:
     """The jobs of the VM that are the expected one: by all that is known, and perhaps.
 
     The oldest comes first. A job that ended before the expected one was accepted, or began long
@@ -307,26 +307,28 @@ def _job_of(vm: VmId, named: Sequence[Job]) -> Optional[Job]:
     return own[0] if own else None
 
 
-def _id(case: _Case) -> str:
+def _id(case: _TrackedJob) -> str:
     return case.job.id if case.job else ""
 
 
-def _goes_on(case: _Case) -> str:
+def _goes_on(case: _TrackedJob) -> str:
     if case.job is None:
         operation = case.expected.operation_id or "unknown"
         return f"Azure has accepted it, operation {operation}; its job is not known."
     return f"Job {case.job.id} goes on in Azure."
 
 
-def _timed_out(case: _Case, seconds: float, trouble: Optional[VaultError]) -> Failure:
+def _timed_out(case: _TrackedJob, seconds: float, trouble: Optional[VaultError]) -> Failure:
     what = f"{case.expected.operation} of VM {case.expected.vm.name}"
     last = f" The last look failed: {trouble.failure.message}" if trouble else ""
     if case.job is None:
-        message = f"{what}: no job was found within {in_words(seconds)}. {_goes_on(case)}{last}"
+        message = (
+            f"{what}: no job was found within {format_duration(seconds)}. {_goes_on(case)}{last}"
+        )
         advice = "Look for the job with quiesce.azure_backup.backup_job_info."
     else:
         message = (
-            f"{what} was not over after {in_words(seconds)}: job {case.job.id} is "
+            f"{what} was not over after {format_duration(seconds)}: job {case.job.id} is "
             f"{case.job.status}.{last}"
         )
         advice = (

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Callable, Dict, Hashable, Optional, Sequence, Tuple
 
 from ..._arm.clock import Clock
-from ..._arm.times import in_words
+from ..._arm.times import format_duration
 from ..resources.jobs import Job
 
 #: A VM's name, the operation, its job as far as it is known, and whether that is over.
@@ -23,7 +23,7 @@ _EACH_ON_ITS_OWN = 8
 _AGAIN_AFTER_S = 60.0
 
 
-class JobLines:
+class ProgressReporter:
     """The lines of one run."""
 
     def __init__(self, say: Callable[[str], None], clock: Clock, count: int) -> None:
@@ -33,7 +33,7 @@ class JobLines:
         self._began = clock.monotonic()
         self._said: Dict[str, Tuple[Hashable, float]] = {}
 
-    def tell(self, seen: Sequence[Seen], now: datetime) -> None:
+    def report(self, seen: Sequence[Seen], now: datetime) -> None:
         """Say what is new. C(now): the service's time."""
         for name, operation, job, is_settled in seen:
             if not self._counts_only:
@@ -56,7 +56,7 @@ class JobLines:
         parts = [f"{len(over)} of {len(seen)} over", f"{running} in progress"]
         if failed:
             parts.insert(1, f"{failed} failed")
-        parts.append(in_words(self._clock.monotonic() - self._began))
+        parts.append(format_duration(self._clock.monotonic() - self._began))
         operations = sorted({operation for _name, operation, _job, _is_settled in seen})
         line = f"{', '.join(operations)}: {', '.join(parts)}"
         self._tell("", (len(over), failed, running), line, len(over) == len(seen))
@@ -87,5 +87,5 @@ def _line(operation: str, job: Optional[Job], now: datetime) -> str:
         parts.append(f"{job.percent:.0f} %")
     end = job.end_time if job.is_over and job.end_time else now
     if job.start_time and end >= job.start_time:
-        parts.append(in_words((end - job.start_time).total_seconds()))
+        parts.append(format_duration((end - job.start_time).total_seconds()))
     return ", ".join(parts)

@@ -15,15 +15,15 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..._arm.advice import recommended
 from ..._arm.clock import Deadline
-from ..._arm.connection import Connection, Started, plain
+from ..._arm.connection import AcceptedOperation, VaultConnection, as_dict
 from ..._arm.errors import VaultError
 from ..._arm.ids import last_segment
 from ..._errors import Failure
-from ..jobs.operations import Operation, read_operation
+from ..jobs.operations import OperationStatus, read_operation
 from ..policy.model import Policy
-from ..policy.serialization import MANAGEMENT_TYPE, of_wire, to_wire
+from ..policy.serialization import MANAGEMENT_TYPE, from_azure, to_azure
 from ..resources.protected_items import list_items
-from .rollout import Carried, carry
+from .rollout import PolicyJob, follow_jobs
 
 _FILTER = f"backupManagementType eq '{MANAGEMENT_TYPE}'"
 # How long a change of a policy may take: Azure carries it to every VM that is under it.
@@ -31,7 +31,7 @@ _PATIENCE_S, _FIRST_LOOK_S, _LONGEST_PAUSE_S = 900.0, 1.0, 15.0
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredPolicy:
     """A policy that a vault has."""
 
     id: str
@@ -40,7 +40,7 @@ class Found:
     properties: Mapping[str, Any]
 
     @classmethod
-    def of_answer(cls, answer: Mapping[str, Any]) -> Found:
+    def from_azure(cls, answer: Mapping[str, Any]) -> StoredPolicy:
         """The policy of an element of a list, or of an answer."""
         return cls(answer.get("id") or "", answer.get("name") or "", answer.get("properties") or {})
 
@@ -52,7 +52,7 @@ class Found:
     @property
     def policy(self) -> Policy:
         """What it says."""
-        return of_wire(self.properties)
+        return from_azure(self.properties)
 
     @property
     def protected_items_count(self) -> int:
@@ -74,7 +74,7 @@ class Found:
         }
 
 
-def list_policies(connection: Connection) -> List[Found]:
+def list_policies(connection: VaultConnection) -> List[StoredPolicy]:
     """Every policy for Azure VMs, by name.
 
     Azure's list says 0 VMs of every policy, so the protected items are counted.
@@ -83,7 +83,7 @@ def list_policies(connection: Connection) -> List[Found]:
         f"list the backup policies of vault {connection.vault.name}",
         lambda: connection.backup.backup_policies.list(**connection.at, filter=_FILTER),
     )
-    listed = (Found.of_answer(answer) for answer in answers)
+    listed = (StoredPolicy.from_azure(answer) for answer in answers)
     found = sorted((one for one in listed if one.is_for_vms), key=lambda one: one.name.lower())
     under = Counter(
         last_segment(item.policy_id).lower() for item in list_items(connection).values()
@@ -94,29 +94,31 @@ def list_policies(connection: Connection) -> List[Found]:
     ]
 
 
-def find_policy(connection: Connection, name: str) -> Optional[Found]:
+def find_policy(connection: VaultConnection, name: str) -> Optional[StoredPolicy]:
     """The policy of this name, for whatever it is; None when there is none."""
     answer = connection.find(
         f"read {_title(connection, name)}",
         lambda: connection.backup.protection_policies.get(**connection.at, policy_name=name),
     )
-    return None if answer is None else Found.of_answer(plain(answer))
+    return None if answer is None else StoredPolicy.from_azure(as_dict(answer))
 
 
 @dataclass(frozen=True)
-class Put:
+class PutResult:
     """What a request to make or change a policy has led to."""
 
     #: What Azure has now.
-    stored: Found
+    stored: StoredPolicy
     #: The VMs to which Azure carries the policy by a job each.
-    carried: Sequence[Carried] = ()
+    carried: Sequence[PolicyJob] = ()
 
 
-def put_policy(connection: Connection, name: str, policy: Policy, present: Optional[Found]) -> Put:
+def put_policy(
+    connection: VaultConnection, name: str, policy: Policy, present: Optional[StoredPolicy]
+) -> PutResult:
     """Make the policy or change the one that is there, and return what Azure has then."""
     what = f"{'change' if present else 'create'} {_title(connection, name)}"
-    body = {"properties": to_wire(policy, present.properties if present else None)}
+    body = {"properties": to_azure(policy, present.properties if present else None)}
     answers: List[Any] = []
 
     def send(**_more: Any) -> None:
@@ -128,9 +130,11 @@ def put_policy(connection: Connection, name: str, policy: Policy, present: Optio
         )
 
     started = connection.start(what, send)
-    stored = Found.of_answer(plain(answers[0])) if answers and answers[0] is not None else None
+    stored = (
+        StoredPolicy.from_azure(as_dict(answers[0])) if answers and answers[0] is not None else None
+    )
     if started.status != 202 and stored and stored.id and stored.properties:
-        return Put(stored)
+        return PutResult(stored)
     operation = _follow(connection, what, name, started) if started.status == 202 else None
     stored = find_policy(connection, name)
     if stored is None:
@@ -138,15 +142,15 @@ def put_policy(connection: Connection, name: str, policy: Policy, present: Optio
     if present and stored.policy == present.policy and stored.policy != policy:
         raise _failed(what, "NotStored", "Azure accepted it, and has the policy as it was before.")
     if started.status != 202:
-        return Put(stored)
-    carried = carry(connection, operation) if operation else []
+        return PutResult(stored)
+    carried = follow_jobs(connection, operation) if operation else []
     if not carried and not stored.has_no_vms:
         title = _title(connection, name)
-        carried = [Carried("", None, _names_no_job(title, stored, started.operation_id))]
-    return Put(stored, carried)
+        carried = [PolicyJob("", None, _names_no_job(title, stored, started.operation_id))]
+    return PutResult(stored, carried)
 
 
-def delete_policy(connection: Connection, name: str) -> None:
+def delete_policy(connection: VaultConnection, name: str) -> None:
     """Delete the policy; that it is gone already is fine."""
     what = f"delete {_title(connection, name)}"
     try:
@@ -166,7 +170,9 @@ def delete_policy(connection: Connection, name: str) -> None:
             raise _failed(what, "NotDeleted", "Azure accepted it, and still has the policy.")
 
 
-def _follow(connection: Connection, what: str, name: str, started: Started) -> Optional[Operation]:
+def _follow(
+    connection: VaultConnection, what: str, name: str, started: AcceptedOperation
+) -> Optional[OperationStatus]:
     """Wait for the end of an operation; raises C(VaultError) when it failed or does not end.
 
     None for one that Azure does not name, or does not know any more: what it did shows in the
@@ -187,7 +193,7 @@ def _follow(connection: Connection, what: str, name: str, started: Started) -> O
         )
         if answer is None:
             return None
-        operation = read_operation(plain(answer))
+        operation = read_operation(as_dict(answer))
         if operation.has_succeeded:
             return operation
         if operation.status.lower() != "inprogress":
@@ -208,13 +214,13 @@ def _follow(connection: Connection, what: str, name: str, started: Started) -> O
             )
 
 
-def _of_vms(connection: Connection, operation: Operation) -> str:
+def _of_vms(connection: VaultConnection, operation: OperationStatus) -> str:
     """Return the words on the VMs whose jobs an operation that failed names."""
-    failures = [one.failure.message for one in carry(connection, operation) if one.failure]
+    failures = [one.failure.message for one in follow_jobs(connection, operation) if one.failure]
     return f" {' '.join(failures)}" if failures else ""
 
 
-def _names_no_job(title: str, stored: Found, operation_id: Optional[str]) -> Failure:
+def _names_no_job(title: str, stored: StoredPolicy, operation_id: Optional[str]) -> Failure:
     count = stored.protected_items_count
     which = f"operation {operation_id}" if operation_id else "and names no operation"
     return Failure(
@@ -232,5 +238,5 @@ def _failed(what: str, name: str, message: str, action: str = "") -> VaultError:
     return VaultError(Failure(name, f"Could not {what}: {name}: {text}", action))
 
 
-def _title(connection: Connection, name: str) -> str:
+def _title(connection: VaultConnection, name: str) -> str:
     return f"backup policy {name} of vault {connection.vault.name}"

@@ -13,9 +13,9 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
-from ..._arm.connection import Connection, plain
+from ..._arm.connection import VaultConnection, as_dict
 from ..._arm.errors import VaultError
-from ..._arm.ids import VaultId, same
+from ..._arm.ids import VaultId, equals_ignoring_case
 from ..._errors import refuse
 
 _ID = re.compile(r"^(?P<vault>.*/vaults/[^/]+)/backupPolicies/(?P<name>[^/]+)/?$", re.IGNORECASE)
@@ -35,7 +35,7 @@ class ChosenPolicy:
         return f"{self.vault.id}/backupPolicies/{self.name}"
 
     @classmethod
-    def of_option(cls, text: Optional[str], vault: VaultId) -> Optional[ChosenPolicy]:
+    def parse(cls, text: Optional[str], vault: VaultId) -> Optional[ChosenPolicy]:
         """Read a name or a resource id; refuses what is neither, or of another vault."""
         given = (text or "").strip()
         if not given:
@@ -49,7 +49,7 @@ class ChosenPolicy:
                     "Give the name of a policy of the vault.",
                 )
             return cls(vault, given)
-        if not same(VaultId.of_id(found["vault"]).key, vault.key):
+        if not equals_ignoring_case(VaultId.from_resource_id(found["vault"]).key, vault.key):
             refuse(
                 "PolicyOfAnotherVault",
                 f"Policy {found['name']} is of another vault than {vault.name}: {given}",
@@ -58,7 +58,7 @@ class ChosenPolicy:
         return cls(vault, found["name"])
 
 
-def choose_policy(connection: Connection, policy: ChosenPolicy) -> str:
+def choose_policy(connection: VaultConnection, policy: ChosenPolicy) -> str:
     """The type of the policy, V1 or V2; refuses one that is not there or is not for VMs."""
     found = connection.find(
         f"read policy {policy.name} of vault {policy.vault.name}",
@@ -70,9 +70,9 @@ def choose_policy(connection: Connection, policy: ChosenPolicy) -> str:
             f"Vault {policy.vault.name} has no policy {policy.name}.{_others(connection)}",
             "Choose one that it has, or make it with quiesce.azure_backup.backup_policy.",
         )
-    of = plain(found).get("properties") or {}
+    of = as_dict(found).get("properties") or {}
     kind = str(of.get("backupManagementType") or "")
-    if not same(kind, _VMS):
+    if not equals_ignoring_case(kind, _VMS):
         refuse(
             "PolicyOfAnotherKind",
             f"Policy {policy.name} of vault {policy.vault.name} is not for Azure VMs, "
@@ -82,7 +82,7 @@ def choose_policy(connection: Connection, policy: ChosenPolicy) -> str:
     return str(of.get("policyType") or "V1")
 
 
-def _others(connection: Connection) -> str:
+def _others(connection: VaultConnection) -> str:
     """The policies for VMs that the vault has, for a message."""
     try:
         listed = connection.items(

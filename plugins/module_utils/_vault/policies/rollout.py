@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Optional, Sequence
 
 from ..._arm.advice import recommended
-from ..._arm.connection import Connection, each
+from ..._arm.connection import VaultConnection, map_concurrently
 from ..._arm.errors import VaultError
 from ..._errors import Failure, QuiesceError
-from ..jobs.operations import Operation
-from ..jobs.poller import Follower, Outcome
+from ..jobs.operations import OperationStatus
+from ..jobs.poller import JobOutcome, JobPoller
 from ..resources.jobs import Job, get_job
-from ..vm_failures import VmsFailed
+from ..vm_failures import VmFailuresError
 
 _POLL_INTERVAL_S = 5.0
 _READ_JOB = "Read the job with quiesce.azure_backup.backup_job_info, job_id {job_id}."
@@ -30,7 +30,7 @@ _AGAIN = (
 
 
 @dataclass(frozen=True)
-class Carried:
+class PolicyJob:
     """A VM to which Azure carries the policy, by one job."""
 
     job_id: str
@@ -54,33 +54,35 @@ class Carried:
         }
 
 
-class NotCarried(QuiesceError):
+class PolicyRolloutError(QuiesceError):
     """A policy that is stored, and not shown to be with every VM; C(result) has each VM."""
 
-    def __init__(self, title: str, carried: Sequence[Carried], result: Dict[str, Any]) -> None:
+    def __init__(self, title: str, carried: Sequence[PolicyJob], result: Dict[str, Any]) -> None:
         failed = [(one.name, one.failure) for one in carried if one.failure is not None]
-        said = VmsFailed(failed, len(carried), result).failure
+        said = VmFailuresError(failed, len(carried), result).failure
         message = f"The {title} is stored, but not every VM is shown to have it: {said.message}"
         super().__init__(replace(said, message=message))
         self.result = result
 
 
-def carry(connection: Connection, operation: Operation) -> List[Carried]:
+def follow_jobs(connection: VaultConnection, operation: OperationStatus) -> List[PolicyJob]:
     """Follow the jobs that an operation on a policy names, to their ends or to the deadline."""
     names = tuple(dict.fromkeys((*operation.job_ids, *operation.failed_jobs)))
-    found = each(lambda job_id: get_job(connection, job_id), names)
+    found = map_concurrently(lambda job_id: get_job(connection, job_id), names)
     known = [job for _name, job in found if isinstance(job, Job)]
-    follower = Follower(connection, connection.deadline, _POLL_INTERVAL_S)
+    follower = JobPoller(connection, connection.deadline, _POLL_INTERVAL_S)
     outcomes = {job.id: one for job, one in zip(known, follower.follow_jobs(known))}
     return [_carried(operation, job_id, job, outcomes) for job_id, job in found]
 
 
-def _carried(operation: Operation, job_id: str, read: Any, outcomes: Dict[str, Outcome]) -> Carried:
+def _carried(
+    operation: OperationStatus, job_id: str, read: Any, outcomes: Dict[str, JobOutcome]
+) -> PolicyJob:
     code = operation.failed_jobs.get(job_id)
     if isinstance(read, VaultError):
         if code is None:
-            return Carried(job_id, None, read.failure)
-        return Carried(job_id, None, _failed(job_id, code, ""))
+            return PolicyJob(job_id, None, read.failure)
+        return PolicyJob(job_id, None, _failed(job_id, code, ""))
     outcome = outcomes[read.id]
     job = outcome.job or read
     failure = outcome.failure
@@ -89,7 +91,7 @@ def _carried(operation: Operation, job_id: str, read: Any, outcomes: Dict[str, O
     if failure is not None and job.is_over:
         advice = f"{failure.recommended_action} {_AGAIN}".strip()
         failure = replace(failure, recommended_action=advice)
-    return Carried(job_id, job, failure)
+    return PolicyJob(job_id, job, failure)
 
 
 def _failed(job_id: str, code: str, vm_name: str) -> Failure:

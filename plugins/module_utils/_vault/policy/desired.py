@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping, Optional, Tuple
 
-from ..._arm.ids import same
+from ..._arm.ids import equals_ignoring_case
 from ..._errors import refuse
 from .limits import check_policy, time_of_day
 from .model import (
@@ -77,7 +77,7 @@ def check_options(options: Options) -> None:
             **({"weekly": None} if weekly_is_removed else {}),
             **({"daily": None} if daily_is_removed else {}),
         }
-    check_policy(wanted_policy(lenient, None))
+    check_policy(desired_policy(lenient, None))
 
 
 def _frequency_of(schedule: Options) -> str:
@@ -87,7 +87,7 @@ def _frequency_of(schedule: Options) -> str:
     return WEEKLY if schedule.get("days_of_week") is not None else DAILY
 
 
-def wanted_policy(options: Options, present: Optional[Policy]) -> Policy:
+def desired_policy(options: Options, present: Optional[Policy]) -> Policy:
     """The policy that the options ask for; C(present) is the one that is there."""
     policy_type = options.get("policy_type") or (present.policy_type if present else STANDARD)
     schedule = _schedule(options.get("schedule") or {}, present.schedule if present else None)
@@ -219,7 +219,7 @@ def _dates(option: str, given: Options, old: Optional[Dates], schedule: Schedule
 
 def _time_zone(options: Options, present: Optional[Policy]) -> str:
     given, old = options.get("time_zone"), present.time_zone if present else "UTC"
-    return old if given is None or same(given, old) else str(given).strip()
+    return old if given is None or equals_ignoring_case(given, old) else str(given).strip()
 
 
 def _instant_days(

@@ -4,7 +4,7 @@
 
 """A backup policy on the wire: Azure's JSON to our words and back.
 
-What we have no word for is kept: C(to_wire) lays a policy over the JSON that Azure gave, and leaves
+What we have no word for is kept: C(to_azure) lays a policy over the JSON that Azure gave, and leaves
 each part that says the same already exactly as it was.
 
 PRIVATE: for this collection only.
@@ -16,7 +16,7 @@ import re
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, Optional
 
-from ..._arm.ids import same
+from ..._arm.ids import equals_ignoring_case
 from .model import (
     AFTER,
     BEST,
@@ -57,7 +57,7 @@ _TIME = re.compile(r"T(\d\d):(\d\d)(?::\d\d)?(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?$", re
 # --- from the wire -----------------------------------------------------------------------------
 
 
-def of_wire(properties: Mapping[str, Any]) -> Policy:
+def from_azure(properties: Mapping[str, Any]) -> Policy:
     """The policy of the properties that Azure gave. A part that is missing is an empty one."""
     details = _part(properties, "instantRPDetails")
     only_crash = properties.get("snapshotConsistencyType") == "OnlyCrashConsistent"
@@ -145,7 +145,7 @@ def _count(rule: Mapping[str, Any]) -> int:
 def _unit(rule: Mapping[str, Any], usual: str) -> Optional[str]:
     """What the count is of, where that is not the usual."""
     unit = str(_part(rule, "retentionDuration").get("durationType") or usual)
-    return None if same(unit, usual) else unit
+    return None if equals_ignoring_case(unit, usual) else unit
 
 
 def _weekdays(wire: Mapping[str, Any]) -> Any:
@@ -172,10 +172,10 @@ def _time_of(text: Optional[str]) -> Optional[str]:
 # --- to the wire -------------------------------------------------------------------------------
 
 
-def to_wire(policy: Policy, base: Optional[Mapping[str, Any]] = None) -> Wire:
+def to_azure(policy: Policy, base: Optional[Mapping[str, Any]] = None) -> Wire:
     """The properties to send; C(base) are those that Azure gave for the policy to be changed."""
     old = dict(base or {})
-    was = of_wire(old) if base else None
+    was = from_azure(old) if base else None
     wire: Wire = {key: value for key, value in old.items() if key not in _READ_ONLY}
     wire["backupManagementType"] = MANAGEMENT_TYPE
     if not was or was.policy_type != policy.policy_type:

@@ -16,7 +16,7 @@ import dataclasses
 import re
 from typing import Optional
 
-from ..._arm.ids import VmId, same
+from ..._arm.ids import VmId, equals_ignoring_case
 from ..._errors import Failure
 
 _GUARD = re.compile(r"resource\s?guard", re.IGNORECASE)
@@ -64,7 +64,7 @@ _NO_WAY_BACK = (
 )
 
 
-def advised(
+def with_advice(
     failure: Failure, vm: VmId, item_type: str = "", policy_type: str = "", waits: bool = True
 ) -> Failure:
     """The failure of a VM with what to do about it: by Azure's words, or as the catalogue says.
@@ -77,7 +77,11 @@ def advised(
     # Who may not use the guard of a vault gets a 403.
     if heard or (failure.http_status == 403 and _GUARD.search(failure.azure_message)):
         action = _by_words(f"{failure.name} {failure.azure_message}") or action
-    if same(item_type, "V2") and same(policy_type, "V1") and failure.http_status == 400:
+    if (
+        equals_ignoring_case(item_type, "V2")
+        and equals_ignoring_case(policy_type, "V1")
+        and failure.http_status == 400
+    ):
         action = _NO_WAY_BACK
     if not waits:
         action = f"{action} With wait=true the task waits for it.".strip()

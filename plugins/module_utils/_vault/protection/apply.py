@@ -16,17 +16,17 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-from ..._arm.backoff import Waiting
+from ..._arm.backoff import Backoff
 from ..._arm.clock import Deadline
-from ..._arm.connection import Connection, Started, each
+from ..._arm.connection import AcceptedOperation, VaultConnection, map_concurrently
 from ..._arm.errors import VaultError
 from ..._arm.ids import VmId
 from ..._errors import Failure
-from ..jobs.poller import Expected, Follower, Outcome
+from ..jobs.poller import JobOutcome, JobPoller, PendingJob
 from ..resources.jobs import list_jobs
 from ..resources.protected_items import ProtectedItem, delete_item, list_items, put_item
-from .advice import advised
-from .plan import DISCOVER, Plan, Step, Wanted, compared, plan
+from .advice import with_advice
+from .plan import DISCOVER, DesiredState, ProtectionPlan, Step, compared, plan
 
 # The list may lag a little behind a job that has ended.
 _MOST_LOOKS = 4
@@ -37,13 +37,13 @@ _MOST_PHANTOMS = 12
 
 
 @dataclass
-class Course:
+class VmTask:
     """What one VM goes through in one task."""
 
     #: As the vault names it, if it does.
     vm: VmId
     before: Optional[ProtectedItem]
-    plan: Plan
+    plan: ProtectionPlan
     is_discovered_first: bool = False
     done: List[Step] = field(default_factory=list)
     job_ids: List[str] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Course:
         """Go no further."""
         self.failure = dataclasses.replace(failure, vm=failure.vm or self.vm.id)
 
-    def replan(self, wanted: Wanted, item: Optional[ProtectedItem]) -> None:
+    def replan(self, wanted: DesiredState, item: Optional[ProtectedItem]) -> None:
         """Begin anew from what the vault lists now."""
         self.obstacle = None
         self.after, self.is_after_known = item, True
@@ -124,14 +124,14 @@ def lacks_policy(vm: VmId) -> Failure:
     )
 
 
-class Runner:
+class Executor:
     """Runs courses to their ends, or to the deadline; one's failure leaves the others alone."""
 
     def __init__(
         self,
-        connection: Connection,
-        wanted: Wanted,
-        follower: Follower,
+        connection: VaultConnection,
+        wanted: DesiredState,
+        follower: JobPoller,
         deadline: Deadline,
         *,
         poll_interval_s: float = 5.0,
@@ -145,33 +145,33 @@ class Runner:
         self._poll_interval_s = poll_interval_s
         self._wait = wait
         self._policy_type = policy_type
-        self._waiting: Optional[Waiting] = None
+        self._waiting: Optional[Backoff] = None
 
-    def run(self, courses: Sequence[Course]) -> None:
+    def run(self, courses: Sequence[VmTask]) -> None:
         """Send every step of every course, then ask the vault what has become of them."""
         while True:
             self._pass_obstacles([course for course in courses if course.obstacle])
             ready = [course for course in courses if course.is_ready]
             if not ready:
                 break
-            self._wave(ready)
+            self._run_batch(ready)
         self._confirm([course for course in courses if course.is_to_confirm])
 
     # --- a wave ---------------------------------------------------------------------------------
 
-    def _wave(self, courses: Sequence[Course]) -> None:
+    def _run_batch(self, courses: Sequence[VmTask]) -> None:
         """The next step of each: all are sent, then their jobs are followed together."""
         self._connection.say(
             f"vault {self._connection.vault.name}: {_counted(courses)}, "
             f"then {'their jobs' if len(courses) > 1 else 'its job'}"
         )
-        sent: List[Tuple[Course, Started]] = []
-        for course, answer in each(self._send, courses):
+        sent: List[Tuple[VmTask, AcceptedOperation]] = []
+        for course, answer in map_concurrently(self._send, courses):
             if isinstance(answer, VaultError):
                 self._refused(course, answer)
                 continue
             course.done.append(course.plan.steps[0])
-            course.plan = Plan(course.plan.steps[1:])
+            course.plan = ProtectionPlan(course.plan.steps[1:])
             # The service has done it, when it answers so, and has no job of it.
             if answer.operation_id or answer.status == 202:
                 sent.append((course, answer))
@@ -180,17 +180,17 @@ class Runner:
         self._note(followed, self._follower.follow, self._ended)
         self._note([one for one in sent if one not in followed], self._follower.find, self._begun)
 
-    def _send(self, course: Course) -> Started:
+    def _send(self, course: VmTask) -> AcceptedOperation:
         step, vm = course.plan.steps[0], course.vm
         what = f"{' and '.join(step.actions).replace('_', ' ')} VM {vm.name}"
         if step.properties is None:
             return delete_item(self._connection, what, vm, course.item)
         return put_item(self._connection, what, vm, course.item, step.properties)
 
-    def _refused(self, course: Course, error: VaultError) -> None:
+    def _refused(self, course: VmTask, error: VaultError) -> None:
         """Let a course that another operation is in the way of try again; end another one."""
         item = course.item
-        failure = advised(
+        failure = with_advice(
             error.failure,
             course.vm,
             item.policy_type if item else "",
@@ -206,7 +206,7 @@ class Runner:
         is_believed = course.surprises < _MOST_SURPRISES and course.phantoms < _MOST_PHANTOMS
         if may_pass and self._wait and is_believed:
             course.obstacle = failure
-            course.plan = Plan()
+            course.plan = ProtectionPlan()
         else:
             course.fail(failure)
             is_refusal = error.is_busy or error.not_found or error.kind == "request"
@@ -215,15 +215,15 @@ class Runner:
 
     def _note(
         self,
-        sent: Sequence[Tuple[Course, Started]],
-        look: Callable[[Sequence[Expected]], Dict[str, Outcome]],
-        note: Callable[[Course, Outcome], None],
+        sent: Sequence[Tuple[VmTask, AcceptedOperation]],
+        look: Callable[[Sequence[PendingJob]], Dict[str, JobOutcome]],
+        note: Callable[[VmTask, JobOutcome], None],
     ) -> None:
         if not sent:
             return
         outcomes = look(
             [
-                Expected(
+                PendingJob(
                     course.vm,
                     course.done[-1].operation,
                     answer.at,
@@ -240,16 +240,16 @@ class Runner:
                 course.job_ids.append(outcome.job.id)
             note(course, outcome)
 
-    def _ended(self, course: Course, outcome: Outcome) -> None:
+    def _ended(self, course: VmTask, outcome: JobOutcome) -> None:
         job = outcome.job
         course.is_open = outcome.failure is not None and not (job and job.is_over)
         if job is not None and job.warning:
             course.warnings.append(f"VM {course.vm.name}: {job.operation}: {job.warning}")
         if outcome.failure is not None:
-            course.fail(advised(outcome.failure, course.vm))
+            course.fail(with_advice(outcome.failure, course.vm))
 
     @staticmethod
-    def _begun(course: Course, outcome: Outcome) -> None:
+    def _begun(course: VmTask, outcome: JobOutcome) -> None:
         course.is_open = True
         # Where its job was not found in time, what was accepted is still under way.
         if outcome.failure is not None and outcome.job is None:
@@ -257,7 +257,7 @@ class Runner:
 
     # --- what is in the way ---------------------------------------------------------------------
 
-    def _pass_obstacles(self, courses: Sequence[Course]) -> None:
+    def _pass_obstacles(self, courses: Sequence[VmTask]) -> None:
         """Wait until nothing is at work on these VMs; then plan anew."""
         if not courses:
             return
@@ -278,11 +278,11 @@ class Runner:
                 course.fail(course.obstacle)
                 course.obstacle = None
 
-    def _wait_for_others(self, courses: Sequence[Course]) -> bool:
+    def _wait_for_others(self, courses: Sequence[VmTask]) -> bool:
         """Whether, before the deadline, there is no job any more of these VMs."""
         if self._waiting is None:
-            self._waiting = Waiting(self._connection.clock, self._deadline, self._poll_interval_s)
-        while self._waiting.pause():
+            self._waiting = Backoff(self._connection.clock, self._deadline, self._poll_interval_s)
+        while self._waiting.sleep():
             jobs = list_jobs(self._connection, status="InProgress")
             running = {job.container_key for job in jobs if not job.is_over}
             busy = [course for course in courses if course.vm.container_key in running]
@@ -294,12 +294,12 @@ class Runner:
 
     # --- the end --------------------------------------------------------------------------------
 
-    def _confirm(self, courses: Sequence[Course]) -> None:
+    def _confirm(self, courses: Sequence[VmTask]) -> None:
         """Look at what the vault lists; what should have ended well, and has not, fails."""
-        waiting = Waiting(self._connection.clock, self._deadline, self._poll_interval_s)
+        waiting = Backoff(self._connection.clock, self._deadline, self._poll_interval_s)
         lacking = list(courses)
         for look in range(_MOST_LOOKS):
-            if not lacking or (look and not waiting.pause()):
+            if not lacking or (look and not waiting.sleep()):
                 break
             try:
                 items = list_items(self._connection)
@@ -312,18 +312,18 @@ class Runner:
         for course in courses:
             if course.is_refused and self._is_as_wanted(course):
                 # Such as what was deleted already: by another, or by us, with the answer lost.
-                course.failure, course.plan = None, Plan()
+                course.failure, course.plan = None, ProtectionPlan()
         self._unconfirmed(lacking, None)
 
-    def _is_lacking(self, course: Course) -> bool:
+    def _is_lacking(self, course: VmTask) -> bool:
         may_be_done = course.failure is None or (course.is_refused and course.is_doubtful)
         return self._wait and may_be_done and not self._is_as_wanted(course)
 
-    def _is_as_wanted(self, course: Course) -> bool:
+    def _is_as_wanted(self, course: VmTask) -> bool:
         left = plan(self._wanted, course.vm, course.after)
         return not left.steps and left.failure is None
 
-    def _unconfirmed(self, courses: Sequence[Course], cause: Optional[Failure]) -> None:
+    def _unconfirmed(self, courses: Sequence[VmTask], cause: Optional[Failure]) -> None:
         for course in courses:
             if course.failure is not None or not self._wait:
                 continue
@@ -341,7 +341,7 @@ class Runner:
             )
 
 
-def _counted(courses: Sequence[Course]) -> str:
+def _counted(courses: Sequence[VmTask]) -> str:
     """What is about to be sent: C(protect 3 VMs, stop db01)."""
     kinds: Dict[str, List[str]] = {}
     for course in courses:

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from ..._arm.connection import Connection, plain
+from ..._arm.connection import VaultConnection, as_dict
 from ..._arm.errors import VaultError
-from ..._arm.ids import FABRIC, VaultId, VmId, same
-from ..._arm.times import written
+from ..._arm.ids import FABRIC, VaultId, VmId, equals_ignoring_case
+from ..._arm.times import format_utc
 from ..._errors import Failure, QuiesceError
-from ..resources.protected_items import Disks, read_item
+from ..resources.protected_items import DiskSelection, read_item
 from ..resources.virtual_machines import GONE, no_such_vm, read_vm
 
 # The documented limit of data disks that are backed up.
@@ -29,7 +29,9 @@ MOST_DATA_DISKS = 32
 class Diagnosis:
     """One VM that the vault does not list; M(failure) says why."""
 
-    def __init__(self, connection: Connection, vm: VmId, disks: Optional[Disks]) -> None:
+    def __init__(
+        self, connection: VaultConnection, vm: VmId, disks: Optional[DiskSelection]
+    ) -> None:
         self._connection = connection
         self._vm = vm
         self._disks = disks
@@ -93,7 +95,7 @@ class Diagnosis:
             return None
         request = {"resourceType": "VM", "resourceId": self._vm.id}
         try:
-            said = plain(
+            said = as_dict(
                 self._connection.read(
                     f"read the backup status of VM {self._vm.name}",
                     lambda: self._connection.backup.backup_status.get(
@@ -109,14 +111,14 @@ class Diagnosis:
         if not status:
             self._cannot_see("whether another vault protects the VM (Azure does not say)")
             return None
-        if same(status, "NotProtected"):
+        if equals_ignoring_case(status, "NotProtected"):
             return None
         return self._elsewhere(said)
 
     def _elsewhere(self, said: Mapping[str, Any]) -> Failure:
         vm = self._vm
         try:
-            other = VaultId.of_id(str(said.get("vaultId") or ""))
+            other = VaultId.from_resource_id(str(said.get("vaultId") or ""))
         except QuiesceError:
             return self._fail(
                 "VmProtectedElsewhere",
@@ -132,7 +134,7 @@ class Diagnosis:
                 "again.",
             )
         where = f"vault {other.name} in resource group {other.resource_group}"
-        if not same(other.subscription_id, self._vault.subscription_id):
+        if not equals_ignoring_case(other.subscription_id, self._vault.subscription_id):
             where += f" of subscription {other.subscription_id}"
         deleted, until = self._soft_deleted_in(other)
         if deleted:
@@ -151,7 +153,7 @@ class Diagnosis:
 
     def _soft_deleted_in(self, other: VaultId) -> Tuple[bool, Optional[str]]:
         """Whether the VM's item in the other vault is soft-deleted, and until when."""
-        if not same(other.subscription_id, self._vault.subscription_id):
+        if not equals_ignoring_case(other.subscription_id, self._vault.subscription_id):
             return False, None
         vm = self._vm
         try:
@@ -168,10 +170,10 @@ class Diagnosis:
             )
         except VaultError:
             return False, None
-        item = read_item(plain(got), self._connection.server_now()) if got else None
+        item = read_item(as_dict(got), self._connection.server_now()) if got else None
         if item is None or not item.soft_deleted:
             return False, None
-        return True, written(item.soft_deleted_until)
+        return True, format_utc(item.soft_deleted_until)
 
     def _shape(self, machine: Mapping[str, Any]) -> Optional[Failure]:
         """A failure when the VM itself is such that the service does not take it."""
@@ -232,7 +234,7 @@ def _place(location: Any) -> str:
     return "".join(str(location or "").split()).lower()
 
 
-def _counted(luns: List[Any], disks: Optional[Disks]) -> int:
+def _counted(luns: List[Any], disks: Optional[DiskSelection]) -> int:
     """How many data disks would be backed up."""
     if disks is None:
         return len(luns)

@@ -12,15 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Union
 
-from ..._arm.backoff import Waiting
+from ..._arm.backoff import Backoff
 from ..._arm.clock import Deadline
-from ..._arm.connection import Connection, each
+from ..._arm.connection import VaultConnection, map_concurrently
 from ..._arm.errors import VaultError
-from ..._arm.ids import FABRIC, VmId, same
-from ..._arm.times import in_words
+from ..._arm.ids import FABRIC, VmId, equals_ignoring_case
+from ..._arm.times import format_duration
 from ..._errors import Failure, QuiesceError
 from ..resources.jobs import list_jobs
-from ..resources.protected_items import Disks
+from ..resources.protected_items import DiskSelection
 from .diagnosis import Diagnosis
 
 _FILTER = "backupManagementType eq 'AzureIaasVM'"
@@ -52,7 +52,7 @@ class ProtectableVm:
         }
 
 
-def list_protectable(connection: Connection) -> Dict[str, ProtectableVm]:
+def list_protectable(connection: VaultConnection) -> Dict[str, ProtectableVm]:
     """The VMs that the vault knows and does not protect, by C(VmId.key)."""
     listed = connection.items(
         f"list what vault {connection.vault.name} can protect",
@@ -65,7 +65,7 @@ def list_protectable(connection: Connection) -> Dict[str, ProtectableVm]:
 def _read(resource: Mapping[str, Any]) -> Optional[ProtectableVm]:
     of = resource.get("properties") or {}
     try:
-        vm = VmId.of_id(str(of.get("virtualMachineId") or ""))
+        vm = VmId.from_resource_id(str(of.get("virtualMachineId") or ""))
     except QuiesceError:
         # A classic VM, or another kind of thing.
         return None
@@ -77,7 +77,7 @@ def _read(resource: Mapping[str, Any]) -> Optional[ProtectableVm]:
     )
 
 
-def refresh(connection: Connection, deadline: Deadline, poll_interval_s: float) -> None:
+def refresh(connection: VaultConnection, deadline: Deadline, poll_interval_s: float) -> None:
     """Let the vault look for new VMs, and wait until it has; another's looking is waited for."""
     vault = connection.vault.name
     connection.say(f"vault {vault}: looking for new VMs")
@@ -92,8 +92,8 @@ def refresh(connection: Connection, deadline: Deadline, poll_interval_s: float) 
             )
         )
     results = connection.backup.protection_container_refresh_operation_results
-    waiting = Waiting(connection.clock, deadline, poll_interval_s, _LONGEST_PAUSE_S)
-    while waiting.pause():
+    waiting = Backoff(connection.clock, deadline, poll_interval_s, _LONGEST_PAUSE_S)
+    while waiting.sleep():
         looked = connection.start(
             f"follow the discovery of vault {vault}",
             lambda **options: results.get(
@@ -105,7 +105,7 @@ def refresh(connection: Connection, deadline: Deadline, poll_interval_s: float) 
     raise VaultError(
         Failure(
             "OperationTimedOut",
-            f"Vault {vault} was still looking for new VMs after {in_words(deadline.seconds)} "
+            f"Vault {vault} was still looking for new VMs after {format_duration(deadline.seconds)} "
             f"(operation {operation_id}).",
             "It goes on in Azure. Run the task again later, or raise timeout.",
         )
@@ -113,11 +113,11 @@ def refresh(connection: Connection, deadline: Deadline, poll_interval_s: float) 
 
 
 def _start_refresh(
-    connection: Connection, deadline: Deadline, poll_interval_s: float
+    connection: VaultConnection, deadline: Deadline, poll_interval_s: float
 ) -> Optional[str]:
     """Begin a refresh; its operation's id. While another one runs, the vault refuses."""
     vault = connection.vault.name
-    waiting = Waiting(connection.clock, deadline, poll_interval_s, _LONGEST_PAUSE_S)
+    waiting = Backoff(connection.clock, deadline, poll_interval_s, _LONGEST_PAUSE_S)
     containers = connection.backup.protection_containers
 
     def begin() -> Union[Optional[str], VaultError]:
@@ -137,7 +137,7 @@ def _start_refresh(
             return begun
         if not _is_another_refresh(begun):
             raise begun
-        if not waiting.pause():
+        if not waiting.sleep():
             raise _with_action(begun)
         connection.say(f"vault {vault}: another discovery is running, waiting for it")
 
@@ -156,7 +156,7 @@ def _with_action(error: VaultError) -> VaultError:
 
 
 @dataclass
-class Found:
+class DiscoveryResult:
     """What discovery found of the VMs that shall be protected and are not, by C(VmId.key)."""
 
     #: The VMs that can be protected, as the vault names them.
@@ -179,10 +179,10 @@ class Discovery:
 
     def __init__(
         self,
-        connection: Connection,
+        connection: VaultConnection,
         deadline: Deadline,
         poll_interval_s: float,
-        disks: Optional[Disks] = None,
+        disks: Optional[DiskSelection] = None,
         may_write: bool = True,
     ) -> None:
         self._connection = connection
@@ -191,12 +191,14 @@ class Discovery:
         self._disks = disks
         self._may_write = may_write
 
-    def find(self, vms: Sequence[VmId]) -> Found:
+    def find(self, vms: Sequence[VmId]) -> DiscoveryResult:
         """Find these VMs, none of which the vault protects."""
-        found = Found()
+        found = DiscoveryResult()
         subscription = self._connection.vault.subscription_id
         # Of another subscription the vault lists nothing: what it says to the request counts.
-        found.protectable = {vm.key: vm for vm in vms if not same(vm.subscription_id, subscription)}
+        found.protectable = {
+            vm.key: vm for vm in vms if not equals_ignoring_case(vm.subscription_id, subscription)
+        }
         missing = [vm for vm in vms if vm.key not in found.protectable]
         missing = self._take_listed(found, missing)
         found.busy = being_protected(self._connection, missing)
@@ -216,7 +218,7 @@ class Discovery:
         found.failures.update(self._diagnosed(missing, lambda one: one.failure()))
         return found
 
-    def _take_listed(self, found: Found, vms: Sequence[VmId]) -> List[VmId]:
+    def _take_listed(self, found: DiscoveryResult, vms: Sequence[VmId]) -> List[VmId]:
         """Note what the vault lists; returns the others."""
         if not vms:
             return []
@@ -224,7 +226,7 @@ class Discovery:
         found.protectable.update((vm.key, listed[vm.key].vm) for vm in vms if vm.key in listed)
         return [vm for vm in vms if vm.key not in listed]
 
-    def _foresee(self, found: Found, missing: Sequence[VmId]) -> None:
+    def _foresee(self, found: DiscoveryResult, missing: Sequence[VmId]) -> None:
         found.failures = self._diagnosed(missing, lambda one: one.reason())
         found.after_refresh = {vm.key for vm in missing}
         found.protectable.update((vm.key, vm) for vm in missing if vm.key not in found.failures)
@@ -236,7 +238,7 @@ class Discovery:
         def why(vm: VmId) -> Optional[Failure]:
             return look(Diagnosis(self._connection, vm, self._disks))
 
-        results = each(why, vms[:MOST_DIAGNOSED])
+        results = map_concurrently(why, vms[:MOST_DIAGNOSED])
         reasons: Dict[str, Failure] = {}
         for vm, reason in results:
             if isinstance(reason, VaultError):
@@ -248,7 +250,7 @@ class Discovery:
         return reasons
 
 
-def being_protected(connection: Connection, vms: Sequence[VmId]) -> Set[str]:
+def being_protected(connection: VaultConnection, vms: Sequence[VmId]) -> Set[str]:
     """Those of the VMs, which the vault does not list, for which a job runs that protects them."""
     if not vms:
         return set()

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
 
-from ..._arm.connection import Connection
+from ..._arm.connection import VaultConnection
 from ..._arm.ids import VmId
 from ..._errors import Failure, refuse
-from ..resources.protected_items import PROTECTED, Disks, chosen_disks
+from ..resources.protected_items import PROTECTED, DiskSelection, chosen_disks
 from ..resources.virtual_machines import attached_luns
-from .apply import Course
-from .plan import Wanted
+from .apply import VmTask
+from .plan import DesiredState
 
 INCLUDE, EXCLUDE, EXCLUDE_ALL = (
     "include_disk_luns",
@@ -39,7 +39,7 @@ def chosen_options(params: Mapping[str, Any]) -> List[str]:
     return lists + ([EXCLUDE_ALL] if params.get(EXCLUDE_ALL) else [])
 
 
-def wanted_disks(params: Mapping[str, Any]) -> Optional[Disks]:
+def wanted_disks(params: Mapping[str, Any]) -> Optional[DiskSelection]:
     """Return the disks of the options; None leaves each VM its own."""
     given = chosen_options(params)
     if len(given) > 1:
@@ -70,7 +70,9 @@ def wanted_disks(params: Mapping[str, Any]) -> Optional[Disks]:
     return chosen_disks(luns, given == [INCLUDE])
 
 
-def check_luns(connection: Connection, wanted: Wanted, courses: Sequence[Course]) -> List[str]:
+def check_luns(
+    connection: VaultConnection, wanted: DesiredState, courses: Sequence[VmTask]
+) -> List[str]:
     """Fail the courses of VMs without a disk that is to be backed up; return warnings.
 
     Compute is asked even where the vault already lists these LUNs: the disk may have been detached.

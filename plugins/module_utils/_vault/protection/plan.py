@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from ..._arm.ids import VmId, last_segment, same
+from ..._arm.ids import VmId, equals_ignoring_case, last_segment
 from ..._errors import Failure
 from ..resources.protected_items import (
     ALL_DISKS,
@@ -24,7 +24,7 @@ from ..resources.protected_items import (
     SOFT_DELETED,
     STOPPED,
     UNKNOWN,
-    Disks,
+    DiskSelection,
     ProtectedItem,
 )
 
@@ -48,14 +48,14 @@ _INVALID = "Invalid"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class DesiredState:
     """The state in which all VMs of a task shall be."""
 
     state: str
     #: The policy's id; none leaves each VM its own.
     policy_id: Optional[str] = None
     #: None leaves each VM its own.
-    disks: Optional[Disks] = None
+    disks: Optional[DiskSelection] = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ProtectionPlan:
     """The steps for one VM, each sent when the one before has ended; or why there are none."""
 
     steps: Tuple[Step, ...] = ()
@@ -94,7 +94,7 @@ class Plan:
         )
 
 
-def plan(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> Plan:
+def plan(wanted: DesiredState, vm: VmId, item: Optional[ProtectedItem]) -> ProtectionPlan:
     """The steps that bring one VM, as the vault lists it, to what is wanted."""
     planner = {
         PROTECTED: _plan_protected,
@@ -105,15 +105,17 @@ def plan(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> Plan:
     return planner(wanted, vm, item)
 
 
-def _plan_protected(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> Plan:
+def _plan_protected(
+    wanted: DesiredState, vm: VmId, item: Optional[ProtectedItem]
+) -> ProtectionPlan:
     if item is None:
-        return Plan((_configure((PROTECT,), wanted, None),))
+        return ProtectionPlan((_configure((PROTECT,), wanted, None),))
     if item.soft_deleted:
-        return Plan((_UNDELETE_STEP, _configure((PROTECT,), wanted, item)))
+        return ProtectionPlan((_UNDELETE_STEP, _configure((PROTECT,), wanted, item)))
     if item.state == STOPPED:
-        return Plan((_configure((RESUME,), wanted, item),))
-    if same(item.protection_state, _INVALID):
-        return Plan((_configure((PROTECT,), wanted, item),))
+        return ProtectionPlan((_configure((RESUME,), wanted, item),))
+    if equals_ignoring_case(item.protection_state, _INVALID):
+        return ProtectionPlan((_configure((PROTECT,), wanted, item),))
     if item.state == UNKNOWN:
         return _cannot(
             vm,
@@ -123,14 +125,18 @@ def _plan_protected(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> 
             "Look at the VM's backup in the portal.",
         )
     actions = []
-    if wanted.policy_id and not same(last_segment(wanted.policy_id), last_segment(item.policy_id)):
+    if wanted.policy_id and not equals_ignoring_case(
+        last_segment(wanted.policy_id), last_segment(item.policy_id)
+    ):
         actions.append(CHANGE_POLICY)
     if wanted.disks is not None and wanted.disks != item.disks:
         actions.append(CHANGE_DISKS)
-    return Plan((_configure(tuple(actions), wanted, item),)) if actions else Plan()
+    return (
+        ProtectionPlan((_configure(tuple(actions), wanted, item),)) if actions else ProtectionPlan()
+    )
 
 
-def _plan_stopped(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> Plan:
+def _plan_stopped(wanted: DesiredState, vm: VmId, item: Optional[ProtectedItem]) -> ProtectionPlan:
     del wanted
     if item is None:
         return _cannot(vm, "NotProtected", "is not protected by this vault: nothing to stop")
@@ -142,20 +148,22 @@ def _plan_stopped(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> Pl
             "To keep the data, undelete it with state=undeleted, which ends as stopped does.",
         )
     # Suspended is not enough: then the data goes as the policy says.
-    if item.state == STOPPED and not same(item.protection_state, _SUSPENDED):
-        return Plan()
+    if item.state == STOPPED and not equals_ignoring_case(item.protection_state, _SUSPENDED):
+        return ProtectionPlan()
     stopped = {"policyId": "", "protectionState": "ProtectionStopped"}
-    return Plan((Step((STOP,), "DisableBackup", stopped),))
+    return ProtectionPlan((Step((STOP,), "DisableBackup", stopped),))
 
 
-def _plan_absent(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> Plan:
+def _plan_absent(wanted: DesiredState, vm: VmId, item: Optional[ProtectedItem]) -> ProtectionPlan:
     del wanted, vm
     if item is None or item.soft_deleted:
-        return Plan()
-    return Plan((Step((DELETE,), "DeleteBackupData"),))
+        return ProtectionPlan()
+    return ProtectionPlan((Step((DELETE,), "DeleteBackupData"),))
 
 
-def _plan_undeleted(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> Plan:
+def _plan_undeleted(
+    wanted: DesiredState, vm: VmId, item: Optional[ProtectedItem]
+) -> ProtectionPlan:
     del wanted
     if item is None:
         return _cannot(
@@ -164,7 +172,7 @@ def _plan_undeleted(wanted: Wanted, vm: VmId, item: Optional[ProtectedItem]) -> 
             "is not in this vault, neither protected nor soft-deleted: nothing to undelete",
             "Check the vault. When the time of the soft delete has passed, the data is gone.",
         )
-    return Plan((_UNDELETE_STEP,)) if item.soft_deleted else Plan()
+    return ProtectionPlan((_UNDELETE_STEP,)) if item.soft_deleted else ProtectionPlan()
 
 
 _UNDELETE_STEP = Step(
@@ -174,19 +182,21 @@ _UNDELETE_STEP = Step(
 )
 
 
-def _configure(actions: Tuple[str, ...], wanted: Wanted, item: Optional[ProtectedItem]) -> Step:
+def _configure(
+    actions: Tuple[str, ...], wanted: DesiredState, item: Optional[ProtectedItem]
+) -> Step:
     """Protect with what is wanted; what is left as it is, is sent as it is."""
     properties: Dict[str, Any] = {
         "policyId": wanted.policy_id or (item.policy_id if item else "") or ""
     }
     disks = wanted.disks if wanted.disks is not None else item.disks if item else ALL_DISKS
     if not disks.is_everything or (item and not item.disks.is_everything):
-        properties["extendedProperties"] = {**(item.extended if item else {}), **disks.to_wire()}
+        properties["extendedProperties"] = {**(item.extended if item else {}), **disks.to_azure()}
     return Step(actions, "ConfigureBackup", properties)
 
 
-def _cannot(vm: VmId, name: str, why: str, action: str = "") -> Plan:
-    return Plan(failure=Failure(name, f"VM {vm.name} {why}.", action, vm=vm.id))
+def _cannot(vm: VmId, name: str, why: str, action: str = "") -> ProtectionPlan:
+    return ProtectionPlan(failure=Failure(name, f"VM {vm.name} {why}.", action, vm=vm.id))
 
 
 def compared(item: Optional[ProtectedItem]) -> Dict[str, Any]:
@@ -203,7 +213,7 @@ def compared(item: Optional[ProtectedItem]) -> Dict[str, Any]:
     }
 
 
-def predicted(before: Mapping[str, Any], steps: Tuple[Step, ...]) -> Dict[str, Any]:
+def expected_result(before: Mapping[str, Any], steps: Tuple[Step, ...]) -> Dict[str, Any]:
     """What C(compared) will say when these steps have been done."""
     after = dict(before)
     for step in steps:
@@ -228,4 +238,4 @@ def predicted(before: Mapping[str, Any], steps: Tuple[Step, ...]) -> Dict[str, A
 
 def _settled(state: str) -> Optional[str]:
     """The state without the difference that only the first backup makes."""
-    return "Protected" if same(state, "IRPending") else state or None
+    return "Protected" if equals_ignoring_case(state, "IRPending") else state or None

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..._arm.advice import recommended
-from ..._arm.connection import Connection, plain
+from ..._arm.connection import VaultConnection, as_dict
 from ..._arm.ids import VmId, container_key, last_segment
-from ..._arm.times import for_filter, read_duration, read_time, written
+from ..._arm.times import format_for_filter, format_utc, parse_duration, parse_time
 from ..._errors import Failure
 
 IN_PROGRESS, CANCELLING = "InProgress", "Cancelling"
@@ -130,8 +130,8 @@ class Job:
             "status": self.status,
             "vm": self.vm_name,
             "resource_group": self.container_key.partition(";")[0] or None,
-            "start_time": written(self.start_time),
-            "end_time": written(self.end_time),
+            "start_time": format_utc(self.start_time),
+            "end_time": format_utc(self.end_time),
             "duration_s": self.duration_s,
             "cancellable": self.cancellable and not self.is_over,
             "percent": self.percent,
@@ -164,9 +164,9 @@ def read_job(resource: Mapping[str, Any]) -> Job:
         status=str(of.get("status") or ""),
         vm_name=str(of.get("entityFriendlyName") or ""),
         container_key=container_key(str(of.get("containerName") or "")),
-        start_time=read_time(of.get("startTime")),
-        end_time=read_time(of.get("endTime")),
-        duration_s=read_duration(of.get("duration")),
+        start_time=parse_time(of.get("startTime")),
+        end_time=parse_time(of.get("endTime")),
+        duration_s=parse_duration(of.get("duration")),
         cancellable=any(action in _CANCELLABLE for action in actions),
         error_code=first.get("errorCode"),
         error_name=str(first.get("errorTitle") or ""),
@@ -184,7 +184,7 @@ def read_job(resource: Mapping[str, Any]) -> Job:
 
 
 def list_jobs(
-    connection: Connection,
+    connection: VaultConnection,
     *,
     operation: Optional[str] = None,
     status: Optional[str] = None,
@@ -212,15 +212,15 @@ def list_jobs(
     # The service's window is of whole seconds, and may also hold jobs that were only at work in it.
     return sorted(
         (job for job in found.values() if _within(job, started_after, started_before)),
-        key=lambda job: (str(written(job.start_time)), job.id),
+        key=lambda job: (str(format_utc(job.start_time)), job.id),
         reverse=True,
     )
 
 
-def get_job(connection: Connection, job_id: str) -> Job:
+def get_job(connection: VaultConnection, job_id: str) -> Job:
     """One job with its tasks, properties and errors."""
     return read_job(
-        plain(
+        as_dict(
             connection.read(
                 f"read job {job_id} of vault {connection.vault.name}",
                 lambda: connection.backup.job_details.get(**connection.at, job_name=job_id),
@@ -251,7 +251,7 @@ def failure_of(job: Job, vm: Optional[VmId] = None) -> Failure:
 
 
 def _windows(
-    connection: Connection, after: Optional[datetime], before: Optional[datetime]
+    connection: VaultConnection, after: Optional[datetime], before: Optional[datetime]
 ) -> List[Dict[str, str]]:
     """The C(startTime) and C(endTime) of each list; one without when there are no bounds."""
     if after is None and before is None:
@@ -264,8 +264,8 @@ def _windows(
         until = start + _WINDOW
         windows.append(
             {
-                "startTime": for_filter(start),
-                "endTime": for_filter(min(before, until) if before else until),
+                "startTime": format_for_filter(start),
+                "endTime": format_for_filter(min(before, until) if before else until),
             }
         )
         start = until
@@ -282,5 +282,5 @@ def _within(job: Job, after: Optional[datetime], before: Optional[datetime]) -> 
 
 def _task(of: Mapping[str, Any]) -> Task:
     return Task(
-        str(of.get("taskId") or ""), str(of.get("status") or ""), read_duration(of.get("duration"))
+        str(of.get("taskId") or ""), str(of.get("status") or ""), parse_duration(of.get("duration"))
     )

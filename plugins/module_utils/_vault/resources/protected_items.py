@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..._arm.connection import Connection, Started
-from ..._arm.ids import FABRIC, VmId, last_segment, same
-from ..._arm.times import read_time, written
+from ..._arm.connection import AcceptedOperation, VaultConnection
+from ..._arm.ids import FABRIC, VmId, equals_ignoring_case, last_segment
+from ..._arm.times import format_utc, parse_time
 from ..._errors import QuiesceError
 
 #: The states of a result. C(UNKNOWN) is that of an item whose state is missing or new to us.
@@ -44,7 +44,7 @@ _REMAINING = re.compile(r"^(?:(?P<d>\d+)\.)?(?P<h>\d{1,2}):(?P<m>\d{2}):(?P<s>\d
 
 
 @dataclass(frozen=True)
-class Disks:
+class DiskSelection:
     """Which data disks are backed up: those of C(luns), or, when not C(inclusive), all others."""
 
     luns: Tuple[int, ...]
@@ -55,7 +55,7 @@ class Disks:
         """Whether no disk is left out."""
         return not self.inclusive and not self.luns
 
-    def to_wire(self) -> Dict[str, Any]:
+    def to_azure(self) -> Dict[str, Any]:
         """The C(extendedProperties) of an item: no disk left out is said by leaving it out."""
         if self.is_everything:
             return {}
@@ -63,7 +63,7 @@ class Disks:
         return {_CHOICE: chosen}
 
 
-ALL_DISKS = Disks((), False)
+ALL_DISKS = DiskSelection((), False)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ProtectedItem:
     policy_id: str = ""
     policy_name: str = ""
     policy_type: str = ""
-    disks: Disks = ALL_DISKS
+    disks: DiskSelection = ALL_DISKS
     soft_deleted: bool = False
     soft_deleted_until: Optional[datetime] = None
     properties: Mapping[str, Any] = field(default_factory=dict, repr=False)
@@ -111,7 +111,7 @@ class ProtectedItem:
             "policy_id": self.policy_id or None,
             "policy_type": _POLICY_TYPES.get(self.policy_type.upper()),
             "soft_deleted": self.soft_deleted,
-            "soft_deleted_until": written(self.soft_deleted_until),
+            "soft_deleted_until": format_utc(self.soft_deleted_until),
             "include_disk_luns": list(self.disks.luns) if self.disks.inclusive else None,
             "exclude_disk_luns": None if self.disks.inclusive else list(self.disks.luns),
             "health_status": of.get("healthStatus") or None,
@@ -145,7 +145,7 @@ def not_protected(vm: VmId) -> Dict[str, Any]:
     }
 
 
-def list_items(connection: Connection) -> Dict[str, ProtectedItem]:
+def list_items(connection: VaultConnection) -> Dict[str, ProtectedItem]:
     """All VMs of the vault, by C(VmId.key), from one list."""
     listed = connection.items(
         f"list the protected items of vault {connection.vault.name}",
@@ -185,7 +185,9 @@ def namesakes(vm: VmId, items: Mapping[str, ProtectedItem]) -> str:
 
     Who gives a name alone may have another resource group in mind than the one that it is taken of.
     """
-    others = sorted(item.vm.id for item in items.values() if same(item.vm.name, vm.name))
+    others = sorted(
+        item.vm.id for item in items.values() if equals_ignoring_case(item.vm.name, vm.name)
+    )
     if not others or vm.key in items:
         return ""
     return (
@@ -195,12 +197,12 @@ def namesakes(vm: VmId, items: Mapping[str, ProtectedItem]) -> str:
 
 
 def put_item(
-    connection: Connection,
+    connection: VaultConnection,
     what: str,
     vm: VmId,
     item: Optional[ProtectedItem],
     properties: Mapping[str, Any],
-) -> Started:
+) -> AcceptedOperation:
     """Send the new properties of a VM's item. The service starts a job, even for the old ones."""
     body = {
         "properties": {
@@ -220,8 +222,8 @@ def put_item(
 
 
 def delete_item(
-    connection: Connection, what: str, vm: VmId, item: Optional[ProtectedItem]
-) -> Started:
+    connection: VaultConnection, what: str, vm: VmId, item: Optional[ProtectedItem]
+) -> AcceptedOperation:
     """Delete a VM's item and its data."""
     items = connection.backup.protected_items
     return connection.start(
@@ -245,11 +247,16 @@ def _vm(of: Mapping[str, Any], item_id: str, item: str) -> Optional[VmId]:
     given = str(of.get("virtualMachineId") or of.get("sourceResourceId") or "")
     kind, version, *rest = [*item.split(";"), "", ""]
     subscription = _SUBSCRIPTION.match(item_id)
-    if not given and subscription and same(kind, "vm") and same(version, "iaasvmcontainerv2"):
+    if (
+        not given
+        and subscription
+        and equals_ignoring_case(kind, "vm")
+        and equals_ignoring_case(version, "iaasvmcontainerv2")
+    ):
         group, name = rest[0], rest[1]
         return VmId(subscription[1], group, name) if group and name else None
     try:
-        return VmId.of_id(given)
+        return VmId.from_resource_id(given)
     except QuiesceError:
         return None
 
@@ -265,7 +272,7 @@ def _names(item_id: str) -> Tuple[str, str]:
     return found[0], found[1]
 
 
-def _disks(of: Mapping[str, Any]) -> Disks:
+def _disks(of: Mapping[str, Any]) -> DiskSelection:
     extended = of.get("extendedProperties") or {}
     chosen = extended.get(_CHOICE)
     if not isinstance(chosen, Mapping):
@@ -273,9 +280,9 @@ def _disks(of: Mapping[str, Any]) -> Disks:
     return chosen_disks(chosen.get("diskLunList") or (), bool(chosen.get("isInclusionList")))
 
 
-def chosen_disks(luns: Sequence[Any], inclusive: bool) -> Disks:
-    """Disks by their LUNs, in the order in which they can be compared."""
-    return Disks(tuple(sorted({int(lun) for lun in luns})), inclusive)
+def chosen_disks(luns: Sequence[Any], inclusive: bool) -> DiskSelection:
+    """DiskSelection by their LUNs, in the order in which they can be compared."""
+    return DiskSelection(tuple(sorted({int(lun) for lun in luns})), inclusive)
 
 
 def _deleted_until(of: Mapping[str, Any], now: datetime) -> Optional[datetime]:
@@ -284,7 +291,7 @@ def _deleted_until(of: Mapping[str, Any], now: datetime) -> Optional[datetime]:
     The service says when it was deleted, and for how many days it keeps it; or how long is left. A
     time that has only just come, by a clock that is not the service's own, is that of the deletion.
     """
-    at = read_time(of.get("deferredDeleteTimeInUTC"))
+    at = parse_time(of.get("deferredDeleteTimeInUTC"))
     days = of.get("softDeleteRetentionPeriod") or of.get("softDeleteRetentionPeriodInDays")
     if at and at > now + (_CLOCKS_DIFFER if days else timedelta()):
         return at
@@ -303,8 +310,8 @@ def _deleted_until(of: Mapping[str, Any], now: datetime) -> Optional[datetime]:
 
 def _happened(text: Any) -> Optional[str]:
     """The time of something, or nothing: the service says 2001 for what has never happened."""
-    time = read_time(text)
-    return written(time) if time and time.year > 2001 else None
+    time = parse_time(text)
+    return format_utc(time) if time and time.year > 2001 else None
 
 
 def _health(detail: Any) -> Dict[str, Any]:

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..._arm.connection import Connection, plain
+from ..._arm.connection import VaultConnection, as_dict
 from ..._arm.ids import FABRIC
-from ..._arm.times import for_filter, read_time, written
+from ..._arm.times import format_for_filter, format_utc, parse_time
 from .jobs import Job
 from .protected_items import ProtectedItem
 
@@ -96,8 +96,8 @@ class RecoveryPoint:
             "recovery_point_id": self.id,
             "consistency": self.consistency,
             "type": self.type,
-            "time": written(self.time),
-            "expiry_time": written(self.expires),
+            "time": format_utc(self.time),
+            "expiry_time": format_utc(self.expires),
             "tiers": [{"type": kind, "status": status} for kind, status in self.tiers],
             "os_type": of.get("osType") or None,
             "encrypted": of.get("isSourceVMEncrypted"),
@@ -121,8 +121,8 @@ def read_point(resource: Mapping[str, Any]) -> RecoveryPoint:
         id=str(resource.get("name") or ""),
         type=kind,
         consistency=_BY_TYPE.get(kind.lower()),
-        time=read_time(of.get("recoveryPointTime")),
-        expires=read_time(more.get("expiryTime")),
+        time=parse_time(of.get("recoveryPointTime")),
+        expires=parse_time(more.get("expiryTime")),
         tiers=tuple(
             (str(tier.get("type") or ""), str(tier.get("status") or ""))
             for tier in of.get("recoveryPointTierDetails") or ()
@@ -132,7 +132,7 @@ def read_point(resource: Mapping[str, Any]) -> RecoveryPoint:
 
 
 def list_points(
-    connection: Connection,
+    connection: VaultConnection,
     item: ProtectedItem,
     after: Optional[datetime] = None,
     before: Optional[datetime] = None,
@@ -144,8 +144,8 @@ def list_points(
         start = after or datetime(2015, 1, 1, tzinfo=before.tzinfo if before else None)
         end = before or max(connection.server_now(), start) + timedelta(days=1)
         wanted = (
-            f"startDate eq '{for_filter(start)}' and "
-            f"endDate eq '{for_filter(end + timedelta(seconds=1))}'"
+            f"startDate eq '{format_for_filter(start)}' and "
+            f"endDate eq '{format_for_filter(end + timedelta(seconds=1))}'"
         )
     listed = connection.items(
         f"list the recovery points of VM {item.vm.name}",
@@ -159,13 +159,13 @@ def list_points(
         item.vm,
     )
     points = [point for point in map(read_point, listed) if _within(point, after, before)]
-    return sorted(points, key=lambda point: (str(written(point.time)), point.id), reverse=True)
+    return sorted(points, key=lambda point: (str(format_utc(point.time)), point.id), reverse=True)
 
 
-def get_point(connection: Connection, item: ProtectedItem, point_id: str) -> RecoveryPoint:
+def get_point(connection: VaultConnection, item: ProtectedItem, point_id: str) -> RecoveryPoint:
     """Read one recovery point, with the names of its disks."""
     return read_point(
-        plain(
+        as_dict(
             connection.read(
                 f"read recovery point {point_id} of VM {item.vm.name}",
                 lambda: connection.backup.recovery_points.get(
@@ -195,7 +195,7 @@ def point_of_job(
     found = [point for point in points if point.time is not None and first <= point.time <= last]
     # A point may also expire at another time because the service has decided so.
     found = [point for point in found if not _expires_otherwise(point, expires)] or found
-    return min(found, key=lambda point: str(written(point.time))) if found else None
+    return min(found, key=lambda point: str(format_utc(point.time))) if found else None
 
 
 def reaches(consistency: Optional[str], required: str) -> bool:

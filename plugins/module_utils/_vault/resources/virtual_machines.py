@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Union
 
-from ..._arm.connection import Connection, each
+from ..._arm.connection import VaultConnection, map_concurrently
 from ..._arm.errors import VaultError
 from ..._arm.ids import VmId
 from ..._errors import Failure, QuiesceError
@@ -22,7 +22,7 @@ Luns = FrozenSet[int]
 GONE = ("not_found", "resource_group", "subscription")
 
 
-def read_vm(connection: Connection, vm: VmId, expand: Optional[str] = None) -> Wire:
+def read_vm(connection: VaultConnection, vm: VmId, expand: Optional[str] = None) -> Wire:
     """Return Compute's description of one VM; C(expand) may be C(instanceView)."""
     client = connection.compute(vm.subscription_id)
     return connection.read(
@@ -37,7 +37,9 @@ def read_vm(connection: Connection, vm: VmId, expand: Optional[str] = None) -> W
     )
 
 
-def attached_luns(connection: Connection, vms: Sequence[VmId]) -> Dict[str, Union[Luns, Failure]]:
+def attached_luns(
+    connection: VaultConnection, vms: Sequence[VmId]
+) -> Dict[str, Union[Luns, Failure]]:
     """Return the LUNs of the data disks of each VM, or why they are not known, by C(VmId.key).
 
     The VMs of a resource group are read with one list, a single one by itself. So are those of a
@@ -49,7 +51,7 @@ def attached_luns(connection: Connection, vms: Sequence[VmId]) -> Dict[str, Unio
     alone = [group[0] for group in groups.values() if len(group) == 1]
     many = [group for group in groups.values() if len(group) > 1]
     found: Dict[str, Union[Luns, Failure]] = {}
-    for group, answer in each(lambda group: _listed(connection, group[0]), many):
+    for group, answer in map_concurrently(lambda group: _listed(connection, group[0]), many):
         if isinstance(answer, VaultError) and answer.kind == "authorization":
             alone += group
             continue
@@ -59,7 +61,7 @@ def attached_luns(connection: Connection, vms: Sequence[VmId]) -> Dict[str, Unio
                 if isinstance(answer, VaultError)
                 else _luns(vm, answer.get(vm.key))
             )
-    for vm, wire in each(lambda vm: read_vm(connection, vm), alone):
+    for vm, wire in map_concurrently(lambda vm: read_vm(connection, vm), alone):
         found[vm.key] = _unread(vm, wire) if isinstance(wire, VaultError) else _luns(vm, wire)
     return found
 
@@ -85,7 +87,7 @@ def as_it_came(answer: Any, *_more: Any) -> Dict[str, Any]:
     return body
 
 
-def _listed(connection: Connection, one: VmId) -> Dict[str, Wire]:
+def _listed(connection: VaultConnection, one: VmId) -> Dict[str, Wire]:
     """Return the VMs of the resource group of one of them, by C(VmId.key)."""
     client = connection.compute(one.subscription_id)
     listed = connection.items(
@@ -98,7 +100,7 @@ def _listed(connection: Connection, one: VmId) -> Dict[str, Wire]:
 def _key(wire: Wire) -> str:
     """Return C(VmId.key); empty for what has no id, so that the VM that it may be is missing."""
     try:
-        return VmId.of_id(str(wire.get("id") or "")).key
+        return VmId.from_resource_id(str(wire.get("id") or "")).key
     except QuiesceError:
         return ""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..._arm.advice import recommended
-from ..._arm.ids import last_segment, same
+from ..._arm.ids import equals_ignoring_case, last_segment
 
 Wire = Mapping[str, Any]
 # The extension that takes the snapshots: type on Linux, and on Windows.
@@ -37,7 +37,7 @@ class Status:
     time: Optional[str]
 
     @classmethod
-    def of_wire(cls, wire: Wire) -> Status:
+    def from_azure(cls, wire: Wire) -> Status:
         """Read one element of C(statuses)."""
         return cls(
             wire.get("code") or "",
@@ -72,16 +72,16 @@ class Agent:
     statuses: Tuple[Status, ...] = ()
 
     @classmethod
-    def of_wire(cls, wire: Optional[Wire]) -> Agent:
+    def from_azure(cls, wire: Optional[Wire]) -> Agent:
         """Read C(instanceView.vmAgent)."""
         statuses = _statuses(wire or {})
         if not wire or not statuses:
             return cls(ABSENT)
         version = wire.get("vmAgentVersion")
-        ready = all(same(status.display_status, "Ready") for status in statuses)
+        ready = all(equals_ignoring_case(status.display_status, "Ready") for status in statuses)
         return cls(
             READY if ready else NOT_READY,
-            None if version is None or same(version, "Unknown") else version,
+            None if version is None or equals_ignoring_case(version, "Unknown") else version,
             statuses,
         )
 
@@ -106,7 +106,7 @@ class Extension:
     statuses: Tuple[Status, ...] = ()
 
     @classmethod
-    def of_wire(cls, resource: Wire, view: Wire) -> Extension:
+    def from_azure(cls, resource: Wire, view: Wire) -> Extension:
         """Read an element of C(resources) and the one of that name of the instance view."""
         properties = resource.get("properties") or {}
         view = view or properties.get("instanceView") or {}
@@ -136,7 +136,8 @@ class Extension:
         if state not in (*_DONE, *_UNDER_WAY):
             return True
         return any(
-            same(status.level, "Error") or status.state == "failed" for status in self.statuses
+            equals_ignoring_case(status.level, "Error") or status.state == "failed"
+            for status in self.statuses
         )
 
     @property
@@ -147,7 +148,9 @@ class Extension:
     @property
     def message(self) -> str:
         """What it says of its state, the bad before the good."""
-        worst_first = sorted(self.statuses, key=lambda status: not same(status.level, "Error"))
+        worst_first = sorted(
+            self.statuses, key=lambda status: not equals_ignoring_case(status.level, "Error")
+        )
         return next((status.message for status in worst_first if status.message), "")
 
     def to_result(self) -> Dict[str, Any]:
@@ -210,15 +213,15 @@ def machine_of(wire: Wire, resources: Optional[List[Wire]] = None) -> Machine:
     power = [one.state for one in _statuses(view) if one.code.lower().startswith("powerstate/")]
     found = list(resources if resources is not None else wire.get("resources") or ())
     views = {str(one.get("name")).lower(): one for one in view.get("extensions") or ()}
-    extensions = [Extension.of_wire(one, views.pop(_name(one), {})) for one in found]
-    extensions += [Extension.of_wire({}, one) for one in views.values()]
+    extensions = [Extension.from_azure(one, views.pop(_name(one), {})) for one in found]
+    extensions += [Extension.from_azure({}, one) for one in views.values()]
     extensions.sort(key=lambda one: (not one.takes_snapshots, one.name.lower()))
     return Machine(
         name=wire.get("name") or "",
         os_type=os_disk.get("osType"),
         provisioning_state=properties.get("provisioningState"),
         power_state=power[0] if power else None,
-        agent=Agent.of_wire(view.get("vmAgent")),
+        agent=Agent.from_azure(view.get("vmAgent")),
         extensions=tuple(extensions),
     )
 
@@ -312,7 +315,7 @@ def _view(wire: Wire) -> Wire:
 
 
 def _statuses(wire: Wire, name: str = "statuses") -> Tuple[Status, ...]:
-    return tuple(Status.of_wire(one) for one in wire.get(name) or ())
+    return tuple(Status.from_azure(one) for one in wire.get(name) or ())
 
 
 def _name(resource: Wire) -> str:

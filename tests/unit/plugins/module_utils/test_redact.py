@@ -11,8 +11,8 @@ from urllib.parse import quote
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._redact import (
-    keep_back,
     redact,
+    register_secret,
     without_query,
 )
 
@@ -114,8 +114,8 @@ def test_what_signs_in_is_replaced(text: str) -> None:
 
 
 def test_a_value_that_was_kept_back_is_in_nothing() -> None:
-    keep_back("s3cret~of-a-client")
-    keep_back("abc")
+    register_secret("s3cret~of-a-client")
+    register_secret("abc")
     assert redact("x s3cret~of-a-client y abc") == "x REDACTED y abc"
 
 

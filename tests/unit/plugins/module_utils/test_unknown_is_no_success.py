@@ -33,19 +33,21 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.re
     RunRequest,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._http.exchange import (
-    Call,
-    Connection,
+    Exchange,
+    HttpConnection,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.page_blob import store
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store import Take
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store import (
+    SnapshotOutcome,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.backup import proof
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.jobs import operations
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.jobs.poller import (
-    Expected,
+    PendingJob,
     matching,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policies.apply import (
-    Found,
+    StoredPolicy,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.protection import (
     diagnosis,
@@ -80,7 +82,7 @@ def of(mapping: Mapping[str, Any], key: str, value: Any) -> Dict[str, Any]:
 class Place(NamedTuple):
     """A place where something is judged: whether it takes a value for success."""
 
-    takes: Callable[[Any], bool]
+    accepts: Callable[[Any], bool]
     good: Any
     bad: Sequence[Any]
 
@@ -112,7 +114,7 @@ def point(key: str = "", value: Any = ABSENT) -> recovery_points.RecoveryPoint:
 
 
 def is_certain(value: Any) -> bool:
-    certain, _possible = matching(Expected(VM, "Backup", NOW), [job("startTime", value)])
+    certain, _possible = matching(PendingJob(VM, "Backup", NOW), [job("startTime", value)])
     return bool(certain)
 
 
@@ -121,10 +123,10 @@ def has_point(key: str) -> Callable[[Any], bool]:
 
 
 def all_disks(key: str) -> Callable[[Any], bool]:
-    def takes(value: Any) -> bool:
+    def accepts(value: Any) -> bool:
         return not point("recoveryPointDiskConfiguration", of(_COUNTS, key, value)).may_lack_disks
 
-    return takes
+    return accepts
 
 
 def backed_up(**other: Any) -> bool:
@@ -144,11 +146,11 @@ def is_protected(value: Any) -> bool:
 
 
 def needs_nothing(state: str) -> Callable[[Any], bool]:
-    def takes(value: Any) -> bool:
-        made = plan.plan(plan.Wanted(state), VM, item(value))
+    def accepts(value: Any) -> bool:
+        made = plan.plan(plan.DesiredState(state), VM, item(value))
         return not made.steps and made.failure is None
 
-    return takes
+    return accepts
 
 
 def is_gone(properties: Any) -> bool:
@@ -157,7 +159,7 @@ def is_gone(properties: Any) -> bool:
 
 
 def is_a_list(path: str) -> Callable[[Any], bool]:
-    def takes(value: Any) -> bool:
+    def accepts(value: Any) -> bool:
         answer = SimpleNamespace(
             status_code=200,
             text=lambda: _text(of({"nextLink": None}, "value", value)),
@@ -165,7 +167,7 @@ def is_a_list(path: str) -> Callable[[Any], bool]:
         )
         return not pipeline._is_malformed(answer)
 
-    return takes
+    return accepts
 
 
 def _text(value: Any) -> str:
@@ -211,7 +213,7 @@ def is_free(value: Any) -> bool:
     return found._protection("westeurope") is None and not found._unknown
 
 
-def operation(key: str, value: Any) -> operations.Operation:
+def operation(key: str, value: Any) -> operations.OperationStatus:
     body = {"status": "Succeeded", "properties": {"jobIds": ["j1"]}}
     return operations.read_operation(of(body, key, value))
 
@@ -292,7 +294,7 @@ VAULT: Dict[str, Place] = {
         (None, {}, {"virtualMachineId": ""}, {"virtualMachineId": None}),
     ),
     "a policy without VMs": Place(
-        lambda value: Found("i", "n", of({}, "protectedItemsCount", value)).has_no_vms,
+        lambda value: StoredPolicy("i", "n", of({}, "protectedItemsCount", value)).has_no_vms,
         0,
         (*WORDS, 3),
     ),
@@ -328,17 +330,19 @@ VAULT: Dict[str, Place] = {
 # --- the guest ------------------------------------------------------------------------------------
 
 _DISK = Disk("data", "https://blob/data")
-_TAKE = Take("data", "2026-11-21T12:00:00.0Z", "https://blob/data", 30, 60)
+_OUTCOME = SnapshotOutcome("data", "2026-11-21T12:00:00.0Z", "https://blob/data", 30, 60)
 
 
 def record(
     disks: Sequence[Disk] = (_DISK,),
-    takes: Sequence[Take] = (_TAKE,),
+    snapshots: Sequence[SnapshotOutcome] = (_OUTCOME,),
     outcomes: Sequence[str] = (HELD,),
     targets: Sequence[str] = ("/srv/0",),
     scripts: Any = "none",
 ) -> RunRecord:
-    found = RunRecord(RunRequest(tuple(disks), "set", "/etc/azure/conf"), 0, takes=tuple(takes))
+    found = RunRecord(
+        RunRequest(tuple(disks), "set", "/etc/azure/conf"), 0, outcomes=tuple(snapshots)
+    )
     frozen = [Target(f"/srv/{number}", "/dev/sdc1", "xfs", 1) for number in range(len(outcomes))]
     found.filesystems = tuple(
         FilesystemRecord(target, outcome, 10, 20, 70, 80)
@@ -366,7 +370,7 @@ def reaches(least: str, **changes: Any) -> bool:
 
 def took(status: Any, **headers: str) -> bool:
     blob: Any = SimpleNamespace(disk=_DISK, address=SimpleNamespace(shown="https://blob/data"))
-    call = Call(Connection("127.0.0.1", 9, None), b"PUT")
+    call = Exchange(HttpConnection("127.0.0.1", 9, None), b"PUT")
     call.sent, call.request_ns, call.answered_ns = True, 1, 2
     call.answer.status, call.answer.headers = status, headers
     return store._take_of(blob, call).snapshot is not None
@@ -381,12 +385,14 @@ def reports(consistency: str) -> bool:
 GUEST: Dict[str, Place] = {
     "the disks of a set": Place(lambda value: reaches("crash", disks=value), [_DISK], ([],)),
     "the snapshots of a set": Place(
-        lambda value: reaches("crash", takes=value), [_TAKE], ([], [Take("data")], [Take("other")])
+        lambda value: reaches("crash", snapshots=value),
+        [_OUTCOME],
+        ([], [SnapshotOutcome("data")], [SnapshotOutcome("other")]),
     ),
     "the times of a snapshot": Place(
-        lambda value: reaches("file-system", takes=[value]),
-        _TAKE,
-        (Take("data", "s", "u", None, 60), Take("data", "s", "u", 30, None)),
+        lambda value: reaches("file-system", snapshots=[value]),
+        _OUTCOME,
+        (SnapshotOutcome("data", "s", "u", None, 60), SnapshotOutcome("data", "s", "u", 30, None)),
     ),
     "what became of a filesystem": Place(
         lambda value: reaches("file-system", outcomes=value), [HELD], ([], [""], [_STRANGE])
@@ -426,15 +432,15 @@ def cases() -> List[Any]:
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES.keys())
 def test_what_is_good_is_taken_for_it(place: Place) -> None:
-    assert place.takes(place.good)
+    assert place.accepts(place.good)
 
 
 @pytest.mark.parametrize(("place", "bad"), cases())
 def test_what_is_not_known_is_not(place: Place, bad: Any) -> None:
-    assert not place.takes(bad)
+    assert not place.accepts(bad)
 
 
 def test_a_job_begins_before_it_is_ours() -> None:
     old = jobs.read_job({"name": "j", "properties": of(_JOB, "startTime", ABSENT)})
-    certain, possible = matching(Expected(VM, "Backup", NOW + timedelta(days=9)), [old])
+    certain, possible = matching(PendingJob(VM, "Backup", NOW + timedelta(days=9)), [old])
     assert (certain, possible) == ([], [old])

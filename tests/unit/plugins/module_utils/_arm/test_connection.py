@@ -13,7 +13,9 @@ from azure.core.pipeline import Pipeline
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import each
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import (
+    map_concurrently,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.credentials import (
     Tokens,
     _transport_options,
@@ -22,9 +24,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.credenti
     subscription_of,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.errors import (
-    SignInFailed,
+    SignInError,
     VaultError,
-    of_sdk,
+    from_sdk,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
@@ -46,12 +48,12 @@ def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    error = of_sdk(sent(), "read it", endpoint=HOST)
+    error = from_sdk(sent(), "read it", endpoint=HOST)
     assert error.failure.name == "EndpointNotFound" and error.is_wide
     assert "management.azure.invalid" in str(error) and "DNS" in str(error)
     # The same of the authority: it is told which of the two it was.
-    failed = SignInFailed(sent(), "https://login.azure.invalid")
-    assert "login.azure.invalid" in str(of_sdk(failed, "read it", endpoint=HOST))
+    failed = SignInError(sent(), "https://login.azure.invalid")
+    assert "login.azure.invalid" in str(from_sdk(failed, "read it", endpoint=HOST))
 
 
 def test_a_service_that_does_not_answer_in_time() -> None:
@@ -61,7 +63,7 @@ def test_a_service_that_does_not_answer_in_time() -> None:
             pipeline.run(HttpRequest("GET", f"http://127.0.0.1:{port}/"), read_timeout=0.2)
     endpoint = f"https://127.0.0.1:{port}"
     for what, is_read in (("read it", False), ("stop it", True)):
-        error = of_sdk(caught.value, what, endpoint=endpoint, is_read=is_read)
+        error = from_sdk(caught.value, what, endpoint=endpoint, is_read=is_read)
         assert error.failure.name == "AnswerTimedOut" and not error.is_wide
         assert ("may have been done" in str(error)) is not is_read
 
@@ -87,14 +89,14 @@ Timestamp: 2026-11-21 12:00:00Z"""
 
 
 def test_a_sign_in_that_finds_nobody() -> None:
-    error = of_sdk(SignInFailed(ClientAuthenticationError(NO_CREDENTIALS), HOST), "read it")
+    error = from_sdk(SignInError(ClientAuthenticationError(NO_CREDENTIALS), HOST), "read it")
     assert error.failure.name == "NoCredentials" and error.is_wide
     assert "AzureCliCredential: Please run 'az login'" in error.failure.message
     assert "sdk.example" not in str(error) and "AZURE_TENANT_ID" in str(error)
 
 
 def test_a_sign_in_that_is_refused() -> None:
-    error = of_sdk(SignInFailed(ClientAuthenticationError(EXPIRED), HOST), "read it")
+    error = from_sdk(SignInError(ClientAuthenticationError(EXPIRED), HOST), "read it")
     assert error.failure.name == "AADSTS7000222" and error.kind == "authentication"
     assert error.failure.correlation_id == "2b2b3b4b-0000-0000-0000-000000000002"
     assert "Trace ID" not in str(error) and "make a new one" in error.failure.recommended_action
@@ -102,13 +104,13 @@ def test_a_sign_in_that_is_refused() -> None:
 
 def test_our_own_mistakes_stay_as_they_are() -> None:
     with pytest.raises(TypeError):
-        of_sdk(TypeError("argument"), "read it")
+        from_sdk(TypeError("argument"), "read it")
     error = VaultError(Failure("A", "B"))
-    assert of_sdk(error, "read it") is error
+    assert from_sdk(error, "read it") is error
 
 
 def test_an_error_without_an_answer_is_one_of_the_network() -> None:
-    error = of_sdk(HttpResponseError("Connection broken"), "read it", endpoint=HOST)
+    error = from_sdk(HttpResponseError("Connection broken"), "read it", endpoint=HOST)
     assert error.kind == "connection"
 
 
@@ -261,7 +263,7 @@ def test_each_keeps_the_order_and_stops_after_what_all_would_fail_of() -> None:
         done.append(number)
         return number * 10
 
-    found = each(work, range(20), workers=3)
+    found = map_concurrently(work, range(20), workers=3)
     assert [number for number, _result in found] == list(range(20))
     assert [number for number, result in found if isinstance(result, VaultError)] == [3]
 
@@ -270,7 +272,9 @@ def test_each_keeps_the_order_and_stops_after_what_all_would_fail_of() -> None:
         raise VaultError(Failure("Denied", "It is."), "authentication", is_wide=True)
 
     done.clear()
-    assert all(isinstance(result, VaultError) for _number, result in each(denied, range(50), 4))
+    assert all(
+        isinstance(result, VaultError) for _number, result in map_concurrently(denied, range(50), 4)
+    )
     assert len(done) <= 4
 
 
@@ -284,5 +288,5 @@ def test_each_hides_no_mistake_of_ours() -> None:
     for things in (range(1), range(50)):
         done.clear()
         with pytest.raises(KeyError):
-            each(work, things, 4)
+            map_concurrently(work, things, 4)
         assert len(done) <= 4

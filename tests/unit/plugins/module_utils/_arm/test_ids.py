@@ -13,9 +13,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.ids impo
     VaultId,
     VmId,
     container_key,
+    contains_name,
+    equals_ignoring_case,
     last_segment,
-    names,
-    same,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
 
@@ -23,7 +23,7 @@ ID = "/subscriptions/S1/resourceGroups/App-RG/providers/Microsoft.Compute/virtua
 
 
 def test_a_vm_and_its_names() -> None:
-    vm = VmId.of_id(ID)
+    vm = VmId.from_resource_id(ID)
     assert vm == VmId("S1", "App-RG", "Db01")
     assert vm.id == ID and vm.key == ID.lower()
     assert vm.container == "IaasVMContainer;iaasvmcontainerv2;App-RG;Db01"
@@ -34,15 +34,15 @@ def test_a_vm_and_its_names() -> None:
 
 @pytest.mark.parametrize("text", [ID, ID.upper(), f"https://host{ID}/", f" {ID} "])
 def test_an_id_in_whatever_form_is_the_same(text: str) -> None:
-    assert VmId.of_option(text, "other", "other").key == ID.lower()
+    assert VmId.parse(text, "other", "other").key == ID.lower()
 
 
 def test_names_of_an_option() -> None:
-    assert VmId.of_option("db01", "S", "g") == VmId("S", "g", "db01")
-    assert VmId.of_option("rg/db01", "S", "g") == VmId("S", "rg", "db01")
-    assert VaultId.of_option("v", "S", "g") == VaultId("S", "g", "v")
+    assert VmId.parse("db01", "S", "g") == VmId("S", "g", "db01")
+    assert VmId.parse("rg/db01", "S", "g") == VmId("S", "rg", "db01")
+    assert VaultId.parse("v", "S", "g") == VaultId("S", "g", "v")
     vault = VaultId("S", "g", "v")
-    assert VaultId.of_option(vault.id.upper(), "x", "y").key == vault.key
+    assert VaultId.parse(vault.id.upper(), "x", "y").key == vault.key
 
 
 @pytest.mark.parametrize(
@@ -67,23 +67,25 @@ def test_names_of_an_option() -> None:
 )
 def test_what_is_no_vm_is_refused(text: str) -> None:
     with pytest.raises(SettingsError):
-        VmId.of_option(text, "S", "g")
+        VmId.parse(text, "S", "g")
 
 
 def test_a_name_without_a_group_is_refused() -> None:
     with pytest.raises(SettingsError, match="resource group"):
-        VmId.of_option("db01", "S", "")
+        VmId.parse("db01", "S", "")
     with pytest.raises(SettingsError, match="resource group"):
-        VaultId.of_option("v", "S", "")
+        VaultId.parse("v", "S", "")
 
 
 def test_a_name_in_a_text_is_a_whole_word() -> None:
-    assert names("Could not read VM Web-1 now", "web-1") and names("(a)", "A")
-    assert not names("Could not read VM web-10", "web-1") and not names("read it", "a")
+    assert contains_name("Could not read VM Web-1 now", "web-1") and contains_name("(a)", "A")
+    assert not contains_name("Could not read VM web-10", "web-1") and not contains_name(
+        "read it", "a"
+    )
 
 
 def test_small_things() -> None:
-    assert same("/A/b/", "/a/B") and not same("a", "b")
+    assert equals_ignoring_case("/A/b/", "/a/B") and not equals_ignoring_case("a", "b")
     assert last_segment("/x/y/Name/") == "Name" and last_segment("Name") == "Name"
 
 

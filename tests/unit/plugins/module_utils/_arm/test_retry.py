@@ -11,16 +11,16 @@ import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.clock import Clock, Deadline
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.retry import (
-    Gate,
-    PauseTooLong,
+    ThrottledError,
+    ThrottleGate,
     action_of,
     broken_pause,
     busy_pause,
     counted_as,
     is_replayable,
     read_body,
+    retry_after_s,
     seconds_in_words,
-    seconds_of,
     trouble_pause,
 )
 
@@ -90,7 +90,7 @@ def test_what_may_be_sent_twice() -> None:
     ],
 )
 def test_a_retry_after(header: Optional[str], seconds: Optional[float]) -> None:
-    assert seconds_of(header, DATE) == seconds
+    assert retry_after_s(header, DATE) == seconds
 
 
 def test_a_pause_in_words() -> None:
@@ -116,7 +116,7 @@ def test_who_is_busy_and_asks_for_no_pause_gets_one() -> None:
 
 def test_the_gate_is_closed_for_one_action_and_says_so_once() -> None:
     clock, said = Still(), list[str]()
-    gate = Gate(clock, Deadline(clock, 100), said.append)
+    gate = ThrottleGate(clock, Deadline(clock, 100), said.append)
     gate.close("jobs/read", 30, 429, None)
     gate.close("jobs/read", 29, 429, None)
     gate.wait("items/write")
@@ -127,7 +127,7 @@ def test_the_gate_is_closed_for_one_action_and_says_so_once() -> None:
 
 def test_the_gate_is_closed_for_everything_when_the_subscription_is_throttled() -> None:
     clock, said = Still(), list[str]()
-    gate = Gate(clock, Deadline(clock, 100), said.append)
+    gate = ThrottleGate(clock, Deadline(clock, 100), said.append)
     assert counted_as("jobs/read", "ResourceRequestsThrottled") == "jobs/read"
     everything = counted_as("jobs/read", "SubscriptionRequestsThrottled")
     gate.close("items/write", 10, 429, None)
@@ -138,9 +138,9 @@ def test_the_gate_is_closed_for_everything_when_the_subscription_is_throttled() 
 
 def test_the_gate_does_not_wait_beyond_the_deadline() -> None:
     clock, said = Still(), list[str]()
-    gate = Gate(clock, Deadline(clock, 10), said.append)
+    gate = ThrottleGate(clock, Deadline(clock, 10), said.append)
     gate.close("jobs/read", 30, 429, "answer")
-    with pytest.raises(PauseTooLong) as caught:
+    with pytest.raises(ThrottledError) as caught:
         gate.wait("jobs/read")
     assert clock.at == 100 and not said
     assert caught.value.response == "answer" and caught.value.until.second == 30

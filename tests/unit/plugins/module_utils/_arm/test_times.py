@@ -12,12 +12,12 @@ from typing import Any, Optional
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.times import (
-    for_filter,
-    given_time,
-    in_words,
-    read_duration,
-    read_time,
-    written,
+    format_duration,
+    format_for_filter,
+    format_utc,
+    parse_duration,
+    parse_time,
+    parse_time_option,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
 
@@ -36,11 +36,11 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     ],
 )
 def test_times_of_the_service(text: Any, time: Optional[str]) -> None:
-    assert written(read_time(text)) == time
+    assert format_utc(parse_time(text)) == time
 
 
 def test_fractions_of_a_second_are_kept() -> None:
-    found = read_time("2026-06-03T05:57:46.0329409Z")
+    found = parse_time("2026-06-03T05:57:46.0329409Z")
     assert found is not None and found.microsecond == 32940
 
 
@@ -57,15 +57,15 @@ def test_fractions_of_a_second_are_kept() -> None:
     ],
 )
 def test_durations_of_the_service(text: Any, seconds: Optional[float]) -> None:
-    found = read_duration(text)
+    found = parse_duration(text)
     assert found == (None if seconds is None else pytest.approx(seconds))
 
 
 def test_filters_have_the_form_that_the_service_wants() -> None:
     noon = datetime(2026, 11, 1, 12, 5, 6, tzinfo=timezone.utc)
-    assert for_filter(noon) == "2026-11-01 12:05:06 PM"
+    assert format_for_filter(noon) == "2026-11-01 12:05:06 PM"
     zone = timezone(timedelta(hours=2))
-    assert for_filter(datetime(2026, 11, 1, 1, 0, tzinfo=zone)) == "2026-10-31 11:00:00 PM"
+    assert format_for_filter(datetime(2026, 11, 1, 1, 0, tzinfo=zone)) == "2026-10-31 11:00:00 PM"
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_filters_have_the_form_that_the_service_wants() -> None:
     ],
 )
 def test_times_of_options(text: Optional[str], end_of_day: bool, time: Optional[str]) -> None:
-    assert written(given_time("option", text, end_of_day)) == time
+    assert format_utc(parse_time_option("option", text, end_of_day)) == time
 
 
 @pytest.mark.parametrize("text", ["tomorrow", "2026-13-01", "2026-12-31T25:00:00Z", "20261231"])
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(SettingsError, match="some_option"):
-        given_time("some_option", text)
+        parse_time_option("some_option", text)
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ def test_what_is_no_time_is_refused(text: str) -> None:
     [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (185, "3 min 5 s"), (4020, "1 h 7 min")],
 )
 def test_durations_for_people(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
+    assert format_duration(seconds) == words

@@ -18,9 +18,9 @@ import pytest
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import StoreError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._http.exchange import (
-    Call,
-    Connection,
-    exchange,
+    Exchange,
+    HttpConnection,
+    send_all,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.page_blob.documents import (
     write_document,
@@ -155,10 +155,10 @@ def test_says_that_no_proxy_is_used_when_there_is_no_way(monkeypatch: pytest.Mon
 
 
 @contextmanager
-def _pair() -> Iterator[Tuple[Connection, socket.socket]]:
+def _pair() -> Iterator[Tuple[HttpConnection, socket.socket]]:
     """A connection and what is at its other end."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        connection = Connection("127.0.0.1", server.getsockname()[1], None)
+        connection = HttpConnection("127.0.0.1", server.getsockname()[1], None)
         connection.open(time.monotonic_ns() + LONG_NS)
         peer, _address = server.accept()
         with peer:
@@ -178,29 +178,29 @@ def test_a_request_that_does_not_fit_the_buffers_goes_on() -> None:
             return left
 
         answered = pool.submit(answer)
-        call = Call(connection, b"x" * size)
-        exchange([call], time.monotonic_ns() + LONG_NS)
+        call = Exchange(connection, b"x" * size)
+        send_all([call], time.monotonic_ns() + LONG_NS)
         assert (answered.result(), call.answer.status, call.withheld) == (0, 201, False)
 
 
 def test_nothing_is_sent_after_the_deadline() -> None:
     """A process that was stopped before it could send sends nothing when it goes on."""
     with _pair() as (connection, peer):
-        call = Call(connection, b"PUT")
-        exchange([call], time.monotonic_ns())
+        call = Exchange(connection, b"PUT")
+        send_all([call], time.monotonic_ns())
         assert (call.request_ns, call.sent, call.withheld) == (None, False, True)
         # Nor later, when answers are waited for.
-        exchange([call], time.monotonic_ns() + LONG_NS)
+        send_all([call], time.monotonic_ns() + LONG_NS)
         assert peer.recv(10) == b""
 
 
 def test_nothing_is_sent_when_the_window_is_over() -> None:
     """It is asked before each send: the first request went out, the second does not."""
     with _pair() as (one, first), _pair() as (other, second):
-        calls = [Call(one, b"PUT"), Call(other, b"PUT")]
+        calls = [Exchange(one, b"PUT"), Exchange(other, b"PUT")]
         first.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
         answers = iter([False, True])
-        exchange(calls, time.monotonic_ns() + LONG_NS, over=lambda: next(answers))
+        send_all(calls, time.monotonic_ns() + LONG_NS, over=lambda: next(answers))
         assert [call.sent for call in calls] == [True, False]
         assert [call.answer.status for call in calls] == [201, None]
         assert calls[1].withheld
@@ -212,10 +212,10 @@ def test_the_rest_of_a_request_is_not_sent_after_the_deadline() -> None:
     """What the buffers did not take in time stays, and the store never has a whole request."""
     size = 64 << 20
     with _pair() as (connection, peer):
-        call = Call(connection, b"x" * size)
-        exchange([call], time.monotonic_ns() + 50_000_000)
+        call = Exchange(connection, b"x" * size)
+        send_all([call], time.monotonic_ns() + 50_000_000)
         assert call.withheld
-        exchange([call], time.monotonic_ns() + LONG_NS)
+        send_all([call], time.monotonic_ns() + LONG_NS)
         received = 0
         while data := peer.recv(1 << 20):
             received += len(data)
@@ -223,7 +223,7 @@ def test_the_rest_of_a_request_is_not_sent_after_the_deadline() -> None:
 
 
 def test_a_connection_that_was_never_opened_is_no_unknown() -> None:
-    call = Call(Connection("127.0.0.1", 9, None), b"PUT")
-    exchange([call], time.monotonic_ns() + LONG_NS)
+    call = Exchange(HttpConnection("127.0.0.1", 9, None), b"PUT")
+    send_all([call], time.monotonic_ns() + LONG_NS)
     assert call.problem
     assert not call.sent

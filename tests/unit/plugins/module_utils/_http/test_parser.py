@@ -11,8 +11,8 @@ from typing import Iterator, List
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._http.parser import (
-    AnswerReader,
-    BadAnswer,
+    ProtocolError,
+    ResponseParser,
 )
 
 PLAIN = b"HTTP/1.1 409 Conflict\r\nContent-Length: 5\r\nX-Ms-Error-Code: TooMany\r\n\r\nhello"
@@ -30,8 +30,8 @@ def _pieces(data: bytes) -> Iterator[List[bytes]]:
     yield [data[at : at + 1] for at in range(len(data))]
 
 
-def _read(pieces: List[bytes], bodiless: bool = False) -> AnswerReader:
-    reader = AnswerReader(bodiless)
+def _read(pieces: List[bytes], bodiless: bool = False) -> ResponseParser:
+    reader = ResponseParser(bodiless)
     for piece in pieces:
         assert not reader.complete
         reader.feed(piece)
@@ -63,7 +63,7 @@ def test_interim_answers_are_passed_over() -> None:
 def test_answers_without_body(status: bytes) -> None:
     reader = _read([b"HTTP/1.1 " + status + b"\r\n\r\n"])
     assert reader.complete
-    head = AnswerReader(bodiless=True)
+    head = ResponseParser(bodiless=True)
     head.feed(b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n")
     assert head.complete
     assert head.body == b""
@@ -93,16 +93,16 @@ def test_says_when_the_connection_will_be_closed(head: bytes) -> None:
 
 @pytest.mark.parametrize("cut", [0, 5, 30, len(PLAIN) - 1])
 def test_an_end_too_early_is_no_answer(cut: int) -> None:
-    reader = AnswerReader()
+    reader = ResponseParser()
     reader.feed(PLAIN[:cut])
-    with pytest.raises(BadAnswer):
+    with pytest.raises(ProtocolError):
         reader.end()
 
 
 def test_an_end_within_chunks_is_no_answer() -> None:
-    reader = AnswerReader()
+    reader = ResponseParser()
     reader.feed(CHUNKED[:-2])
-    with pytest.raises(BadAnswer):
+    with pytest.raises(ProtocolError):
         reader.end()
 
 
@@ -144,7 +144,7 @@ def test_an_end_within_chunks_is_no_answer() -> None:
 )
 def test_what_is_no_answer_is_told_at_once(data: bytes) -> None:
     """Before its end, and without waiting for more of it."""
-    with pytest.raises(BadAnswer):
+    with pytest.raises(ProtocolError):
         _read([data])
 
 
@@ -158,9 +158,9 @@ def test_after_bytes_of_nobody_the_connection_is_given_up(bodiless: bool) -> Non
 
 
 def test_a_body_without_end_is_given_up() -> None:
-    reader = AnswerReader()
+    reader = ResponseParser()
     reader.feed(b"HTTP/1.1 200 OK\r\n\r\n")
-    with pytest.raises(BadAnswer, match="too long"):
+    with pytest.raises(ProtocolError, match="too long"):
         for _try in range(40):
             reader.feed(b"x" * (1 << 20))
 

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Tuple
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.snapshot_scripts import (
-    tell_of_scripts,
+    inspect_scripts,
 )
 from tests.lab.guest_files import GuestFiles, put
 
@@ -25,7 +25,7 @@ def told(guest: GuestFiles) -> Dict[str, Any]:
         "plugin_host_path": str(guest.plugin_host),
         "workload_path": str(guest.workload),
     }
-    return tell_of_scripts(params, False)
+    return inspect_scripts(params, False)
 
 
 def owners(result: Dict[str, Any]) -> List[Tuple[str, List[str]]]:

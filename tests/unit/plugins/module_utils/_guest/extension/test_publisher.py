@@ -19,7 +19,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.extension.publisher import (
     VERSION,
-    Documents,
+    StatusPublisher,
 )
 from tests.unit.plugins.module_utils._guest.run.stage import Stage
 
@@ -50,8 +50,8 @@ def _place() -> Place:
 
 
 @pytest.fixture(name="documents")
-def _documents(place: Place) -> Documents:
-    return Documents(place.write, wall=lambda: 1_800_000_000.0)
+def _documents(place: Place) -> StatusPublisher:
+    return StatusPublisher(place.write, wall=lambda: 1_800_000_000.0)
 
 
 @pytest.fixture(name="stage")
@@ -65,7 +65,7 @@ def test_version_is_that_of_the_collection() -> None:
     assert yaml.safe_load((folder / "galaxy.yml").read_text())["version"] == VERSION
 
 
-def test_a_good_run(stage: Stage, place: Place, documents: Documents) -> None:
+def test_a_good_run(stage: Stage, place: Place, documents: StatusPublisher) -> None:
     record = stage.run()
     documents.announce(record)
     documents.publish(record)
@@ -77,7 +77,7 @@ def test_a_good_run(stage: Stage, place: Place, documents: Documents) -> None:
     assert not any(b"SECRET" in data for one in place.written.values() for data in one)
 
 
-def test_a_failed_run(stage: Stage, place: Place, documents: Documents) -> None:
+def test_a_failed_run(stage: Stage, place: Place, documents: StatusPublisher) -> None:
     stage.pre, stage.continue_backup = "exit 3", False
     documents.publish(stage.run())
     status = place.status()
@@ -86,7 +86,7 @@ def test_a_failed_run(stage: Stage, place: Place, documents: Documents) -> None:
 
 
 def test_one_refused_document_does_not_keep_the_other(
-    stage: Stage, place: Place, documents: Documents
+    stage: Stage, place: Place, documents: StatusPublisher
 ) -> None:
     place.refused.append(STATUS)
     record = stage.run()
@@ -95,13 +95,13 @@ def test_one_refused_document_does_not_keep_the_other(
     assert LOG in place.written
 
 
-def test_a_refused_request(place: Place, documents: Documents) -> None:
+def test_a_refused_request(place: Place, documents: StatusPublisher) -> None:
     documents.refuse(STATUS, LOG, Failure("NoDisks", "There is no disk.", "Name one."))
     assert place.status()["status"] == "error"
     assert b"NoDisks: There is no disk. Name one." in place.written[LOG][0]
 
 
-def test_no_places_no_documents(stage: Stage, place: Place, documents: Documents) -> None:
+def test_no_places_no_documents(stage: Stage, place: Place, documents: StatusPublisher) -> None:
     stage.options.clear()
     record = stage.run()
     documents.announce(record)

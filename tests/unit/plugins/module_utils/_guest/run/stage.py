@@ -52,7 +52,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storag
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.freeze_plan import (
     FreezePlan,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store import Take
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store import (
+    SnapshotOutcome,
+)
 
 TARGETS = (
     Target("/srv/a", "/dev/loop91", "ext4", 91),
@@ -160,31 +162,35 @@ class ChosenStore:
     def refresh(self) -> None:
         self._say("refresh")
 
-    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[Take]:
+    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[SnapshotOutcome]:
         assert deadline_ns > time.monotonic_ns()
         takes = []
         self._stage.happen("before take")
         for disk in self._stage.request.disks:
             now = time.monotonic_ns()
             if over():
-                takes.append(Take(disk.name, failure=Failure("NotAskedInTime", "It is over.")))
+                takes.append(
+                    SnapshotOutcome(disk.name, failure=Failure("NotAskedInTime", "It is over."))
+                )
                 continue
             failure = self._stage.refused.get(disk.name)
             if failure is not None:
-                takes.append(Take(disk.name, request_ns=now, failure=failure))
+                takes.append(SnapshotOutcome(disk.name, request_ns=now, failure=failure))
             elif disk.name in self._stage.unanswered:
-                takes.append(Take(disk.name, request_ns=now, unknown=True))
+                takes.append(SnapshotOutcome(disk.name, request_ns=now, unknown=True))
             else:
                 takes.append(self._snapshot(disk.name, now))
         self._say("take")
         return takes
 
-    def _snapshot(self, name: str, request_ns: int) -> Take:
+    def _snapshot(self, name: str, request_ns: int) -> SnapshotOutcome:
         self.snapshots[name] = f"snapshot of {name}"
         uri = f"https://store.invalid/{name}"
-        return Take(name, self.snapshots[name], uri, request_ns, time.monotonic_ns())
+        return SnapshotOutcome(name, self.snapshots[name], uri, request_ns, time.monotonic_ns())
 
-    def settle(self, takes: Sequence[Take], limit_s: float) -> List[Take]:
+    def resolve_unknown(
+        self, takes: Sequence[SnapshotOutcome], limit_s: float
+    ) -> List[SnapshotOutcome]:
         assert limit_s > 0
         self._say("settle")
         found = []
@@ -195,7 +201,7 @@ class ChosenStore:
                 found.append(replace(take, unknown=False) if take.unknown else take)
         return found
 
-    def discard(self, takes: Sequence[Take]) -> Dict[str, str]:
+    def discard(self, takes: Sequence[SnapshotOutcome]) -> Dict[str, str]:
         self._say("discard")
         for take in takes:
             if take.disk not in self._stage.undeletable:

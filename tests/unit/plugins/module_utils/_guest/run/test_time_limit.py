@@ -22,8 +22,8 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.time_limit import (
     BoundedCalls,
-    CallFailed,
-    MistakeInCall,
+    CallDefectError,
+    CallFailedError,
 )
 from tests.lab._process import wait_until
 
@@ -71,7 +71,7 @@ def test_values_refusals_and_mistakes() -> None:
         with pytest.raises(SettingsError) as caught:
             calls.call("refusing")
         assert caught.value.failure.name == "NotGood"
-        with pytest.raises(MistakeInCall, match="ValueError: three"):
+        with pytest.raises(CallDefectError, match="ValueError: three"):
             calls.call("failing")
         assert calls.call("adding", "a", "b") == "ab"
     assert _descriptors() == before
@@ -82,7 +82,7 @@ def test_a_call_that_does_not_return_in_time() -> None:
         calls.limit(60.0)
         pid = calls.call("saying which")
         calls.limit(0.2)
-        with pytest.raises(CallFailed) as caught:
+        with pytest.raises(CallFailedError) as caught:
             calls.call("hanging")
         assert caught.value.failure.name == "ValidationTimeout"
         assert "it was hanging" in caught.value.failure.message
@@ -92,17 +92,17 @@ def test_a_call_that_does_not_return_in_time() -> None:
 def test_one_limit_for_several_calls() -> None:
     with BoundedCalls(CALLS) as calls:
         calls.limit(0.0)
-        with pytest.raises(CallFailed, match="within 0 s"):
+        with pytest.raises(CallFailedError, match="within 0 s"):
             calls.call("adding", 1, 2)
 
 
 def test_its_process_is_killed() -> None:
     with BoundedCalls(CALLS) as calls:
         calls.limit(60.0)
-        with pytest.raises(CallFailed) as caught:
+        with pytest.raises(CallFailedError) as caught:
             calls.call("ending")
         assert caught.value.failure.name == "ValidationStopped"
-        with pytest.raises(CallFailed):
+        with pytest.raises(CallFailedError):
             calls.call("adding", 1, 2)
 
 
@@ -112,7 +112,7 @@ def test_its_process_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(os, "fork", no_more)
     before = _descriptors()
-    with pytest.raises(CallFailed, match="Resource temporarily unavailable"):
+    with pytest.raises(CallFailedError, match="Resource temporarily unavailable"):
         BoundedCalls(CALLS).__enter__()
     assert _descriptors() == before
 

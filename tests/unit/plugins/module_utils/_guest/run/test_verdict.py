@@ -22,7 +22,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.ve
     in_window,
     window_of,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store import Take
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store import (
+    SnapshotOutcome,
+)
 
 TARGET = Target("/srv/a", "/dev/sdc1", "xfs", 1)
 
@@ -61,7 +63,7 @@ def test_no_window_when_one_was_not_frozen(times: "tuple[Optional[int], ...]") -
 )
 def test_in_window(requested: Optional[int], acknowledged: Optional[int], inside: bool) -> None:
     window = Window(10, 30, 60, 70)
-    take = Take("disk", "a snapshot", "uri", requested, acknowledged)
+    take = SnapshotOutcome("disk", "a snapshot", "uri", requested, acknowledged)
     assert in_window(take, window) is inside
     assert in_window(take, None) is False
-    assert in_window(Take("disk", None, None, requested, acknowledged), window) is False
+    assert in_window(SnapshotOutcome("disk", None, None, requested, acknowledged), window) is False

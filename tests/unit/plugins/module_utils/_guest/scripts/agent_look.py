@@ -10,7 +10,7 @@ from typing import Any, List, Tuple
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.scripts.agent_rules import (
     AgentView,
-    view,
+    evaluate,
 )
 from tests.lab.guest_files import GuestFiles, put
 
@@ -31,7 +31,7 @@ def look(guest: GuestFiles) -> AgentView:
     """Look with a good plugin-host file, unless the test has put another there."""
     if not guest.plugin_host.exists():
         put_host(guest)
-    return view(str(guest.config), str(guest.plugin_host), str(guest.workload))
+    return evaluate(str(guest.config), str(guest.plugin_host), str(guest.workload))
 
 
 def put_host(guest: GuestFiles, old: str = "", new: str = "") -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.scripts.agent_rules import (
     AgentView,
-    view,
+    evaluate,
 )
 from tests.lab.guest_files import GuestFiles, put
 from tests.unit.plugins.module_utils._guest.scripts.agent_look import (
@@ -181,7 +181,7 @@ def test_time_limit_of_the_plugin_host(
 
 def test_without_a_plugin_host_the_agent_reads_the_usual_place(guest: GuestFiles) -> None:
     guest.put_all()
-    seen = view(str(guest.config), str(guest.plugin_host), str(guest.workload))
+    seen = evaluate(str(guest.config), str(guest.plugin_host), str(guest.workload))
     assert (found(seen), len(seen.warnings)) == ([], 1)
     assert "/etc/azure/VMSnapshotScriptPluginConfig.json" in seen.warnings[0]
 

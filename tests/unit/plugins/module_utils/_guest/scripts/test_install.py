@@ -20,7 +20,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.script
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.snapshot_scripts import (
     SCRIPTS_ARGUMENTS,
-    put_scripts,
+    apply_scripts,
 )
 from tests.lab.guest_files import GuestFiles, put
 
@@ -42,7 +42,7 @@ def options(guest: GuestFiles, **changes: Any) -> Dict[str, Any]:
 
 
 def apply(guest: GuestFiles, check: bool = False, **changes: Any) -> Dict[str, Any]:
-    return put_scripts(options(guest, **changes), check, with_diff=True)
+    return apply_scripts(options(guest, **changes), check, with_diff=True)
 
 
 def refused(guest: GuestFiles, **changes: Any) -> SettingsError:

@@ -18,12 +18,12 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.script
     SPECIAL,
     SYMLINK,
     check_ancestors,
-    distrust,
     identity,
+    inspect,
     is_full_path,
-    look,
     make_parents,
     remove_folders,
+    why_untrusted,
     write_atomically,
 )
 from tests.lab.guest_files import GuestFiles
@@ -51,22 +51,22 @@ def test_a_folder_of_somebody_else_is_not(guest: GuestFiles) -> None:
     foreign = guest.folder / "foreign"
     foreign.mkdir(0o755)
     os.chown(foreign, 65534, 65534)
-    assert "belongs to the user 65534" in distrust(str(foreign / "file"))
+    assert "belongs to the user 65534" in why_untrusted(str(foreign / "file"))
 
 
 def test_a_symbolic_link_on_the_way_is_not(guest: GuestFiles) -> None:
     (guest.folder / "real").mkdir()
     (guest.folder / "link").symlink_to(guest.folder / "real")
-    assert "is a symbolic link" in distrust(str(guest.folder / "link" / "file"))
+    assert "is a symbolic link" in why_untrusted(str(guest.folder / "link" / "file"))
 
 
 def test_a_file_on_the_way_is_no_folder(guest: GuestFiles) -> None:
     guest.put_config()
-    assert "is not a folder" in distrust(str(guest.config / "file"))
+    assert "is not a folder" in why_untrusted(str(guest.config / "file"))
 
 
 def test_the_temp_folder_is_not_trusted() -> None:
-    assert distrust("/tmp/file")
+    assert why_untrusted("/tmp/file")
 
 
 @pytest.mark.parametrize(
@@ -94,15 +94,15 @@ def test_looking_never_follows_and_never_waits(guest: GuestFiles) -> None:
     link, pipe = guest.folder / "link", guest.folder / "pipe"
     link.symlink_to(guest.config)
     os.mkfifo(pipe)
-    kinds = [look(str(path)) for path in (guest.config, link, pipe, guest.folder)]
+    kinds = [inspect(str(path)) for path in (guest.config, link, pipe, guest.folder)]
     assert [found and found.kind for found in kinds] == [FILE, SYMLINK, SPECIAL, FOLDER]
-    assert look(str(guest.folder / "missing")) is None
-    assert look(str(guest.config / "beneath a file")) is None
+    assert inspect(str(guest.folder / "missing")) is None
+    assert inspect(str(guest.config / "beneath a file")) is None
 
 
 def test_what_is_seen_is_one_and_the_same_file(guest: GuestFiles) -> None:
     guest.put_config()
-    found = look(str(guest.config))
+    found = inspect(str(guest.config))
     assert found is not None
     assert found.identity == identity(guest.config.lstat())
     assert (found.mode, found.uid, found.data) == (0o600, 0, guest.config.read_bytes())

@@ -22,7 +22,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storag
     parse_mountinfo,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.paths import (
-    HangingPath,
+    HangingPathError,
     Paths,
 )
 from tests.unit.plugins.module_utils._guest.storage.machine import Machine
@@ -45,7 +45,7 @@ def mounts(*lines: str) -> List[Mount]:
 
 
 def refused(paths: Paths, path: str) -> str:
-    with pytest.raises(HangingPath) as caught:
+    with pytest.raises(HangingPathError) as caught:
         paths.resolve(path)
     return caught.value.mount.mount_point
 

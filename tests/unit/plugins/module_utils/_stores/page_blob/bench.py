@@ -14,7 +14,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.page_blob.store import (
     PageBlobStore,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store import Take
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store import (
+    SnapshotOutcome,
+)
 from tests.lab.azurite import Azurite, Snapshot, signatures
 from tests.lab.proxy import Action, Exchange, FaultProxy, Gone, Rule
 
@@ -55,8 +57,8 @@ class Bench:
         path = "" if disk is None else f"disk{disk}.vhd"
         self.proxy.rules.append(Rule(action, path=path, **options))
 
-    def take(self, limit_s: float = LONG_S) -> List[Take]:
-        """Take the snapshots within so many seconds."""
+    def take(self, limit_s: float = LONG_S) -> List[SnapshotOutcome]:
+        """SnapshotOutcome the snapshots within so many seconds."""
         return self.store.take(time.monotonic_ns() + int(limit_s * 1e9))
 
     def snapshots(self, disk: int) -> List[Snapshot]:

@@ -12,7 +12,9 @@ from typing import Callable, Iterator, List, Optional, Tuple
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.page_blob import store
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store import Take
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store import (
+    SnapshotOutcome,
+)
 from tests.lab.azurite import Azurite
 from tests.lab.proxy import (
     Action,
@@ -38,7 +40,7 @@ def _bench(azurite: Azurite, proxy: FaultProxy) -> Iterator[Bench]:
     bench.store.close()
 
 
-def _others_succeeded(takes: List[Take]) -> None:
+def _others_succeeded(takes: List[SnapshotOutcome]) -> None:
     assert all(take.snapshot for take in takes if take.disk != "d1")
 
 
@@ -69,7 +71,7 @@ def test_the_service_refuses_one_disk(bench: Bench, refusal: Tuple[int, str, str
     assert not failed.unknown
     assert failed.snapshot is None
     assert len(bench.proxy.requests("snapshot")) == 3, "tried once, and not again"
-    assert bench.store.settle(takes, LONG_S) == takes, "what is known needs no settling"
+    assert bench.store.resolve_unknown(takes, LONG_S) == takes, "what is known needs no settling"
 
 
 def test_a_code_that_is_only_in_the_body(bench: Bench) -> None:
@@ -143,7 +145,7 @@ def test_an_answer_that_is_of_no_use(bench: Bench, answer: bytes) -> None:
     known = answer.startswith((b"HTTP/1.1 302", b"HTTP/1.1 418"))
     assert takes[1].unknown == (not known)
     bench.assert_secret(takes)
-    settled = bench.store.settle(takes, LONG_S)[1]
+    settled = bench.store.resolve_unknown(takes, LONG_S)[1]
     assert not settled.unknown, "the store was asked, and has none"
     assert settled.failure is not None
 
@@ -163,7 +165,7 @@ def test_a_connection_that_is_cut(
         assert take.failure.name == "ConnectionLost"
         assert take.failure.code == 76
         assert take.unknown, "nobody here can know what the store did"
-    settled = bench.store.settle(takes, LONG_S)
+    settled = bench.store.resolve_unknown(takes, LONG_S)
     for number, take in enumerate(settled):
         assert not take.unknown
         assert [one.snapshot for one in bench.snapshots(number)] == [take.snapshot] * bool(
@@ -184,7 +186,7 @@ def test_connections_that_were_closed_just_before_the_window(bench: Bench) -> No
         assert take.failure is not None
         assert take.failure.name == "ConnectionLost"
     assert not bench.proxy.requests("snapshot"), "nothing is connected anew in the window"
-    assert not any(take.unknown for take in bench.store.settle(takes, LONG_S))
+    assert not any(take.unknown for take in bench.store.resolve_unknown(takes, LONG_S))
 
 
 def test_no_answer_by_the_deadline(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,7 +198,7 @@ def test_no_answer_by_the_deadline(bench: Bench, monkeypatch: pytest.MonkeyPatch
     assert takes[1].unknown
     assert takes[1].failure is not None
     assert takes[1].failure.name == "NoAnswer"
-    settled = bench.store.settle(takes, LONG_S)
+    settled = bench.store.resolve_unknown(takes, LONG_S)
     assert settled[1].unknown, "it may still come"
     assert settled[1].failure is not None
     assert "may yet come" in settled[1].failure.message
@@ -213,7 +215,7 @@ def test_an_answer_after_the_deadline_is_told_apart(bench: Bench) -> None:
     thawed_ns = time.monotonic_ns()
     assert takes[1].unknown
     gate.open()
-    settled = bench.store.settle(takes, LONG_S)
+    settled = bench.store.resolve_unknown(takes, LONG_S)
     late = settled[1]
     assert late.snapshot == bench.snapshots(1)[0].snapshot
     assert late.failure is None
@@ -237,7 +239,7 @@ def test_a_snapshot_made_late_whose_answer_is_lost(bench: Bench) -> None:
     bench.ready()
     takes = bench.take(1)
     gate.open()
-    settled = bench.store.settle(takes, LONG_S)
+    settled = bench.store.resolve_unknown(takes, LONG_S)
     assert settled[1].snapshot == bench.snapshots(1)[0].snapshot
     assert settled[1].acknowledged_ns is None
     assert not settled[1].unknown
@@ -247,7 +249,7 @@ def test_what_cannot_be_listed_stays_unknown(azurite: Azurite, proxy: FaultProxy
     bench = Bench(azurite, proxy, sas="rwd")
     bench.fault(reset_after())
     bench.ready()
-    settled = bench.store.settle(bench.take(), LONG_S)
+    settled = bench.store.resolve_unknown(bench.take(), LONG_S)
     assert settled[1].unknown
     assert settled[1].failure is not None
     assert "could not be listed" in settled[1].failure.message
@@ -264,7 +266,7 @@ def test_an_error_inside_the_service_may_have_made_one(bench: Bench) -> None:
     bench.ready()
     takes = bench.take()
     assert takes[1].unknown
-    settled = bench.store.settle(takes, LONG_S)
+    settled = bench.store.resolve_unknown(takes, LONG_S)
     assert settled[1].snapshot == bench.snapshots(1)[0].snapshot
 
 
@@ -278,7 +280,7 @@ def test_other_snapshots_are_not_taken_for_ours(bench: Bench) -> None:
         other.create_snapshot(metadata={"quiesce_set": bench.set_id})
     bench.fault(reset_before())
     bench.ready()
-    settled = bench.store.settle(bench.take(), LONG_S)
+    settled = bench.store.resolve_unknown(bench.take(), LONG_S)
     assert settled[1].snapshot is None
     assert not settled[1].unknown
 
@@ -293,7 +295,7 @@ def test_looks_twice_before_it_says_that_there_is_none(bench: Bench) -> None:
     bench.fault(reset_before())
     bench.proxy.rules.append(Rule(act, operation="get:list", times=1))
     bench.ready()
-    settled = bench.store.settle(bench.take(), LONG_S)
+    settled = bench.store.resolve_unknown(bench.take(), LONG_S)
     assert settled[1].snapshot == bench.snapshots(1)[0].snapshot
 
 
@@ -355,6 +357,6 @@ def test_a_window_that_is_over(bench: Bench, late: str) -> None:
     takes = bench.store.take(time.monotonic_ns() + limit_ns, lambda: late == "over")
     assert [take.failure.name for take in takes if take.failure] == ["NotAskedInTime"] * 3
     assert not any(take.unknown or take.request_ns for take in takes)
-    assert bench.store.settle(takes, LONG_S) == takes
+    assert bench.store.resolve_unknown(takes, LONG_S) == takes
     assert bench.proxy.requests("snapshot") == []
     assert [bench.snapshots(disk) for disk in range(3)] == [[], [], []]

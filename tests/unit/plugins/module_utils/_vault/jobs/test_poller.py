@@ -17,12 +17,12 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.errors i
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.ids import VmId
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.jobs.operations import (
-    Operation,
+    OperationStatus,
     read_operation,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.jobs.poller import (
-    Expected,
-    Follower,
+    JobPoller,
+    PendingJob,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.resources.jobs import (
     Job,
@@ -56,7 +56,7 @@ class FakeJobs:
     def __init__(self, clock: FakeClock) -> None:
         self.clock = clock
         self.plans: List[Dict[str, Any]] = []
-        self.operations: Dict[str, Operation] = {}
+        self.operations: Dict[str, OperationStatus] = {}
         self.asked: List[str] = []
         self.error: VaultError = VaultError(Failure("GatewayTimeout", "Could not list."))
         self.fails: Callable[[], bool] = lambda: False
@@ -87,7 +87,7 @@ class FakeJobs:
         plan = next(plan for plan in self.plans if plan["id"] == job_id)
         return read_job(self._wire(plan, detailed=True))
 
-    def operation(self, operation_id: str, vm: VmId) -> Operation:
+    def operation(self, operation_id: str, vm: VmId) -> OperationStatus:
         self.asked.append(f"operation {operation_id}")
         if operation_id not in self.operations:
             raise VaultError(
@@ -134,9 +134,9 @@ class Rig:
             vault=SimpleNamespace(subscription_id="s", name="vault1"),
         )
 
-    def follower(self, timeout_s: float = 3600.0, poll_interval_s: float = 5.0) -> Follower:
+    def follower(self, timeout_s: float = 3600.0, poll_interval_s: float = 5.0) -> JobPoller:
         jobs: Any = self.jobs
-        return Follower(
+        return JobPoller(
             self.connection, Deadline(self.clock, timeout_s), poll_interval_s, jobs=jobs
         )
 
@@ -150,8 +150,8 @@ def vm(number: int) -> VmId:
     return VmId("s", "App-RG", f"Db{number:02}")
 
 
-def expect(one: VmId, operation_id: Optional[str] = None, since: float = 0.0) -> Expected:
-    return Expected(one, "Backup", START + timedelta(seconds=since), operation_id)
+def expect(one: VmId, operation_id: Optional[str] = None, since: float = 0.0) -> PendingJob:
+    return PendingJob(one, "Backup", START + timedelta(seconds=since), operation_id)
 
 
 def test_many_jobs_cost_one_list_a_look(rig: Rig) -> None:
@@ -191,7 +191,7 @@ def test_an_older_job_of_the_same_vm_is_not_taken_for_ours(rig: Rig) -> None:
 def test_a_short_job_that_has_just_ended_is_not_taken_for_ours(rig: Rig) -> None:
     rig.jobs.add(vm(1), begins=-4.0, ends=-1.0)
     ours = rig.jobs.add(vm(1), begins=0.5, shows=12.0, ends=25.0)
-    rig.jobs.operations["op"] = Operation("InProgress")
+    rig.jobs.operations["op"] = OperationStatus("InProgress")
     outcome = rig.follower().follow([expect(vm(1), "op")])[vm(1).key]
     assert outcome.job is not None and outcome.job.id == ours
 
@@ -200,7 +200,7 @@ def test_jobs_of_another_operation_are_not_taken_for_ours(rig: Rig) -> None:
     rig.jobs.add(vm(1), operation="ConfigureBackup", begins=0.0, ends=5.0)
     ours = rig.jobs.add(vm(1), begins=1.0, ends=25.0)
     other = rig.jobs.add(vm(2), operation="Undelete", begins=1.0, ends=25.0)
-    undelete = Expected(vm(2), "Undelete", START)
+    undelete = PendingJob(vm(2), "Undelete", START)
     found = rig.follower().follow([expect(vm(1)), undelete])
     assert [outcome.job.id for outcome in found.values() if outcome.job] == [ours, other]
     assert "list None" in rig.jobs.asked
@@ -209,7 +209,7 @@ def test_jobs_of_another_operation_are_not_taken_for_ours(rig: Rig) -> None:
 def test_where_two_could_be_ours_the_operation_is_asked(rig: Rig) -> None:
     rig.jobs.add(vm(1), begins=-8.0, ends=40.0)
     ours = rig.jobs.add(vm(1), begins=0.0, ends=30.0)
-    rig.jobs.operations["op"] = Operation("Succeeded", (ours,))
+    rig.jobs.operations["op"] = OperationStatus("Succeeded", (ours,))
     outcome = rig.follower().follow([expect(vm(1), "op")])[vm(1).key]
     assert outcome.job is not None and outcome.job.id == ours
     assert rig.jobs.asked.count("operation op") == 1
@@ -218,7 +218,7 @@ def test_where_two_could_be_ours_the_operation_is_asked(rig: Rig) -> None:
 def test_one_whose_job_does_not_show_is_asked_for_after_a_minute(rig: Rig) -> None:
     hidden = rig.jobs.add(vm(1), begins=0.0, shows=1e9, ends=100.0)
     rig.jobs.add(vm(2), ends=500.0)
-    rig.jobs.operations["op"] = Operation("Succeeded", (hidden,))
+    rig.jobs.operations["op"] = OperationStatus("Succeeded", (hidden,))
     found = rig.follower().follow([expect(vm(1), "op"), expect(vm(2), "op2")])
     outcome = found[vm(1).key]
     assert outcome.job is not None and outcome.job.id == hidden
@@ -277,7 +277,7 @@ def test_a_job_that_never_ends_is_given_up_with_its_id(rig: Rig) -> None:
 
 
 def test_an_operation_that_never_ends_is_given_up_with_its_id(rig: Rig) -> None:
-    rig.jobs.operations["op-7"] = Operation("InProgress")
+    rig.jobs.operations["op-7"] = OperationStatus("InProgress")
     outcome = rig.follower(timeout_s=400).follow([expect(vm(1), "op-7")])[vm(1).key]
     assert outcome.failure is not None
     assert outcome.failure.name == "OperationTimedOut"

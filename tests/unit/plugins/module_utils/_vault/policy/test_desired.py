@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policy.desired import (
     check_options,
-    wanted_policy,
+    desired_policy,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policy.limits import (
     check_name,
@@ -57,10 +57,10 @@ def daily(**suboptions: Any) -> Dict[str, Any]:
 
 
 def test_a_new_policy_is_as_azure_s_own() -> None:
-    assert wanted_policy({}, None) == DAILY
-    hourly = wanted_policy({"policy_type": "enhanced", "schedule": {"frequency": "hourly"}}, None)
+    assert desired_policy({}, None) == DAILY
+    hourly = desired_policy({"policy_type": "enhanced", "schedule": {"frequency": "hourly"}}, None)
     assert hourly == replace(HOURLY, instant_restore_days=2)
-    weekly = wanted_policy({"schedule": {"frequency": "weekly"}}, None)
+    weekly = desired_policy({"schedule": {"frequency": "weekly"}}, None)
     assert weekly.schedule == Schedule("weekly", "18:30", ("sunday",))
     assert weekly.retention == Retention(weekly=Weekly(12, ("sunday",)))
     assert weekly.instant_restore_days == 5
@@ -72,56 +72,56 @@ def test_a_new_policy_is_as_azure_s_own() -> None:
 def test_what_is_shown_can_be_given_again(present: Policy) -> None:
     options = present.to_options()
     check_options(options)
-    assert wanted_policy(options, None) == present
-    assert wanted_policy(options, present) == present
+    assert desired_policy(options, None) == present
+    assert desired_policy(options, present) == present
     # And nothing given is nothing changed.
-    assert wanted_policy({}, present) == present
-    assert wanted_policy(dict.fromkeys(options), present) == present
+    assert desired_policy({}, present) == present
+    assert desired_policy(dict.fromkeys(options), present) == present
 
 
 def test_a_policy_of_long_ago_stays_as_it_is() -> None:
     odd = Policy("standard", Schedule("daily", "19:19"), Retention(5))
-    assert wanted_policy({}, odd) == odd
-    assert wanted_policy({"schedule": {"frequency": "daily"}}, odd) == odd
-    assert wanted_policy({"instant_restore_days": 3}, odd) == replace(odd, instant_restore_days=3)
+    assert desired_policy({}, odd) == odd
+    assert desired_policy({"schedule": {"frequency": "daily"}}, odd) == odd
+    assert desired_policy({"instant_restore_days": 3}, odd) == replace(odd, instant_restore_days=3)
 
 
 def test_one_option_changes_one_thing() -> None:
-    changed = wanted_policy({"schedule": {"time": "6:00"}}, WEEKLY)
+    changed = desired_policy({"schedule": {"time": "6:00"}}, WEEKLY)
     assert changed == replace(WEEKLY, schedule=replace(WEEKLY.schedule, time="06:00"))
-    changed = wanted_policy(daily(days=60), DAILY)
+    changed = desired_policy(daily(days=60), DAILY)
     assert changed == replace(DAILY, retention=Retention(60))
-    changed = wanted_policy({"schedule": {"window_hours": 24}}, HOURLY)
+    changed = desired_policy({"schedule": {"window_hours": 24}}, HOURLY)
     assert changed == replace(HOURLY, schedule=replace(HOURLY.schedule, window_hours=24))
-    changed = wanted_policy({"time_zone": "utc"}, DAILY)
+    changed = desired_policy({"time_zone": "utc"}, DAILY)
     assert changed == DAILY
-    changed = wanted_policy({"instant_restore_resource_group": {"prefix": "snap"}}, DAILY)
+    changed = desired_policy({"instant_restore_resource_group": {"prefix": "snap"}}, DAILY)
     assert changed == replace(DAILY, resource_group_prefix="snap")
-    changed = wanted_policy({"archive_tiering": {"mode": "after", "duration": 3}}, DAILY)
+    changed = desired_policy({"archive_tiering": {"mode": "after", "duration": 3}}, DAILY)
     assert changed == replace(DAILY, tiering=Tiering("after", 3, "months"))
 
 
 def test_rules_are_added_kept_and_removed() -> None:
     monthly = {"monthly": {"months": 12}}
-    more = wanted_policy({"retention": monthly}, DAILY)
+    more = desired_policy({"retention": monthly}, DAILY)
     assert more.retention == Retention(30, monthly=Monthly(12, FIRST_SUNDAY))
     dates = {"months": 12, "days_of_month": [15, 1, 1], "last_day_of_month": True}
-    assert wanted_policy({"retention": {"monthly": dates}}, more).retention.monthly == Monthly(
+    assert desired_policy({"retention": {"monthly": dates}}, more).retention.monthly == Monthly(
         12, Dates((1, 15), True)
     )
     # The dates stay where only the count is given.
-    kept = wanted_policy({"retention": {"monthly": {"months": 24}}}, more)
+    kept = desired_policy({"retention": {"monthly": {"months": 24}}}, more)
     assert kept.retention.monthly == Monthly(24, FIRST_SUNDAY)
-    yearly = wanted_policy({"retention": {"yearly": {"years": 7}}}, more)
+    yearly = desired_policy({"retention": {"yearly": {"years": 7}}}, more)
     assert yearly.retention.yearly == Yearly(7, ("january",), FIRST_SUNDAY)
     assert yearly.retention.monthly == more.retention.monthly
     gone = {"monthly": {"months": 0}, "yearly": {"years": 0}, "weekly": {"weeks": 0}}
-    assert wanted_policy({"retention": gone}, yearly) == DAILY
+    assert desired_policy({"retention": gone}, yearly) == DAILY
 
 
 def test_a_weekly_schedule_has_its_own_weekdays_in_new_rules() -> None:
     rules = {"monthly": {"months": 12}, "yearly": {"years": 1}}
-    wanted = wanted_policy({"retention": rules}, WEEKLY)
+    wanted = desired_policy({"retention": rules}, WEEKLY)
     monday = Dates(days_of_week=("monday",), weeks_of_month=("first",))
     assert wanted.retention.monthly == Monthly(12, monday)
     check_policy(wanted)
@@ -130,14 +130,14 @@ def test_a_weekly_schedule_has_its_own_weekdays_in_new_rules() -> None:
 def test_another_frequency() -> None:
     weekly = {"schedule": {"frequency": "weekly", "days_of_week": ["friday", "monday"]}}
     with pytest.raises(SettingsError, match=r"retention\.daily\.days 30 .*weekly"):
-        check_policy(wanted_policy(weekly, DAILY))
+        check_policy(desired_policy(weekly, DAILY))
     options = {**weekly, "retention": {"daily": {"days": 0}, "weekly": {"weeks": 12}}}
-    wanted = wanted_policy(options, DAILY)
+    wanted = desired_policy(options, DAILY)
     assert wanted == replace(WEEKLY, retention=Retention(weekly=Weekly(12, ("monday", "friday"))))
     check_options(options)
     check_policy(wanted)
     with pytest.raises(SettingsError, match=r"daily needs retention\.daily"):
-        check_policy(wanted_policy({"schedule": {"frequency": "daily"}}, WEEKLY))
+        check_policy(desired_policy({"schedule": {"frequency": "daily"}}, WEEKLY))
 
 
 # --- what is refused ---------------------------------------------------------------------------
@@ -278,7 +278,7 @@ def test_refused_before_any_request(options: Dict[str, Any], words: str) -> None
 )
 def test_taken_on_a_policy_that_is_there(options: Dict[str, Any], present: Policy) -> None:
     check_options(options)
-    check_policy(wanted_policy(options, present))
+    check_policy(desired_policy(options, present))
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_taken_on_a_policy_that_is_there(options: Dict[str, Any], present: Polic
 def test_refused_for_what_is_there(options: Dict[str, Any], present: Policy, words: str) -> None:
     check_options(options)
     with pytest.raises(SettingsError) as caught:
-        check_policy(wanted_policy(options, present))
+        check_policy(desired_policy(options, present))
     assert words in caught.value.failure.message
 
 

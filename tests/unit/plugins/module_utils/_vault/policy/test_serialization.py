@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policy.desired import (
-    wanted_policy,
+    desired_policy,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policy.limits import (
     check_policy,
@@ -42,8 +42,8 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policy
     in_order,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policy.serialization import (
-    of_wire,
-    to_wire,
+    from_azure,
+    to_azure,
 )
 from tests.contract import evidence
 from tests.contract.judge import documents
@@ -147,17 +147,17 @@ def without_unknown(wire: Any) -> Any:
 @steadily
 @given(policies())
 def test_words_to_wire_and_back(policy: Policy) -> None:
-    wire = to_wire(policy)
-    assert of_wire(json.loads(json.dumps(wire))) == policy
+    wire = to_azure(policy)
+    assert from_azure(json.loads(json.dumps(wire))) == policy
 
 
 @steadily
 @given(policies(), st.data())
 def test_wire_to_words_and_back(policy: Policy, data: st.DataObject) -> None:
-    wire = as_azure_has_it(to_wire(policy), data.draw)
-    assert of_wire(wire) == policy
+    wire = as_azure_has_it(to_azure(policy), data.draw)
+    assert from_azure(wire) == policy
     before = copy.deepcopy(wire)
-    assert to_wire(of_wire(wire), {**wire, "protectedItemsCount": 3}) == wire == before
+    assert to_azure(from_azure(wire), {**wire, "protectedItemsCount": 3}) == wire == before
 
 
 @steadily
@@ -165,9 +165,9 @@ def test_wire_to_words_and_back(policy: Policy, data: st.DataObject) -> None:
 def test_any_policy_is_made_of_any_other(
     policy: Policy, other: Policy, data: st.DataObject
 ) -> None:
-    wire = as_azure_has_it(to_wire(other), data.draw)
-    sent = to_wire(policy, wire)
-    assert of_wire(sent) == policy
+    wire = as_azure_has_it(to_azure(other), data.draw)
+    sent = to_azure(policy, wire)
+    assert from_azure(sent) == policy
     # What we have no word for stays.
     assert sent["newOfAzure"] == wire["newOfAzure"]
     assert sent["retentionPolicy"]["newOfAzure"] == wire["retentionPolicy"]["newOfAzure"]
@@ -181,7 +181,7 @@ def test_any_policy_is_made_of_any_other(
 def test_options_are_plain_and_tell_policies_apart(policy: Policy) -> None:
     options = policy.to_options()
     assert json.loads(json.dumps(options)) == options
-    assert of_wire(to_wire(policy)).to_options() == options
+    assert from_azure(to_azure(policy)).to_options() == options
 
 
 def times_in(value: Any) -> List[str]:
@@ -211,12 +211,12 @@ def time_of(text: str) -> str:
 )
 def test_time_of_day(text: Optional[str], time: Optional[str]) -> None:
     schedule = {"scheduleRunFrequency": "Daily", "scheduleRunTimes": [text]}
-    assert of_wire({"schedulePolicy": schedule}).schedule.time == time
+    assert from_azure({"schedulePolicy": schedule}).schedule.time == time
 
 
 @pytest.mark.parametrize("wire", [{}, {"schedulePolicy": None, "retentionPolicy": None}])
 def test_what_is_hardly_a_policy_is_still_shown(wire: Dict[str, Any]) -> None:
-    policy = of_wire(wire)
+    policy = from_azure(wire)
     assert policy.policy_type == "standard"
     assert policy.retention == Retention()
     assert policy.to_options()["schedule"] == {"frequency": ""}
@@ -241,11 +241,11 @@ def test_a_count_of_another_unit_is_neither_lost_nor_taken_for_the_usual(
         Retention(2, Weekly(2, ("sunday",)), Monthly(2, dates), Yearly(2, ("january",), dates)),
         instant_restore_days=5,
     )
-    wire = to_wire(usual)
+    wire = to_azure(usual)
     wire["retentionPolicy"][rule]["retentionDuration"]["durationType"] = unit
-    odd = of_wire(wire)
-    assert odd != usual and to_wire(odd, wire) == wire and of_wire(to_wire(odd)) == odd
-    assert to_wire(usual, wire) == to_wire(usual)
+    odd = from_azure(wire)
+    assert odd != usual and to_azure(odd, wire) == wire and from_azure(to_azure(odd)) == odd
+    assert to_azure(usual, wire) == to_azure(usual)
     shown = odd.to_options()["retention"][option]
     assert shown.pop(unit.lower()) == 2
     (name,) = set(usual.to_options()["retention"][option]) - set(shown)
@@ -253,11 +253,11 @@ def test_a_count_of_another_unit_is_neither_lost_nor_taken_for_the_usual(
     # What is not given stays; what is given is put in the usual unit.
     given: Dict[str, Any] = {"daily": None, "weekly": None, "monthly": None, "yearly": None}
     options: Dict[str, Any] = {"name": "gold", "time_zone": "W. Europe Standard Time"}
-    kept = wanted_policy({**options, "retention": given}, odd)
+    kept = desired_policy({**options, "retention": given}, odd)
     assert kept.retention == odd.retention
     assert (option == "daily") is not any("Snapshots" in said for said in warnings_of(odd))
     check_policy(dataclasses.replace(kept, retention=kept_for_check(kept.retention, option)))
-    other = wanted_policy({**options, "retention": {**given, option: {name: 2}}}, odd)
+    other = desired_policy({**options, "retention": {**given, option: {name: 2}}}, odd)
     assert other.retention == usual.retention
 
 
@@ -270,11 +270,11 @@ def test_archive_tiering_ends_only_when_it_is_said() -> None:
     tiered = Policy(
         "standard", Schedule("daily", "18:30"), Retention(30), tiering=Tiering(AFTER, 3, "months")
     )
-    wire = to_wire(tiered)
+    wire = to_azure(tiered)
     assert wire["tieringPolicy"]["ArchivedRP"]["tieringMode"] == "TierAfter"
     plain = Policy("standard", Schedule("daily", "18:30"), Retention(30))
-    assert to_wire(plain, wire)["tieringPolicy"]["ArchivedRP"]["tieringMode"] == "DoNotTier"
-    assert "tieringPolicy" not in to_wire(plain)
+    assert to_azure(plain, wire)["tieringPolicy"]["ArchivedRP"]["tieringMode"] == "DoNotTier"
+    assert "tieringPolicy" not in to_azure(plain)
 
 
 @evidence.needs_evidence
@@ -284,9 +284,9 @@ def test_recorded_policies() -> None:
         for exchange in evidence.exchanges(name):
             for properties in policies_in(exchange.response):
                 seen += 1
-                policy = of_wire(properties)
-                assert to_wire(policy, properties) == without_unknown(properties)
-                assert of_wire(to_wire(policy)) == policy
+                policy = from_azure(properties)
+                assert to_azure(policy, properties) == without_unknown(properties)
+                assert from_azure(to_azure(policy)) == policy
                 (time,) = {time_of(text) for text in times_in(properties)}
                 assert policy.schedule.run_time == time
                 assert policy.retention.daily_days == 30
@@ -297,7 +297,7 @@ def test_recorded_policies() -> None:
 @steadily
 @given(policies())
 def test_what_is_sent_is_as_the_description_says(policy: Policy) -> None:
-    wire = {"properties": to_wire(policy)}
+    wire = {"properties": to_azure(policy)}
     answer = {**wire, "id": "/policy", "name": "gold", "type": "policies"}
     path = (
         "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/group/providers"

@@ -17,7 +17,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.polici
     ChosenPolicy,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.protection.advice import (
-    advised,
+    with_advice,
 )
 
 VM = VmId("s", "app-rg", "db01")
@@ -37,7 +37,7 @@ VAULT = VaultId("s", "backup-rg", "v1")
     ],
 )
 def test_a_refusal_says_what_to_do(name: str, message: str, hint: str) -> None:
-    failure = advised(Failure(name, "No.", http_status=400, azure_message=message), VM)
+    failure = with_advice(Failure(name, "No.", http_status=400, azure_message=message), VM)
     assert failure.vm == VM.id and failure.name == name
     assert hint in failure.recommended_action
     assert bool(hint) == bool(failure.recommended_action)
@@ -46,33 +46,33 @@ def test_a_refusal_says_what_to_do(name: str, message: str, hint: str) -> None:
 def test_only_the_words_of_azure_count() -> None:
     message = "Could not protect VM immutable-in-region, which has data disks: X: No."
     failure = Failure("X", message, http_status=400, azure_message="No.")
-    assert advised(failure, VM).recommended_action == ""
+    assert with_advice(failure, VM).recommended_action == ""
 
 
 def test_words_say_more_than_a_code_that_says_little() -> None:
     failure = Failure("BMSUserErrorInvalidInput", "No.", "Do this.", http_status=400)
     failure = dataclasses.replace(failure, azure_message="ResourceGuard")
-    assert "Resource Guard" in advised(failure, VM).recommended_action
+    assert "Resource Guard" in with_advice(failure, VM).recommended_action
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, None])
 def test_who_was_not_even_heard_is_told_what_the_catalogue_says(status: int) -> None:
     words = "The data disks of an immutable VM"
     failure = Failure("X", "No.", "Do this.", http_status=status, azure_message=words)
-    assert advised(failure, VM).recommended_action == "Do this."
+    assert with_advice(failure, VM).recommended_action == "Do this."
 
 
 def test_who_may_not_use_the_guard_is_told_of_it() -> None:
     message = "No permission for 'Microsoft.DataProtection/resourceGuards/read'."
     name = "LinkedAuthorizationFailed"
     failure = Failure(name, "No.", "Do this.", http_status=403, azure_message=message)
-    assert "Resource Guard" in advised(failure, VM).recommended_action
+    assert "Resource Guard" in with_advice(failure, VM).recommended_action
 
 
 def test_who_does_not_wait_is_told_that_the_task_can() -> None:
     failure = Failure("X", "", "Wait.", http_status=409)
-    assert advised(failure, VM, waits=False).recommended_action.endswith("waits for it.")
-    assert advised(failure, VM).recommended_action == "Wait."
+    assert with_advice(failure, VM, waits=False).recommended_action.endswith("waits for it.")
+    assert with_advice(failure, VM).recommended_action == "Wait."
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_who_does_not_wait_is_told_that_the_task_can() -> None:
 def test_there_is_no_way_back_to_a_standard_policy(
     item_type: str, policy_type: str, status: int, said: bool
 ) -> None:
-    failure = advised(Failure("X", "No.", http_status=status), VM, item_type, policy_type)
+    failure = with_advice(Failure("X", "No.", http_status=status), VM, item_type, policy_type)
     assert ("cannot go back" in failure.recommended_action) is said
 
 
@@ -105,19 +105,19 @@ def test_there_is_no_way_back_to_a_standard_policy(
     ],
 )
 def test_a_policy_by_name_or_id(text: str) -> None:
-    policy = ChosenPolicy.of_option(text, VAULT)
+    policy = ChosenPolicy.parse(text, VAULT)
     assert policy is not None
     assert policy.id == f"{VAULT.id}/backupPolicies/Gold"
 
 
 def test_a_name_with_odd_characters_is_a_name() -> None:
-    policy = ChosenPolicy.of_option("Gold & Silver (é)", VAULT)
+    policy = ChosenPolicy.parse("Gold & Silver (é)", VAULT)
     assert policy is not None and policy.name == "Gold & Silver (é)"
 
 
 @pytest.mark.parametrize("text", [None, "", "  "])
 def test_no_policy(text: str) -> None:
-    assert ChosenPolicy.of_option(text, VAULT) is None
+    assert ChosenPolicy.parse(text, VAULT) is None
 
 
 @pytest.mark.parametrize(
@@ -132,5 +132,5 @@ def test_no_policy(text: str) -> None:
 )
 def test_what_is_no_policy_of_the_vault_is_refused(text: str, name: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        ChosenPolicy.of_option(text, VAULT)
+        ChosenPolicy.parse(text, VAULT)
     assert caught.value.failure.name == name

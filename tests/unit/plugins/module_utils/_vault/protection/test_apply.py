@@ -12,20 +12,22 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.clock import Clock, Deadline
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import Started
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import (
+    AcceptedOperation,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.errors import VaultError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.ids import VaultId, VmId
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import Failure
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.jobs.poller import (
-    Expected,
-    Outcome,
+    JobOutcome,
+    PendingJob,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.protection.apply import (
-    Course,
-    Runner,
+    Executor,
+    VmTask,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.protection.plan import (
-    Wanted,
+    DesiredState,
     plan,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.resources.jobs import Job
@@ -37,7 +39,7 @@ NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=timezone.utc)
 VAULT = VaultId("s", "backup-rg", "v1")
 GOLD = f"{VAULT.id}/backupPolicies/Gold"
 DB01, DB02 = VmId("s", "app-rg", "db01"), VmId("s", "app-rg", "db02")
-ACCEPTED = Started("op", 202, None, NOW)
+ACCEPTED = AcceptedOperation("op", 202, None, NOW)
 CONFLICT = VaultError(Failure("Busy", "Busy.", "Wait.", http_status=409), "conflict")
 # The same, told with the status of a bad request.
 _WORDS = "Another operation is in progress."
@@ -97,11 +99,11 @@ class FakeConnection:
     def server_now(self) -> datetime:
         return self.clock.now()
 
-    def start(self, _what: str, _send: Any, vm: VmId) -> Started:
+    def start(self, _what: str, _send: Any, vm: VmId) -> AcceptedOperation:
         answer = self._next(vm.name)
         if isinstance(answer, VaultError):
             raise answer
-        assert isinstance(answer, Started)
+        assert isinstance(answer, AcceptedOperation)
         return answer
 
     def items(self, _what: str, paged: Callable[[], Any]) -> Any:
@@ -125,23 +127,23 @@ class FakeFollower:
         self.found: List[List[str]] = []
         self._outcomes = outcomes
 
-    def follow(self, expected: Sequence[Expected]) -> Dict[str, Outcome]:
+    def follow(self, expected: Sequence[PendingJob]) -> Dict[str, JobOutcome]:
         self.followed.append([f"{one.operation} {one.vm.name}" for one in expected])
         return self._tell(expected)
 
-    def find(self, expected: Sequence[Expected]) -> Dict[str, Outcome]:
+    def find(self, expected: Sequence[PendingJob]) -> Dict[str, JobOutcome]:
         self.found.append([f"{one.operation} {one.vm.name}" for one in expected])
         return self._tell(expected)
 
-    def _tell(self, expected: Sequence[Expected]) -> Dict[str, Outcome]:
+    def _tell(self, expected: Sequence[PendingJob]) -> Dict[str, JobOutcome]:
         return {one.vm.key: self._outcome(one) for one in expected}
 
-    def _outcome(self, one: Expected) -> Outcome:
+    def _outcome(self, one: PendingJob) -> JobOutcome:
         job = Job(f"job-{one.vm.name}", one.operation, "Completed", one.vm.name, "")
         given = self._outcomes.get(one.vm.name, {})
         if "job" in given:
             job = dataclasses.replace(job, **given["job"])
-        return Outcome(one, job, given.get("failure"))
+        return JobOutcome(one, job, given.get("failure"))
 
 
 def run(
@@ -150,11 +152,11 @@ def run(
     *vms: VmId,
     timeout_s: float = 1000,
     wait: bool = True,
-) -> Dict[str, Course]:
-    wanted = Wanted("protected", GOLD)
-    courses = {vm.name: Course(vm, None, plan(wanted, vm, None)) for vm in vms}
+) -> Dict[str, VmTask]:
+    wanted = DesiredState("protected", GOLD)
+    courses = {vm.name: VmTask(vm, None, plan(wanted, vm, None)) for vm in vms}
     deadline = Deadline(connection.clock, timeout_s)
-    runner = Runner(connection, wanted, follower, deadline, wait=wait)  # type: ignore[arg-type] - a fake
+    runner = Executor(connection, wanted, follower, deadline, wait=wait)  # type: ignore[arg-type] - a fake
     runner.run(list(courses.values()))
     return courses
 
@@ -170,7 +172,7 @@ def busy(vm: VmId) -> Dict[str, Any]:
     }
 
 
-def failure_of(course: Course) -> Optional[str]:
+def failure_of(course: VmTask) -> Optional[str]:
     return course.failure.name if course.failure else None
 
 
@@ -196,7 +198,7 @@ def test_a_jobs_warnings_are_told() -> None:
 
 
 def test_what_is_done_at_once_has_no_job() -> None:
-    done = Started(None, 200, None, NOW)
+    done = AcceptedOperation(None, 200, None, NOW)
     connection = FakeConnection(db01=[done], items=[[protected(DB01)]])
     follower = FakeFollower()
     courses = run(connection, follower, DB01)
@@ -282,7 +284,7 @@ def test_a_job_that_may_go_on_counts_as_a_change() -> None:
 @pytest.mark.parametrize("is_lost", [False, True])
 @pytest.mark.parametrize("is_done", [False, True])
 def test_what_is_as_wanted_has_not_failed_of_a_refusal(is_lost: bool, is_done: bool) -> None:
-    wanted, before = Wanted("absent"), read_item(protected(DB01), NOW)
+    wanted, before = DesiredState("absent"), read_item(protected(DB01), NOW)
     gone = protected(DB01)
     gone["properties"]["isScheduledForDeferredDelete"] = is_done
     refusal = VaultError(DELETED.failure, DELETED.kind)
@@ -290,8 +292,8 @@ def test_what_is_as_wanted_has_not_failed_of_a_refusal(is_lost: bool, is_done: b
     connection = FakeConnection(db01=[refusal], items=[[protected(DB01)], [gone]])
     if not is_lost:
         connection = FakeConnection(db01=[refusal], items=[[gone]])
-    course = Course(DB01, before, plan(wanted, DB01, before))
-    runner = Runner(
+    course = VmTask(DB01, before, plan(wanted, DB01, before))
+    runner = Executor(
         connection,  # type: ignore[arg-type] - a fake
         wanted,
         FakeFollower(),  # type: ignore[arg-type] - a fake

@@ -11,7 +11,7 @@ import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.resources.protected_items import (
     ALL_DISKS,
-    Disks,
+    DiskSelection,
     chosen_disks,
     read_item,
 )
@@ -121,18 +121,18 @@ def test_until_when_soft_deleted_data_is_kept(said: Dict[str, Any], until: Optio
         ({"diskExclusionProperties": {"diskLunList": [], "isInclusionList": False}}, ALL_DISKS),
         (
             {"diskExclusionProperties": {"diskLunList": [], "isInclusionList": True}},
-            Disks((), True),
+            DiskSelection((), True),
         ),
         (
             {"diskExclusionProperties": {"diskLunList": [2, 0, 2], "isInclusionList": False}},
-            Disks((0, 2), False),
+            DiskSelection((0, 2), False),
         ),
     ],
 )
-def test_disks(extended: Any, disks: Disks) -> None:
+def test_disks(extended: Any, disks: DiskSelection) -> None:
     item = read_item(resource(extendedProperties=extended), NOW)
     assert item is not None and item.disks == disks
-    again = read_item(resource(extendedProperties=item.disks.to_wire()), NOW)
+    again = read_item(resource(extendedProperties=item.disks.to_azure()), NOW)
     assert again is not None and again.disks == disks
     told = item.to_result()
     assert told["include_disk_luns"] == (list(disks.luns) if disks.inclusive else None)
