@@ -260,7 +260,7 @@ def _malformed(error: MalformedResponseError, asked: Operation) -> VaultError:
     reads = answer.request.method in ("GET", "HEAD")
     again = "Try again later; if it stays so, look for a proxy that changes answers."
     return _error(
-        "MalformedResponseError",
+        "MalformedAnswer",
         f"the answer {answer.status_code} is not the JSON that it should be",
         asked,
         "service",
