@@ -54,8 +54,10 @@ class Environment:
 
     def variables(self) -> Dict[str, str]:
         """Return the environment variables of its programs."""
+        # A pytest that runs this has variables of its own, which another one must not take.
+        outer = {name: text for name, text in os.environ.items() if not name.startswith("PYTEST_X")}
         return {
-            **os.environ,
+            **outer,
             "HOME": str(self.home),
             "ANSIBLE_HOME": str(self.home / "ansible"),
             "PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}",
