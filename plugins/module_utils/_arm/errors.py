@@ -40,6 +40,7 @@ _NOT_PASSING = frozenset(
 )
 # What a 400 says, in its code or message, that means that another operation is at work.
 _BUSY = ("conflict", "in progress", "inprogress", "is running")
+_LATER = "Try again later; if it stays so, look for a proxy that changes answers."
 _UNKNOWN_OUTCOME = "Look at what is there and run the task again: it may have been done."
 
 
@@ -128,6 +129,11 @@ def from_sdk(
         return _throttled(error, asked)
     if isinstance(error, MalformedResponseError):
         return _malformed(error, asked)
+    if _is_of_sdk(error, "DeserializationError"):
+        # Only older SDKs raise it: newer ones hand out a body whose shape is wrong.
+        again = _LATER if asked.is_read else f"{_UNKNOWN_OUTCOME} {_LATER}"
+        message = "the answer does not have the form that Azure documents"
+        return _error("MalformedAnswer", message, asked, "service", again)
     if isinstance(error, SignInError):
         why = network_errors.explain_sign_in(error.error, error.authority)
         kind = "connection" if why.is_network_error else "authentication"
@@ -143,6 +149,12 @@ def from_sdk(
         action = why.action if is_known else f"{_UNKNOWN_OUTCOME} {why.action}"
         return _error(why.name, why.message, asked, "connection", action, is_wide=why.never_arrived)
     return _of_answer(response, asked)
+
+
+def _is_of_sdk(error: Exception, name: str) -> bool:
+    """Return True if the error has this class of `azure.core.exceptions`, without importing it."""
+    wanted = ("azure.core.exceptions", name)
+    return any((kind.__module__, kind.__name__) == wanted for kind in type(error).__mro__)
 
 
 def correlation_id(headers: Mapping[str, str]) -> str:
@@ -258,13 +270,12 @@ def _throttled(error: ThrottledError, asked: Operation) -> VaultError:
 def _malformed(error: MalformedResponseError, asked: Operation) -> VaultError:
     answer = error.response
     reads = answer.request.method in ("GET", "HEAD")
-    again = "Try again later; if it stays so, look for a proxy that changes answers."
     return _error(
         "MalformedAnswer",
         f"the answer {answer.status_code} is not the JSON that it should be",
         asked,
         "service",
-        again if reads else f"{_UNKNOWN_OUTCOME} {again}",
+        _LATER if reads else f"{_UNKNOWN_OUTCOME} {_LATER}",
         int(answer.status_code),
         correlation_id(answer.headers),
     )

@@ -8,7 +8,11 @@ import socket
 from typing import Any, Dict
 
 import pytest
-from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    DeserializationError,
+    HttpResponseError,
+)
 from azure.core.pipeline import Pipeline
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
@@ -100,6 +104,13 @@ def test_a_sign_in_that_is_refused() -> None:
     assert error.failure.name == "AADSTS7000222" and error.kind == "authentication"
     assert error.failure.correlation_id == "2b2b3b4b-0000-0000-0000-000000000002"
     assert "Trace ID" not in str(error) and "make a new one" in error.failure.recommended_action
+
+
+@pytest.mark.parametrize(("is_read", "may_be_done"), [(True, False), (False, True)])
+def test_answer_that_the_sdk_cannot_read_is_malformed(is_read: bool, may_be_done: bool) -> None:
+    error = from_sdk(DeserializationError("Unable to deserialize"), "do it", is_read=is_read)
+    assert error.failure.name == "MalformedAnswer" and error.kind == "service"
+    assert ("may have been done" in error.failure.recommended_action) is may_be_done
 
 
 def test_our_own_mistakes_stay_as_they_are() -> None:
