@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from .._arm.backoff import Backoff
+from .._arm.clock import Backoff
 from .._arm.connection import AcceptedOperation, VaultConnection, map_concurrently
 from .._arm.errors import VaultError
 from .._arm.ids import FABRIC, VmId

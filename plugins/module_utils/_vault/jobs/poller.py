@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-from ..._arm.clock import Deadline
+from ..._arm.clock import Backoff, Deadline
 from ..._arm.connection import VaultConnection, as_dict, map_concurrently
 from ..._arm.errors import VaultError
 from ..._arm.ids import VmId
@@ -29,7 +29,6 @@ _SURELY_OURS = timedelta(seconds=15)
 _PERHAPS_OURS = timedelta(seconds=60)
 # How long the list may lag before an operation is asked for its job.
 _LAG = timedelta(seconds=60)
-_LONGEST_PAUSE_S = 60.0
 # A list of more jobs has more pages, each of which counts as a request.
 _PAGE = 200
 _LONGEST_SEARCH_S = 300.0
@@ -156,7 +155,7 @@ class JobPoller:
         self, cases: Sequence[_TrackedJob], limit: Deadline, enough: Callable[[_TrackedJob], bool]
     ) -> None:
         """Look, and settle the cases, until there is none left or no time for another look."""
-        began = self._clock.monotonic()
+        backoff = Backoff(self._clock, limit, self._poll_interval_s)
         lines = ProgressReporter(self._connection.say, self._clock, len(cases))
         trouble: Optional[VaultError] = None
         self._settle([case for case in cases if enough(case)])
@@ -183,12 +182,7 @@ class JobPoller:
             if left and limit.passed:
                 return self._time_out(left, limit, trouble)
             if left:
-                limit.sleep(self._pause(self._clock.monotonic() - began))
-
-    def _pause(self, elapsed_s: float) -> float:
-        """A tenth of the time that has gone by, within bounds."""
-        pause = max(self._poll_interval_s, min(elapsed_s / 10, _LONGEST_PAUSE_S))
-        return pause * max(1, math.ceil(self._listed / _PAGE))
+                backoff.sleep(max(1, math.ceil(self._listed / _PAGE)))
 
     def _look(self, cases: Sequence[_TrackedJob]) -> None:
         """One request: the only job that is left, or the list."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..._arm.advice import recommended
-from ..._arm.clock import Deadline
+from ..._arm.clock import Backoff, Deadline
 from ..._arm.connection import AcceptedOperation, VaultConnection, as_dict
 from ..._arm.errors import VaultError
 from ..._arm.ids import last_segment
@@ -181,10 +181,8 @@ def _follow(
     if not started.operation_id:
         return None
     deadline = Deadline(connection.clock, _PATIENCE_S)
-    pause_s = _FIRST_LOOK_S
-    while True:
-        deadline.sleep(pause_s)
-        pause_s = min(pause_s * 1.5, _LONGEST_PAUSE_S)
+    backoff = Backoff(connection.clock, deadline, _FIRST_LOOK_S, _LONGEST_PAUSE_S)
+    while backoff.sleep():
         answer = connection.find(
             f"follow the operation to {what}",
             lambda: connection.backup.protection_policy_operation_statuses.get(
@@ -204,14 +202,13 @@ def _follow(
                 (operation.message or f"The operation ended as {status}.")
                 + _of_vms(connection, operation),
             )
-        if deadline.passed:
-            raise _failed(
-                what,
-                "OperationTimedOut",
-                f"The operation {started.operation_id} has not ended after {_PATIENCE_S:.0f} s. It "
-                "goes on in Azure.",
-                "Run the task again later: it does what is left to do.",
-            )
+    raise _failed(
+        what,
+        "OperationTimedOut",
+        f"The operation {started.operation_id} has not ended after {_PATIENCE_S:.0f} s. It "
+        "goes on in Azure.",
+        "Run the task again later: it does what is left to do.",
+    )
 
 
 def _of_vms(connection: VaultConnection, operation: OperationStatus) -> str:

@@ -16,8 +16,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-from ..._arm.backoff import Backoff
-from ..._arm.clock import Deadline
+from ..._arm.clock import Backoff, Deadline
 from ..._arm.connection import AcceptedOperation, VaultConnection, map_concurrently
 from ..._arm.errors import VaultError
 from ..._arm.ids import VmId

@@ -12,8 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Union
 
-from ..._arm.backoff import Backoff
-from ..._arm.clock import Deadline
+from ..._arm.clock import Backoff, Deadline
 from ..._arm.connection import VaultConnection, map_concurrently
 from ..._arm.errors import VaultError
 from ..._arm.ids import FABRIC, VmId, equals_ignoring_case
