@@ -2,44 +2,70 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What to do about the problems of the control plane, by Azure's code or by its words.
+"""Recommended actions for errors of Azure: by code, by words, by HTTP status.
 
-The codes are those of C(_catalogue_codes). The problems here are the documented ones of discovery,
-registration, backup and the VM agent, for which Azure has many codes and few words.
-
-PRIVATE: for this collection only.
+The codes are in `advice_codes`. The words here are those of the documented problems of discovery,
+registration, backup and the VM agent, and of refusals to change a VM's protection. For these Azure
+has many codes, or shares one vague code among many problems.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Dict, NamedTuple, Optional, Pattern, Tuple
+from typing import Dict, NamedTuple, Pattern, Tuple
 
-from .advice_codes import ACTIONS, WAIT
+from . import advice_codes as codes
 
-DISCOVER, REGISTER, BACKUP = "discover", "register", "backup"
+DISCOVER, REGISTER, BACKUP, PROTECT = "discover", "register", "backup", "protect"
 
 _NETWORK = (
     "Check that the VM resolves the names of Azure's public endpoints (DNS of the virtual network) "
-    "and may reach them: blocked, the extension is not installed and no snapshot is taken."
+    "and can reach them: otherwise Azure cannot install the extension or take a snapshot."
 )
 
 
 class Problem(NamedTuple):
-    """One documented problem: the operation that has it, words that tell it, and what to do."""
+    """One documented problem: its operation (any if empty), its words and its action."""
 
     operation: str
     words: Pattern[str]
     action: str
+    #: True if the words say more than any code. They are then searched in the code, too.
+    outranks_code: bool = False
 
 
-def _problem(operation: str, words: str, action: str) -> Problem:
-    return Problem(operation, re.compile(words, re.IGNORECASE), action)
+def _problem(operation: str, words: str, action: str, outranks_code: bool = False) -> Problem:
+    return Problem(operation, re.compile(words, re.IGNORECASE), action, outranks_code)
 
 
 _BUSY = r"another (operation|job)|operation.{0,30}in progress|already (running|in progress)"
-# The first whose words are found is taken; of an operation, or of any where it is empty.
+# The first row that matches wins.
 PROBLEMS: Tuple[Problem, ...] = (
+    _problem(
+        "",
+        r"resource\s?guard",
+        "Multi-user authorization guards the vault: ask the owner of its Resource Guard to permit "
+        "this operation to the task's credentials, then run the task again. Or do the operation "
+        "in the portal.",
+        True,
+    ),
+    _problem(PROTECT, r"immutable", codes.IMMUTABLE, True),
+    _problem(
+        PROTECT,
+        r"trusted[\s-]?launch",
+        "Use an Enhanced policy (policy_type enhanced) for a VM with trusted launch.",
+        True,
+    ),
+    _problem(PROTECT, r"already protected", codes.OTHER_VAULT, True),
+    _problem(PROTECT, r"in region", codes.OTHER_REGION, True),
+    _problem(PROTECT, r"data disks", codes.TOO_MANY_DISKS, True),
+    _problem(
+        PROTECT,
+        r"DataSourceObjectNotFound",
+        "The vault no longer has the VM, or the VM was deleted: run the task again to plan from "
+        "the vault's current list.",
+        True,
+    ),
     _problem(
         DISCOVER,
         r"another (discovery|refresh)|(discovery|refresh|inquiry).{0,40}(running|in progress)",
@@ -63,37 +89,32 @@ PROBLEMS: Tuple[Problem, ...] = (
     _problem(
         REGISTER,
         r"disks.{0,40}(exceed|more than|limit|supported)|(more|too many|number of) (data )?disks",
-        "Detach some of the VM's data disks, or leave some out of the backup with "
-        "include_disk_luns or exclude_disk_luns.",
+        codes.TOO_MANY_DISKS,
     ),
-    _problem(
-        REGISTER,
-        r"not (in a )?running|deallocated|powered off",
-        "Start the VM, so that the backup extension can be installed; then run the task again.",
-    ),
-    _problem(REGISTER, _BUSY, WAIT),
+    _problem(REGISTER, r"not (in a )?running|deallocated|powered off", codes.NOT_RUNNING),
+    _problem(REGISTER, _BUSY, codes.WAIT),
     _problem(
         REGISTER,
         r"internal (server )?error",
-        "Wait some minutes and run the task again. If it stays so, the VM's configuration may be "
-        "one that Azure Backup does not support.",
+        "Run the task again in a few minutes. If the error persists, check that Azure Backup "
+        "supports the VM's configuration: it may not support it.",
     ),
     _problem(
         BACKUP,
         r"cop(y|ying).{0,40}time[d -]{0,2}out|transfer.{0,40}time[d -]{0,2}out",
-        "There is too much data to copy in time: back up again in some minutes.",
+        "Back up again in a few minutes: there was too much data to copy in time.",
     ),
     _problem(
         BACKUP,
         r"snapshot.{0,60}time[d -]{0,2}out",
-        "Look at the VM agent with quiesce.azure_backup.vm_extension_info: the agent must run and "
-        f"be current. {_NETWORK}",
+        "Check with quiesce.azure_backup.vm_extension_info that the VM agent runs and is current. "
+        f"{_NETWORK}",
     ),
     _problem(
         BACKUP,
         r"extension.{0,60}(not be installed|not installed|install\w* fail|fail\w* to install)"
         r"|(install\w*|failed to install).{0,40}extension",
-        "The VM agent is a prerequisite: install it on the VM, then back up again.",
+        codes.AGENT_MISSING,
     ),
     _problem(
         BACKUP,
@@ -101,12 +122,7 @@ PROBLEMS: Tuple[Problem, ...] = (
         "A backup or a restore of this VM is running: wait for it (backup_job_info shows it), "
         "then back up again.",
     ),
-    _problem(
-        BACKUP,
-        r"internal (server )?error",
-        "Back up again in some minutes: there may be too much data at once. If the VM was "
-        "deleted, stop its protection and keep the data (protected_vm with state=stopped).",
-    ),
+    _problem(BACKUP, r"internal (server )?error", codes.TOO_MUCH_DATA),
     _problem(
         "",
         r"agent.{0,60}(outdated|old|version|update)",
@@ -123,12 +139,8 @@ PROBLEMS: Tuple[Problem, ...] = (
     _problem(
         "",
         r"policy.{0,60}(in use|associated|assigned|protecting)",
-        "Give the VMs of this policy another one, or stop their protection, before it is deleted.",
-    ),
-    _problem(
-        "",
-        r"resource ?guard",
-        "The vault is protected by a Resource Guard: its owner must allow this operation first.",
+        "Put the VMs of this policy under another policy, or stop their protection, then delete "
+        "the policy.",
     ),
     _problem(
         "", r"(network|internet|dns|outbound).{0,60}(block|access|connect|reach|resol)", _NETWORK
@@ -136,71 +148,67 @@ PROBLEMS: Tuple[Problem, ...] = (
 )
 
 _BY_CODE: Dict[str, str] = {
-    code.lower(): action for codes, action in ACTIONS for code in codes.split()
+    code.lower(): action for names, action in codes.ACTIONS for code in names.split()
 }
 # Codes that mean one thing of a request, and another of a job.
 _OF_JOBS: Dict[str, str] = {"resourcenotfound": _BY_CODE["320001"]}
 _OPERATIONS = {
     "configurebackup": REGISTER,
     "configure": REGISTER,
-    "protect": REGISTER,
     "refresh": DISCOVER,
 }
 
 
 def recommended(code: str, message: str = "", operation: str = "") -> str:
-    """What to do about a problem; empty when nothing is known.
+    """Return the action for a problem; empty if none is known.
 
-    C(code): Azure's code, a name or a number. C(operation): discover, register or backup, or a
-    job's own word, such as ConfigureBackup.
+    `code` is Azure's code, a name or a number. `operation` is discover, register or backup, or
+    the operation of a job, such as ConfigureBackup.
     """
-    code = code.strip().lower()
     operation = _OPERATIONS.get(operation.lower(), operation.lower())
+    outranking = _by_words(f"{code} {message}", operation, outranks_code=True)
+    if outranking:
+        return outranking
+    code = code.strip().lower()
     if operation in (REGISTER, BACKUP) and code in _OF_JOBS:
         return _OF_JOBS[code]
-    of_words = _of_words(message, operation)
-    # Words that tell the problem of an operation say more than the code of an internal error.
-    if of_words and "internalerror" in code:
-        return of_words
-    return _BY_CODE.get(code) or of_words or _of_kind(code)
+    by_words = _by_words(message, operation)
+    # Words that name the problem of an operation say more than the code of an internal error.
+    if by_words and "internalerror" in code:
+        return by_words
+    return _BY_CODE.get(code) or by_words or _by_kind(code)
+
+
+def for_refusal(code: str, message: str) -> str:
+    """Return the action for a refusal to change a VM's protection; empty if its words say none.
+
+    Such a refusal often has a vague code, so that only its words count here.
+    """
+    return _by_words(f"{code} {message}", PROTECT, outranks_code=True)
 
 
 def by_status(status: int) -> str:
-    """What to do about an error of which nothing but the status of the answer is known."""
+    """Return the action for an error of which only the response's status is known."""
     if status >= 500:
-        return (
-            "Run the task again in some minutes. If it stays so, give Microsoft's support the "
-            "correlation id."
-        )
-    return {
-        401: "Check the credentials, and that their tenant is that of the subscription.",
-        403: "Give these credentials a role that may do this, such as Backup Contributor.",
-        404: "Check subscription, resource group, vault and name.",
-        407: "Check the proxy, which wants to know who asks.",
-        409: WAIT,
-        412: "Somebody else has changed it meanwhile: run the task again.",
-        429: "Run the task again later, with fewer tasks at the same time.",
-    }.get(status, "Correct what the message names, then run the task again.")
+        return codes.SERVER_ERROR
+    return codes.BY_STATUS.get(status, codes.OTHER_STATUS)
 
 
-def _of_words(message: str, operation: str) -> str:
-    if not message:
-        return ""
-    found: Optional[Problem] = next(
-        (
-            problem
-            for problem in PROBLEMS
-            if problem.operation in ("", operation) and problem.words.search(message)
-        ),
-        None,
-    )
-    return found.action if found else ""
+def _by_words(text: str, operation: str, outranks_code: bool = False) -> str:
+    for problem in PROBLEMS:
+        if (
+            problem.operation in ("", operation)
+            and problem.outranks_code == outranks_code
+            and problem.words.search(text)
+        ):
+            return problem.action
+    return ""
 
 
-def _of_kind(code: str) -> str:
-    """What the end of a code that is not known tells of it."""
+def _by_kind(code: str) -> str:
+    """Return the action that the end of an unknown code suggests."""
     if code.endswith(("internalerror", "internalservererror", "timeout", "timedout")):
         return by_status(500)
     if code.endswith(("inprogress", "objectlocked")):
-        return WAIT
+        return codes.WAIT
     return ""

@@ -2,59 +2,87 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Azure's codes, and what to do about each: of sign-in, Resource Manager, vaults, and backups.
+"""Recommended actions by error code and by HTTP status.
 
-PRIVATE: for this collection only.
+The codes are those of sign-in, Resource Manager, vaults, backups and jobs, and the names of this
+collection's own errors where the same advice applies.
 """
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Dict, Tuple
 
 WAIT = (
     "Another operation is running on this item: wait until it has ended, then run the task again."
 )
-_LATER = "This is Azure's own trouble: run the task again in some minutes."
-_TENANT = "Check tenant: the id or the domain of the tenant of the service principal."
+LATER = "Azure reported an internal error. Retry in a few minutes."
+CHANGED = "Another client changed the resource at the same time: run the task again."
+TOO_MANY_DISKS = (
+    "Detach some of the VM's data disks, or leave some out of the backup with include_disk_luns or "
+    "exclude_disk_luns."
+)
+TOO_MUCH_DATA = (
+    "Back up again in a few minutes: there may be too much data at once. If the VM was deleted, "
+    "stop its protection and keep the data (protected_vm with state=stopped)."
+)
+IMMUTABLE = (
+    "If the vault is immutable, it keeps the data until the recovery points expire: stop the "
+    "backups and keep the data (protected_vm with state=stopped). If the vault is not immutable, "
+    "the item is in a state that does not permit the operation: see it with protected_vm_info."
+)
+OTHER_VAULT = (
+    "A VM is protected by one vault at a time: use that vault, or stop protection and delete the "
+    "data there."
+)
+OTHER_REGION = "Protect the VM with a vault of its own region."
+NOT_RUNNING = (
+    "Start the VM, so that Azure can install the backup extension; then run the task again."
+)
+AGENT_MISSING = (
+    "Install the VM agent on the VM, let it reach Azure, then back up again: the backup extension "
+    "requires it."
+)
+LOG_IN = "Log in with 'az login' as the user that the task runs as, or choose another auth_source."
+_TENANT = "Set tenant to the ID or the domain of the service principal's tenant."
 _AGENT = (
-    "Check the VM agent on the VM: it must run and be current. "
-    "quiesce.azure_backup.vm_extension_info says what Azure knows of it."
+    "Check on the VM that the VM agent runs and is current. "
+    "quiesce.azure_backup.vm_extension_info shows its status in Azure."
 )
 _AGENT_NETWORK = (
-    "Check that the VM may reach Azure (DNS, firewall, proxy of the VM agent), and that its agent "
-    "runs."
+    "Check that the VM agent runs, and that the VM can reach Azure (DNS, firewall, proxy of the "
+    "agent)."
 )
 _EXTENSION = (
     "Remove the extension VMSnapshotLinux from the VM; the next backup installs it again. "
-    "quiesce.azure_backup.vm_extension_info says its state."
+    "quiesce.azure_backup.vm_extension_info shows its state."
 )
 _VM_GONE = (
-    "The VM is gone: stop its protection and keep the data (protected_vm with state=stopped), or "
-    "delete both (state=absent)."
+    "The VM no longer exists: stop its protection and keep the data (protected_vm with "
+    "state=stopped), or delete both (state=absent)."
 )
 _POLICY = (
-    "Compare the policy with the bounds in the documentation of quiesce.azure_backup.backup_policy."
+    "Compare the policy with the limits in the documentation of quiesce.azure_backup.backup_policy."
 )
 _ROLE = (
-    "Give these credentials a role that may do this, such as Backup Contributor on the vault's "
-    "resource group and Virtual Machine Contributor on that of the VMs; a new role takes some "
-    "minutes to work."
+    "Give these credentials a role that permits the operation, such as Backup Contributor on the "
+    "vault's resource group and Virtual Machine Contributor on that of the VMs. A new role takes "
+    "effect after a few minutes."
 )
 _EMPTY_VAULT = (
-    "Delete what the vault still protects, also what is soft-deleted, and unregister its "
-    "containers; soft-deleted items go when their time is over."
+    "Delete everything that the vault still protects, and unregister its containers. Soft-deleted "
+    "items go when their retention ends."
 )
 _SUBSCRIPTION = (
-    "Check subscription_id, and that these credentials have a role in that subscription; the "
-    "subscription may also be of another tenant."
+    "Check subscription_id, that these credentials have a role in that subscription, and that the "
+    "subscription belongs to their tenant."
 )
 _PROVISIONING = (
-    "Bring the VM to the state Succeeded first: look at what failed last on it in Azure, start it, "
-    "or repeat that operation."
+    "Bring the VM to the state Succeeded: find the operation that failed last on it in Azure, and "
+    "start the VM or repeat that operation."
 )
 _FREEZE = (
     "Check the VM's filesystems (mount, fsck) and the agent's log on it; "
-    "quiesce.azure_backup.snapshot_scripts_info says whether the scripts would run."
+    "quiesce.azure_backup.snapshot_scripts_info shows whether the scripts would run."
 )
 
 # Codes, apart by spaces, and one action for all of them.
@@ -65,17 +93,17 @@ ACTIONS: Tuple[Tuple[str, str], ...] = (
         "AADSTS700016 AADSTS700019 AADSTS90013",
         "Check client_id, and that the application exists in this tenant.",
     ),
-    ("AADSTS7000215", "Check secret: it is the value of a client secret, not its id."),
-    ("AADSTS7000222", "The client secret has expired: make a new one and give it as secret."),
-    ("AADSTS7000112 AADSTS50057", "The account is disabled: let an administrator enable it."),
+    ("AADSTS7000215", "Set secret to the value of a client secret, not to its ID."),
+    ("AADSTS7000222", "The client secret has expired: create a new one and set secret to it."),
+    ("AADSTS7000112 AADSTS50057", "The account is disabled: ask an administrator to enable it."),
     (
         "AADSTS53003 AADSTS53000 AADSTS530003",
-        "A conditional access policy of the tenant is in the way: ask its administrator.",
+        "A conditional access policy of the tenant forbids the sign-in: ask its administrator.",
     ),
     (
         "AADSTS700082 AADSTS70043 AADSTS50173 AADSTS50078 AADSTS50076 AADSTS50079 "
         "AzureCliNotLoggedIn",
-        "Log in with 'az login' as the user that the task runs as, or choose another auth_source.",
+        LOG_IN,
     ),
     (
         "AzureCliNotFound",
@@ -83,34 +111,34 @@ ACTIONS: Tuple[Tuple[str, str], ...] = (
     ),
     (
         "NoManagedIdentity",
-        "Run the task on a machine of Azure that has a managed identity (client_id says which, "
-        "where there are several), or choose another auth_source.",
+        "Run the task on an Azure machine that has a managed identity (set client_id if it has "
+        "several), or choose another auth_source.",
     ),
     (
         "NoCredentials",
-        "Give tenant, client_id and secret, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and "
+        "Set tenant, client_id and secret, or set AZURE_TENANT_ID, AZURE_CLIENT_ID and "
         "AZURE_CLIENT_SECRET, or log in with 'az login'.",
     ),
     ("AuthenticationFailed", "Check the credentials and the tenant."),
     (
         "InvalidAuthenticationToken ExpiredAuthenticationToken",
-        "Check that the clock of this machine is right and that the credentials are of this cloud.",
+        "Check the clock of this machine, and that the credentials belong to this cloud.",
     ),
     (
         "InvalidAuthenticationTokenTenant",
-        "The credentials are of another tenant or cloud than the subscription: check tenant and "
+        "The credentials belong to another tenant or cloud than the subscription: check tenant and "
         "cloud.",
     ),
     # Azure Resource Manager.
     ("AuthorizationFailed", _ROLE),
     (
         "LinkedAuthorizationFailed",
-        "The request also touches a resource of another subscription or tenant: give these "
+        "The request also involves a resource of another subscription or tenant: give these "
         "credentials a role there too.",
     ),
     (
         "MissingSubscriptionRegistration",
-        "Register the subscription for it once: "
+        "Register the subscription once: "
         "'az provider register --namespace Microsoft.RecoveryServices'.",
     ),
     ("SubscriptionNotFound InvalidSubscriptionId", _SUBSCRIPTION),
@@ -121,71 +149,64 @@ ACTIONS: Tuple[Tuple[str, str], ...] = (
     ),
     (
         "ReadOnlyDisabledSubscription",
-        "The subscription is disabled: enable it in Azure first.",
+        "The subscription is disabled: enable it in Azure.",
     ),
     (
         "RequestDisallowedByPolicy UserErrorRequestDisallowedByPolicy",
-        "An Azure Policy forbids it: ask who governs the subscription.",
+        "An Azure Policy forbids the operation: ask the owner of the subscription.",
     ),
-    ("ScopeLocked", "Remove the lock on the resource or its group first."),
+    ("ScopeLocked", "Remove the lock on the resource or its resource group."),
     (
         "ResourceRequestsThrottled TooManyRequests SubscriptionRequestsThrottled",
-        "Run the task again after the time that the message names; fewer tasks at the same time "
-        "on one vault need fewer requests.",
+        "Run the task again after the time in the message. Run fewer tasks at the same time on one "
+        "vault.",
     ),
     (
         "InternalServerError ServiceUnavailable ServerBusy ServerTimeout GatewayTimeout "
         "InvalidGatewayHost BadGateway RequestTimeout OperationTimedOut",
-        _LATER,
+        LATER,
     ),
-    (
-        "PreconditionFailed Conflict",
-        "Somebody else has changed it meanwhile: run the task again.",
-    ),
+    ("PreconditionFailed Conflict", CHANGED),
     ("AnotherOperationInProgress OperationInProgress", WAIT),
     (
         "InvalidResourceType NoRegisteredProviderFound InvalidApiVersionParameter",
-        "This cloud or region does not have Azure Backup in the version that the SDK asks for: "
+        "This cloud or region does not have the version of Azure Backup that the SDK requests: "
         "check resource_manager_endpoint and cloud.",
     ),
     # The vault and its items.
-    ("RestApiInternalError CloudInternalError InternalError CloudStorageUnexpectedError", _LATER),
+    ("RestApiInternalError CloudInternalError InternalError CloudStorageUnexpectedError", LATER),
     (
         "BMSUserErrorDataSourceInDeferredDeleteState",
-        "The item is soft-deleted: bring it back first (protected_vm with state=undeleted, or "
-        "state=protected, which does both).",
+        "The item is soft-deleted: undelete it (protected_vm with state=undeleted), or undelete "
+        "and protect it (state=protected).",
     ),
     (
         "BMSUserErrorContainerNotUndeleted",
-        "Bring the container back first: it was deleted with its items (protected_vm with "
+        "The container was deleted with its items: undelete it (protected_vm with "
         "state=undeleted).",
     ),
     (
         "BMSUserErrorDataSourceObjectNotFound",
-        "The VM is not protected in this vault: protect it first (protected_vm), or check vault.",
+        "The VM is not protected in this vault: protect it (protected_vm), or check vault.",
     ),
     (
         "BMSContainerStatusNotRegistered",
-        "The VM is not registered in this vault: protect it first (protected_vm).",
+        "The VM is not registered in this vault: protect it (protected_vm).",
     ),
     (
         "BMSUserErrorInvalidConfigureProtectionRequest BMSUserErrorInvalidInput",
-        "Check the VM's id, that the policy is one for VMs of this vault, and that both are in "
-        "the same region.",
+        "Check the VM's ID, that the policy is a policy for VMs in this vault, and that vault and "
+        "VM are in the same region.",
     ),
     ("BMSUserErrorInvalidPolicyInput", _POLICY),
-    (
-        "UserErrorOperationDeniedOnImmutableItem",
-        "The vault may be immutable: then nothing may be deleted or kept for less time. Where it "
-        "is not, Azure says this also of an item that is in the wrong state for the operation.",
-    ),
+    ("UserErrorOperationDeniedOnImmutableItem", IMMUTABLE),
     (
         "BMSUserErrorDisablingSoftDeleteStateNotAllowed BMSUserErrorSoftDeleteUseVaultApi",
-        "Soft delete of this vault is set with the vault itself, and can often not be turned off.",
+        "Set soft delete on the vault itself. Azure often does not permit turning it off.",
     ),
     (
         "BMSUserErrorObjectLocked BMSUserErrorConflictingProtectionOperation "
-        "UserErrorBackupOperationInProgress",
+        "UserErrorBackupOperationInProgress VmNotListed",
         WAIT,
     ),
     (
@@ -193,26 +214,27 @@ ACTIONS: Tuple[Tuple[str, str], ...] = (
         "ServiceResourceNotEmptyWithContainerDetails",
         _EMPTY_VAULT,
     ),
-    # Jobs, and what they say of the VM. Numbers are the codes of jobs.
+    # Our own errors of a VM that cannot be protected, as its vault refuses the same by words.
+    ("TooManyDisks", TOO_MANY_DISKS),
+    ("VmInAnotherRegion", OTHER_REGION),
+    ("VmProtectedInAnotherVault", OTHER_VAULT),
+    ("VmNotRunning", NOT_RUNNING),
+    # Jobs, and their errors of the VM. Numbers are the codes of jobs.
     ("UserErrorVmNotFoundV2 400136", _VM_GONE),
     ("320001", _VM_GONE),
     (
         "UserErrorGenericResourceNotFound 400309",
-        "Something that the operation needs is gone, such as the VM, a disk or a resource group: "
-        "bring it back, or stop the VM's protection and keep the data.",
+        "A resource that the operation needs no longer exists, such as the VM, a disk or a "
+        "resource group: restore it, or stop the VM's protection and keep the data.",
     ),
-    ("UserErrorJobSuccessfullyCancelled 400158", "Somebody cancelled the job: start it again."),
-    ("IaasVmHealthGreenDefault 400239 Success 0", "Nothing: all is well."),
-    ("RestoreOperationFailed 400003", "Restore again in some minutes."),
-    (
-        "BackUpOperationFailed BackUpOperationFailedV2",
-        "Back up again in some minutes: there may be too much data at once. If the VM was "
-        "deleted, stop its protection and keep the data (protected_vm with state=stopped).",
-    ),
+    ("UserErrorJobSuccessfullyCancelled 400158", "The job was cancelled: start it again."),
+    ("IaasVmHealthGreenDefault 400239 Success 0", "No action is needed."),
+    ("RestoreOperationFailed 400003", "Restore again in a few minutes."),
+    ("BackUpOperationFailed BackUpOperationFailedV2", TOO_MUCH_DATA),
     (
         "UserErrorBackupTookCrashConsistentSnapshot 400446",
-        "The backup is good, but only crash-consistent. Look on the VM why filesystems or "
-        "applications could not be frozen: quiesce.azure_backup.snapshot_scripts_info.",
+        "The backup is good, but only crash-consistent. Find out on the VM why filesystems or "
+        "applications could not be frozen: run quiesce.azure_backup.snapshot_scripts_info.",
     ),
     (
         "GuestAgentSnapshotTaskStatusError UserErrorGuestAgentStatusUnavailable 400039",
@@ -228,37 +250,45 @@ ACTIONS: Tuple[Tuple[str, str], ...] = (
         "ExtensionInstallationFailedMDTC ExtentionInstallationFailedMDTC",
         _EXTENSION,
     ),
-    (
-        "ExtensionOperationFailed ExtensionOperationFailedForManagedDisks",
-        "The VM agent is a prerequisite of the backup extension: install it on the VM, let it "
-        "reach Azure, then back up again.",
-    ),
+    ("ExtensionOperationFailed ExtensionOperationFailedForManagedDisks", AGENT_MISSING),
     (
         "UserErrorVmProvisioningStateFailed UserErrorVmNotInDesirableState "
         "OSProvisioningClientError OsProvisioningTimedOut",
         _PROVISIONING,
     ),
-    (
-        "UserErrorFsFreezeFailed",
-        _FREEZE,
-    ),
+    ("UserErrorFsFreezeFailed", _FREEZE),
     (
         "UserErrorRpCollectionLimitReached UserErrorBcmPremiumStorageQuotaError",
-        "Azure keeps no more snapshots of these disks: delete old restore points or snapshots, or "
-        "keep instant restore points for fewer days.",
+        "Azure has reached its limit of snapshots of these disks: delete old restore points or "
+        "snapshots, or keep instant restore points for fewer days.",
     ),
     (
         "UserErrorKeyvaultPermissionsNotConfigured",
-        "Let Azure Backup read the key vault of the encrypted VM (backup, get and list of keys "
-        "and secrets).",
+        "Permit Azure Backup to read the key vault of the encrypted VM (backup, get and list of "
+        "keys and secrets).",
     ),
     (
         "UserErrorUnsupportedDiskSize",
-        "Azure Backup does not support this VM as it is: leave the disk out with "
-        "include_disk_luns or exclude_disk_luns, or change it.",
+        "Azure Backup does not support a disk of this VM: change the disk, or leave it out with "
+        "include_disk_luns or exclude_disk_luns.",
     ),
     (
         "UserErrorCrpReportedUserError",
-        "Azure's compute service refused: look at the VM's activity log for its reason.",
+        "Azure's compute service refused the operation: find its reason in the VM's activity log.",
     ),
 )
+
+SERVER_ERROR = (
+    "Run the task again in a few minutes. If the error persists, give Microsoft's support the "
+    "correlation ID."
+)
+BY_STATUS: Dict[int, str] = {
+    401: "Check the credentials, and that their tenant is that of the subscription.",
+    403: "Give these credentials a role that permits the operation, such as Backup Contributor.",
+    404: "Check subscription, resource group, vault and name.",
+    407: "Set the user and password of the proxy in HTTPS_PROXY.",
+    409: WAIT,
+    412: CHANGED,
+    429: "Run the task again later, with fewer tasks at the same time.",
+}
+OTHER_STATUS = "Correct what the message names, then run the task again."

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
+from ..._arm.advice import recommended
 from ..._arm.connection import VaultConnection, as_dict
 from ..._arm.errors import VaultError
 from ..._arm.ids import FABRIC, VaultId, VmId, equals_ignoring_case
@@ -84,7 +85,6 @@ class Diagnosis:
             return self._fail(
                 "VmInAnotherRegion",
                 f"VM {self._vm.name} is in region {mine}, vault {self._vault.name} in {theirs}",
-                "Protect the VM with a vault of its own region.",
             )
         return mine or theirs
 
@@ -130,8 +130,6 @@ class Diagnosis:
                 "VmNotListed",
                 f"Azure says that vault {other.name} protects VM {vm.name} already, "
                 "but the vault does not list it yet",
-                "Wait until the operation that is running on it has ended; then run the task "
-                "again.",
             )
         where = f"vault {other.name} in resource group {other.resource_group}"
         if not equals_ignoring_case(other.subscription_id, self._vault.subscription_id):
@@ -147,8 +145,6 @@ class Diagnosis:
         return self._fail(
             "VmProtectedInAnotherVault",
             f"VM {vm.name} is already protected by {where}",
-            "A VM is protected by one vault at a time: use that vault, or stop protection and "
-            "delete the data there.",
         )
 
     def _soft_deleted_in(self, other: VaultId) -> Tuple[bool, Optional[str]]:
@@ -186,7 +182,6 @@ class Diagnosis:
                 "TooManyDisks",
                 f"VM {vm.name} has {count} data disks to back up, and a policy permits "
                 f"{MOST_DATA_DISKS}",
-                "Detach some, or leave some out with include_disk_luns or exclude_disk_luns.",
             )
         view = of.get("instanceView") or {}
         power = _power(view)
@@ -195,7 +190,6 @@ class Diagnosis:
                 "VmNotRunning",
                 f"VM {vm.name} is not running ({power}), so Azure cannot install the backup "
                 "extension",
-                "Start the VM and run the task again.",
             )
         agent = _agent(view)
         if power and agent != "ready":
@@ -213,12 +207,12 @@ class Diagnosis:
         self._unknown.append(what)
 
     def _fail(
-        self, name: str, message: str, action: str, cause: Optional[Failure] = None
+        self, name: str, message: str, action: str = "", cause: Optional[Failure] = None
     ) -> Failure:
         return Failure(
             name,
             f"{message}.",
-            action,
+            action or recommended(name),
             correlation_id=cause.correlation_id if cause else "",
             http_status=cause.http_status if cause else None,
             vm=self._vm.id,

@@ -103,7 +103,7 @@ def test_a_sign_in_that_is_refused() -> None:
     error = from_sdk(SignInError(ClientAuthenticationError(EXPIRED), HOST), "read it")
     assert error.failure.name == "AADSTS7000222" and error.kind == "authentication"
     assert error.failure.correlation_id == "2b2b3b4b-0000-0000-0000-000000000002"
-    assert "Trace ID" not in str(error) and "make a new one" in error.failure.recommended_action
+    assert "Trace ID" not in str(error) and "create a new one" in error.failure.recommended_action
 
 
 @pytest.mark.parametrize(("is_read", "may_be_done"), [(True, False), (False, True)])
