@@ -153,6 +153,10 @@ def lint(session: nox.Session) -> None:
             # happens to end in an underscore for a link to nowhere.
             again=lambda said: 'Unknown target name: "antsibull-docs-' in said,
         )
+        steps.run(
+            "errors.rst is up to date",
+            *(TOOLS / "python", "-m", "tests.utils.error_page", "--check"),
+        )
         steps.run("antsibull-changelog", TOOLS / "antsibull-changelog", "lint")
 
 
