@@ -44,7 +44,7 @@ def test_the_guide_to_the_vault(recovery_services: RecoveryServices, tmp_path: P
         if "hosts" in shown[0]:
             plays += shown
         else:
-            # "The tasks in the rest of this guide belong into plays of the same kind."
+            # "Put the tasks in the rest of this guide into plays of the same kind."
             same = {key: plays[0][key] for key in ("hosts", "gather_facts", "module_defaults")}
             plays.append({"name": shown[0]["name"], **same, "tasks": shown})
     begin(recovery_services)
