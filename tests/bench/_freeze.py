@@ -139,7 +139,7 @@ def expedited(wanted: bool) -> Iterator[None]:
             raise RuntimeError("rcu_expedited is not free to be used")
         yield
     finally:
-        setting.put_back()
+        setting.restore()
         setting.close()
 
 

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The system calls of a freeze, and the few that keep a process able to make them.
+"""The system calls of a freeze, and those that keep a process able to make them.
 
-PRIVATE: for this collection only. The calls answer with the number of the error, 0 for success:
-they are made while filesystems are frozen, where an exception has nowhere to go.
+The calls return an errno, 0 for success. They are made while filesystems are frozen, where
+no caller could handle an exception.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ import resource
 import signal
 from typing import List, Optional, Tuple
 
-#: C(_IOWR('X', 119, int)) and C(_IOWR('X', 120, int)) of C(linux/fs.h), alike on every
-#: architecture.
+#: `_IOWR('X', 119, int)` and `_IOWR('X', 120, int)` of `linux/fs.h`, alike on each architecture.
 FIFREEZE = 0xC0045877
 FITHAW = 0xC0045878
 
@@ -30,21 +29,21 @@ _PR_SET_NAME = 15
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
-#: RLIMIT_CORE as this program was started with; empty until it was changed.
+#: RLIMIT_CORE at the start of this program; empty until it was changed.
 _core_limits: List[Tuple[int, int]] = []
 
 
 def freeze(descriptor: int) -> int:
-    """Freeze the filesystem of an open folder; returns 0 or an errno.
+    """Freeze the filesystem of an open folder; return 0 or an errno.
 
-    EBUSY: it is frozen already. May block without limit, beyond the reach of SIGKILL, when the
-    storage does not answer. The interpreter's lock is released meanwhile.
+    EBUSY: it is frozen already. If the storage does not answer, the call may block without limit,
+    and SIGKILL does not end it. The call releases the interpreter's lock.
     """
     return _ioctl(descriptor, FIFREEZE)
 
 
 def thaw(descriptor: int) -> int:
-    """Thaw the filesystem of an open folder; returns 0 or an errno.
+    """Thaw the filesystem of an open folder; return 0 or an errno.
 
     0 proves that it was frozen until now. EINVAL proves that this process has no freeze of it any
     more: it was not frozen, or (since Linux 6.8) another holder still has it frozen.
@@ -61,14 +60,14 @@ def _ioctl(descriptor: int, request: int) -> int:
 
 
 def flush(descriptor: int) -> int:
-    """Write what the filesystem of an open folder has not yet written; returns 0 or an errno."""
+    """Write all dirty data of the filesystem of an open folder; return 0 or an errno."""
     if _libc.syncfs(descriptor) == 0:
         return 0
     return ctypes.get_errno() or errno.EIO
 
 
 def lock_memory() -> bool:
-    """Keep what this process has in memory from being paged out; says whether it worked."""
+    """Keep the memory of this process from being paged out; return True on success."""
     return bool(_libc.mlockall(_MCL_CURRENT) == 0)
 
 
@@ -83,11 +82,11 @@ def end_with_parent() -> None:
 
 
 def forbid_core_dumps() -> None:
-    """Let the kernel write no core dump of this process: its memory holds addresses with a SAS.
+    """Prevent core dumps of this process: its memory holds addresses with a SAS.
 
-    Processes that it forks inherit both settings. PR_SET_DUMPABLE also holds where core dumps are
-    piped to a program, for which RLIMIT_CORE does not count. It ends when another program is
-    executed; RLIMIT_CORE does not, see C(restore_core_limit). The hard limit stays as it is.
+    Forked processes inherit both settings. PR_SET_DUMPABLE also applies where core dumps are piped
+    to a program, which ignores RLIMIT_CORE. PR_SET_DUMPABLE ends with an exec; RLIMIT_CORE does
+    not, see `restore_core_limit`. The hard limit does not change.
     """
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
     soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
@@ -97,13 +96,13 @@ def forbid_core_dumps() -> None:
 
 
 def restore_core_limit() -> None:
-    """Set RLIMIT_CORE back to what this program was started with; for a script before its exec."""
+    """Set RLIMIT_CORE to its value at the start of this program; for a script before its exec."""
     if _core_limits:
         resource.setrlimit(resource.RLIMIT_CORE, _core_limits[0])
 
 
 def spare_from_oom(score: int = -1000) -> bool:
-    """Ask the kernel not to choose this process when memory is short; says whether it worked."""
+    """Ask the kernel not to kill this process when memory is short; return True on success."""
     try:
         descriptor = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
     except OSError:
@@ -118,9 +117,9 @@ def spare_from_oom(score: int = -1000) -> bool:
 
 
 def start_time(pid: int) -> Optional[int]:
-    """When a process started, in clock ticks since the boot; None when there is no living one.
+    """Return when a process started, in clock ticks since the boot; None if none lives.
 
-    With its number it identifies a process: numbers are used again.
+    Number and start time together identify a process, because the kernel reuses numbers.
     """
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)

@@ -4,9 +4,9 @@
 
 """Leave the control group of the login session.
 
-PRIVATE: for this collection only. When a session is ended as a whole (C(loginctl
-terminate-session), C(KillUserProcesses), a service that is stopped), every process in its control
-group is killed, whatever session and process group it made for itself.
+A login session may be ended as a whole: by `loginctl terminate-session`, by `KillUserProcesses`, or
+when a service is stopped. Then every process in its control group is killed, even one with a
+session and process group of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Iterator, List, Tuple
 
-#: How the process left; kept on the board as the index.
+#: How the process left; the shared state holds the index.
 NOT_LEFT, SYSTEMD_SCOPE, ROOT_GROUP, NOTHING_TO_LEAVE = range(4)
 WORDS = (
     "not left: a killed session may end it too",
@@ -28,17 +28,17 @@ WORDS = (
 )
 
 _LIMIT_S = 5.0
-_LOOK_S = 0.02
-_PLACES = ("/usr/bin/busctl", "/bin/busctl")
+_POLL_S = 0.02
+_BUSCTL_PATHS = ("/usr/bin/busctl", "/bin/busctl")
 
 
 def leave_login_cgroup() -> int:
-    """Move this process out of the session's control group; returns how.
+    """Move this process out of the session's control group; return how, as an index of `WORDS`.
 
-    With systemd into a scope of its own, which systemd makes on request (D-Bus method
-    StartTransientUnit). Otherwise into the root of the hierarchies that sessions are kept in: the
-    unified one and systemd's. Others, such as the one that limits memory, stay as they are. Takes
-    some seconds at most, and never raises.
+    With systemd, move it into a scope of its own, which systemd makes on request (D-Bus method
+    StartTransientUnit). Otherwise move it into the root of the hierarchies that hold sessions: the
+    unified one and that of systemd. Others, such as the one that limits memory, stay as they are.
+    Takes at most 10 seconds and never raises.
     """
     with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
         if _in_root():
@@ -52,13 +52,13 @@ def leave_login_cgroup() -> int:
 
 
 def _session_groups() -> List[Tuple[str, str]]:
-    """The hierarchies that sessions are kept in, and this process's group in each."""
-    found = []
+    """Return the hierarchies that hold sessions, and the group of this process in each."""
+    groups = []
     for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
         _number, controllers, group = line.split(":", 2)
         if controllers in ("", "name=systemd"):
-            found.append((controllers, group))
-    return found
+            groups.append((controllers, group))
+    return groups
 
 
 def _in_root() -> bool:
@@ -66,7 +66,7 @@ def _in_root() -> bool:
 
 
 def _ask_systemd() -> bool:
-    busctl = next((path for path in _PLACES if os.access(path, os.X_OK)), None)
+    busctl = next((path for path in _BUSCTL_PATHS if os.access(path, os.X_OK)), None)
     if busctl is None:
         return False
     before = _session_groups()
@@ -77,7 +77,7 @@ def _ask_systemd() -> bool:
     command += ["ssa(sv)a(sa(sv))", f"quiesce-watchdog-{pid}.scope", "fail"]
     command += ["3", "PIDs", "au", "1", pid, "Slice", "s", "system.slice"]
     command += ["CollectMode", "s", "inactive-or-failed", "0"]
-    # Not run_command: the watchdog has no module that could run it.
+    # Not run_command: the watchdog has no AnsibleModule.
     answer = subprocess.run(  # pylint: disable=ansible-bad-function
         command,
         stdin=subprocess.DEVNULL,
@@ -89,12 +89,12 @@ def _ask_systemd() -> bool:
     )
     if answer.returncode:
         return False
-    # The answer only says that the job was queued.
+    # The reply only means that systemd has queued the job.
     until = time.monotonic() + _LIMIT_S
     while time.monotonic() < until:
         if _session_groups() != before:
             return True
-        time.sleep(_LOOK_S)
+        time.sleep(_POLL_S)
     return False
 
 
@@ -107,7 +107,7 @@ def _move_to_root() -> None:
 
 
 def _hierarchies() -> Iterator[Tuple[str, str]]:
-    """Where the hierarchies that sessions are kept in are mounted, by their controllers."""
+    """Yield the controllers and the mount point of each hierarchy that holds sessions."""
     for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
         _source, folder, fstype, options = line.split(" ")[:4]
         if fstype == "cgroup2":

@@ -4,10 +4,11 @@
 
 """The pipes between the run, the guard and the watchdog.
 
-PRIVATE: for this collection only. One pipe for each process tells the others that it is gone: only
-that process holds the writing end, and the kernel closes it when the last of its threads has ended,
-also one that was blocked in a system call when the process was killed. Another pipe for each wakes
-it; what is to be done then stands on the board.
+One pipe for each process shows the others that it has exited. Only that process holds the write
+end, and the kernel closes it when the last thread of the process has ended. That includes a thread
+that was blocked in a system call when the process was killed.
+
+Another pipe for each process wakes it; the shared state holds what it must do then.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .shared_state import ACTORS
 
 
 class Channels:
-    """All pipes; made before the processes part."""
+    """All pipes, made before the processes are forked."""
 
     def __init__(self) -> None:
         self._alive = {actor: os.pipe() for actor in ACTORS}
@@ -34,7 +35,7 @@ class Channels:
         }
 
     def keep_only(self, actor: int) -> None:
-        """Close the ends that this process must not hold, now that it is C(actor)."""
+        """Close the ends that the process `actor`, which calls this, must not hold."""
         for other, (reader, writer) in self._alive.items():
             self._close(reader if other == actor else writer)
 
@@ -45,11 +46,11 @@ class Channels:
 
     @property
     def descriptors(self) -> Set[int]:
-        """The ends that are open."""
+        """The open ends."""
         return set(self._open)
 
     def has_exited(self, actor: int) -> bool:
-        """Whether another process has ended with all its threads."""
+        """Return True if another process has ended with all its threads."""
         reader = self._alive[actor][0]
         if reader not in self._open:
             return True
@@ -60,16 +61,16 @@ class Channels:
     def wake(self, actor: int) -> None:
         """Wake a process; never blocks."""
         end = self._wake[actor][1]
-        # A thread that was late may ring when all is over, and the number be another file's.
+        # A late thread may call this after `close`; the number may then belong to another file.
         if end in self._open:
             with contextlib.suppress(OSError):
                 os.write(end, b".")
 
     def wait(self, actor: int, timeout_ms: float, watched: Set[int]) -> Set[int]:
-        """Wait until C(actor) is woken, one of the C(watched) processes ends or the time is up.
+        """Wait until `actor` is woken, one of the `watched` processes ends or the time is up.
 
-        Returns those that have ended. Times run on the kernel's monotonic clock: a step of the wall
-        clock changes nothing.
+        Return the processes that have ended. The timeout runs on the monotonic clock, so a step of
+        the wall clock has no effect.
         """
         poll = select.poll()
         by_end = {self._alive[other][0]: other for other in watched}

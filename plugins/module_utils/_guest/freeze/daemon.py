@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A process of our own that outlives the run: how it parts from it.
-
-PRIVATE: for this collection only.
-"""
+"""Fork processes that outlive the run, detach them from it, and kill process groups."""
 
 from __future__ import annotations
 
@@ -40,9 +37,9 @@ _KEPT = frozenset(
 
 
 def fork(main: Callable[[], None]) -> int:
-    """Run C(main) in a new process, which ends with it; returns the number of the process.
+    """Run `main` in a new process, which ends after it; return the number of the process.
 
-    Nothing of the caller's code runs in the new process: no C(finally), no exit handler.
+    None of the caller's code runs in the new process: no `finally`, no exit handler.
     """
     pid = os.fork()
     if pid:
@@ -56,22 +53,22 @@ def fork(main: Callable[[], None]) -> int:
 
 
 class Children:
-    """The processes that a run has forked, each under a key."""
+    """The processes that a run has forked, by a key."""
 
     def __init__(self) -> None:
         self._pids: Dict[int, int] = {}
 
     def fork(self, key: int, main: Callable[[], None]) -> int:
-        """Fork one more; returns its number."""
+        """Fork another process; return its number."""
         self._pids[key] = fork(main)
         return self._pids[key]
 
     def __iter__(self) -> Iterator[int]:
-        """The keys of those that have not been reaped."""
+        """Return the keys of the processes that have not been reaped."""
         return iter(tuple(self._pids))
 
     def wait(self, limit_s: float) -> bool:
-        """Reap them as they end; whether all did within the limit."""
+        """Reap the processes as they end; return True if all ended within the limit."""
         until = time.monotonic() + limit_s
         while True:
             for key, pid in tuple(self._pids.items()):
@@ -82,7 +79,7 @@ class Children:
             time.sleep(0.005)
 
     def kill(self) -> None:
-        """Kill those that have not been reaped."""
+        """Kill the processes that have not been reaped."""
         for pid in self._pids.values():
             os.kill(pid, signal.SIGKILL)
 
@@ -97,10 +94,12 @@ def _has_ended(pid: int) -> bool:
 def daemonize(name: str, keep: Set[int]) -> None:
     """Make this process independent of the run: session, signals, descriptors, folder.
 
-    The folder is C(/proc), which no run freezes and nobody unmounts. No core dump holds what this
-    process has in memory. Signals are handled and do nothing. They are not ignored, because that
-    is inherited by the programs that this process starts. Only the descriptors in C(keep) stay
-    open, so that nobody who waits for the end of the run's output waits for this process.
+    The folder is `/proc`, which no run freezes and no program unmounts. No core dump holds the
+    memory of this process. A handler that does nothing takes the signals. They are not ignored,
+    because the programs that this process starts would inherit that.
+
+    Only the descriptors in `keep` stay open, so that a reader of the run's output does not wait for
+    this process.
     """
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - _KEPT:
@@ -124,14 +123,14 @@ def daemonize(name: str, keep: Set[int]) -> None:
     syscalls.name_process(name)
 
 
-def kill_process_group(leader: int, born: int) -> None:
-    """Kill a process group that C(leader), a process that started at C(born), was made for.
+def kill_process_group(leader: int, start_time: int) -> None:
+    """Kill the process group of `leader`, a process that started at `start_time`.
 
-    A number is not used again while a group has it. So if another process has the number now, the
-    group is gone and nothing is killed.
+    The kernel does not reuse a number while a group has it. So if another process has the number
+    now, the group has ended and nothing is killed.
     """
-    found = syscalls.start_time(leader)
-    if leader > 1 and found in (None, born):
+    current = syscalls.start_time(leader)
+    if leader > 1 and current in (None, start_time):
         with contextlib.suppress(OSError):
             os.killpg(leader, signal.SIGKILL)
 

@@ -4,9 +4,9 @@
 
 """The run's side of the thaw guarantee.
 
-PRIVATE: for this collection only. Three processes hold the descriptors of the filesystems: the run,
-the guard, which makes the calls, and the watchdog. Each of them thaws at the deadline, or as soon
-as it notices that those before it are gone; any two may be killed or stopped.
+Three processes hold the descriptors of the filesystems: the run, the guard, which makes the calls,
+and the watchdog. Each of them thaws at the deadline, or as soon as it notices that the processes
+before it have exited. Any two may be killed or stopped.
 """
 
 from __future__ import annotations
@@ -15,48 +15,40 @@ import contextlib
 import os
 import time
 from types import TracebackType
-from typing import Callable, Dict, Optional, Sequence, Set, Tuple, Type
+from typing import Dict, Optional, Sequence, Tuple, Type
 
-from ..._errors import refuse
+from ..._errors import Failure, SettingsError
 from .. import syscalls
 from ..model import FilesystemRecord, ScriptOutcome, ScriptSpec, Target
-from . import cgroup
 from .channels import Channels
-from .daemon import Children
-from .errors import flush_error, freeze_error, run_taken_over, supervisor_lost
+from .errors import flush_error, freeze_error, supervisor_lost
 from .fallback import FallbackThaw
-from .guard import Guard, short_pass_ns
+from .guard import short_pass_ns
 from .mount_handles import check_mounted, open_all
 from .post_script import SharedDescriptors
 from .rcu_expedited import Setting
-from .shared_state import ACTORS, GUARD, MEMORY_LOCKED, RUN, SPARED_FROM_OOM, WATCHDOG, SharedState
+from .shared_state import GUARD, RUN, SharedState
 from .supervisor import SupervisorContext
-from .watchdog import Watchdog
+from .supervisor_pool import SupervisorPool
 
-#: How long the supervisors may take to be ready, to end when dismissed, and to end when killed.
-_READY_LIMIT_S = 60.0
-_END_LIMIT_S = 3.0
-_KILL_LIMIT_S = 3.0
-#: How long C(thaw) waits for a FIFREEZE that does not return, and for a FITHAW.
+#: How long `thaw` waits for a FIFREEZE that does not return, for a FITHAW, and for further results.
 _LATE_FREEZE_NS = 1_000_000_000
 _LATE_THAW_NS = 10_000_000_000
-_NOTE_NS = 1_000_000_000
-#: A guard turns several times a second, also while it flushes.
-_SILENT_NS = 10_000_000_000
+_LAST_RESULTS_NS = 1_000_000_000
 
 
 class Freezer:
-    """Guard and watchdog, and what the run asks of them. To be used in the main thread."""
+    """The run's handle of a freeze: start, freeze, thaw, stop. For use in the main thread only."""
 
-    def __init__(self, shared: SupervisorContext, freeze_timeout_s: float) -> None:
-        self._shared = shared
-        self._state = shared.state
-        self._channels = shared.channels
-        self._targets: Tuple[Target, ...] = tuple(handle.target for handle in shared.handles)
+    def __init__(self, context: SupervisorContext, freeze_timeout_s: float) -> None:
+        self._context = context
+        self._state = context.state
+        self._channels = context.channels
+        self._targets: Tuple[Target, ...] = tuple(handle.target for handle in context.handles)
         self._timeout_s = freeze_timeout_s
-        self._post = shared.post_script(RUN)
-        self._line: Optional[FallbackThaw] = None
-        self._children = Children()
+        self._post = context.post_script(RUN)
+        self._fallback: Optional[FallbackThaw] = None
+        self._pool = SupervisorPool(context, freeze_timeout_s)
         self._stopped = False
 
     @classmethod
@@ -70,26 +62,30 @@ class Freezer:
     ) -> Freezer:
         """Open the filesystems and start guard and watchdog.
 
-        To be called while the process has one thread. C(freeze_timeout_s): seconds from the first
-        FIFREEZE to the thaw, come what may. C(keep_open): descriptors, such as that of the run's
-        lock, that the supervisors hold open as long as they live. C(setting) makes FIFREEZE short.
-        Raises C(SettingsError) when a target is not the mount that was planned, C(FreezeError) when
-        a supervisor cannot be started; nothing is left then.
+        Must be called while the process has one thread. `freeze_timeout_s`: the longest time from
+        the first FIFREEZE to the thaw, in seconds. `keep_open`: descriptors, such as that of the
+        run's lock, that the supervisors hold open as long as they live. `setting` makes FIFREEZE
+        short.
+
+        Raises `SettingsError` if a target is not the planned mount, `FreezeError` if a supervisor
+        cannot be started; then nothing is left running.
         """
         if freeze_timeout_s <= 0:
-            refuse("FreezeTimeoutInvalid", "The freeze timeout must be more than 0 seconds.")
+            raise SettingsError(
+                Failure("FreezeTimeoutInvalid", "freeze_timeout must be more than 0 seconds.")
+            )
         handles = open_all(targets)
         kept = (SharedDescriptors.make(), tuple(keep_open), setting)
-        shared = SupervisorContext(SharedState(len(handles)), Channels(), handles, post, *kept)
-        freezer = cls(shared, freeze_timeout_s)
+        context = SupervisorContext(SharedState(len(handles)), Channels(), handles, post, *kept)
+        freezer = cls(context, freeze_timeout_s)
         try:
-            freezer._fork()
+            freezer._pool.start()
         except BaseException as error:
             freezer._state.quit = 1
             freezer._end()
             if isinstance(error, OSError):
-                words = f"Guard and watchdog could not be started: {error.strerror}."
-                raise supervisor_lost("the start", words) from error
+                message = f"Guard and watchdog could not be started: {error.strerror}."
+                raise supervisor_lost("the start", message) from error
             raise
         return freezer
 
@@ -105,48 +101,48 @@ class Freezer:
         self.stop()
 
     def stage(self, name: str, limit_s: float) -> None:
-        """Say that the run is in a stage that may last C(limit_s) seconds.
+        """Begin a stage of the run, which may last `limit_s` seconds.
 
-        A run that is silent for some two seconds longer is taken over: its script is killed, all is
-        thawed, the post-script is paid. Raises C(FreezeError) when that has happened. Freezing and
-        thawing bring the time that they need themselves.
+        A supervisor takes over a run that is silent for 2 seconds longer: it kills the run's
+        script, thaws everything and runs the post-script. Raises `FreezeError` after that. `freeze`
+        and `thaw` extend the stage by themselves.
         """
         self._state.stage_ends_ns = time.monotonic_ns() + int(limit_s * 1e9)
-        self._refuse_taken_over(f"the stage '{name}'")
+        self._pool.raise_if_taken_over(f"the stage '{name}'")
 
     def before_script(self) -> None:
-        """Say which process group the run's script is in, for whoever takes over.
+        """Record the process group of the run's script, for a supervisor that takes over.
 
-        Called in the script's own process right before it becomes the script, so there is no moment
-        in which it runs and nobody knows. Raises when the run was taken over.
+        Must be called in the script's own process right before it becomes the script, so that a
+        script that runs is always recorded. Raises `FreezeError` if the run was taken over.
         """
-        self._state.script_born = syscalls.start_time(os.getpid()) or 0
+        self._state.script_start_time = syscalls.start_time(os.getpid()) or 0
         self._state.script_pid = os.getpid()
-        self._refuse_taken_over("a script's start")
+        self._pool.raise_if_taken_over("a script's start")
 
     def script_ended(self) -> None:
-        """Say that nothing is left of the run's script."""
+        """Record that the run's script and its process group have ended."""
         self._state.script_pid = 0
 
     def mark_post_script_due(self) -> None:
-        """Say that from now on the post-script must run, whatever happens.
+        """Make sure that the post-script runs from now on, even if the run dies.
 
-        Raises C(FreezeError) when the run was taken over.
+        Raises `FreezeError` if the run was taken over.
         """
-        self._state.post_owed = int(self._post is not None)
-        self._refuse_taken_over("the pre-script")
+        self._state.post_due = int(self._post is not None)
+        self._pool.raise_if_taken_over("the pre-script")
 
     def verify(self) -> None:
-        """Check that each descriptor still is the mount planned; raises C(FreezeError)."""
-        check_mounted(self._shared.handles)
+        """Check that each descriptor still is the planned mount; raises `FreezeError`."""
+        check_mounted(self._context.handles)
 
     def flush(self, limit_s: float) -> float:
-        """Flush all filesystems until a pass is short; returns the longest last pass in seconds.
+        """Flush all filesystems until a pass is short; return the longest last pass in seconds.
 
         A freeze begins with such a pass while writers wait, so there must be little to write by
-        then. Raises C(FreezeError) when it is not so within C(limit_s) seconds.
+        then. Raises `FreezeError` if no pass is short within `limit_s` seconds.
         """
-        state = self._state
+        state, pool = self._state, self._pool
         state.flush_until_ns = time.monotonic_ns() + int(limit_s * 1e9)
         state.flush_round += 1
         self._channels.wake(GUARD)
@@ -156,15 +152,17 @@ class Freezer:
                 filesystem.flush_round == state.flush_round for filesystem in state.filesystems
             )
 
-        self._wait(lambda: done() or self._hurt() or self._silent(), state.flush_until_ns)
-        if not done() and self._silent():
+        pool.wait(
+            lambda: done() or pool.is_unprotected() or pool.guard_is_silent(), state.flush_until_ns
+        )
+        if not done() and pool.guard_is_silent():
             raise supervisor_lost("the flush", "The guard of the freeze was stopped.")
         if (
-            self._hurt()
+            pool.is_unprotected()
             or not done()
             or any(filesystem.flush_errno for filesystem in state.filesystems)
         ):
-            self._refuse_hurt("the flush")
+            pool.raise_if_unprotected("the flush")
             short_s = short_pass_ns(self._timeout_s) / 1e9
             raise flush_error(state, self._targets, limit_s, short_s)
         return max((filesystem.flush_ns / 1e9 for filesystem in state.filesystems), default=0.0)
@@ -172,117 +170,109 @@ class Freezer:
     def freeze(self) -> None:
         """Freeze all filesystems; returns when they are frozen.
 
-        Otherwise everything that this run froze is thawed, or is thawed as soon as its FIFREEZE
-        returns, and C(FreezeError) says which filesystem was the cause. Works once.
+        On failure everything that this run froze is thawed, or is thawed as soon as its FIFREEZE
+        returns, and the `FreezeError` names the filesystem that caused it. May be called once.
         """
-        self._refuse_hurt("the freeze")
-        state = self._state
+        self._pool.raise_if_unprotected("the freeze")
+        state, context = self._state, self._context
         if state.over_ns or state.freeze_ns:
             raise supervisor_lost("the freeze", "The window was over before it began.")
-        self._line = FallbackThaw(state, self._shared.handles, self._channels, self._shared.setting)
+        self._fallback = FallbackThaw(state, context.handles, self._channels, context.setting)
         try:
             now = time.monotonic_ns()
             state.deadline_ns = now + int(self._timeout_s * 1e9)
             self._extend_stage(state.deadline_ns)
             state.freeze_ns = now
             self._channels.wake(GUARD)
-            self._wait(lambda: self._frozen() or self.hold_lost(), state.deadline_ns)
-            if self._frozen() and not self.hold_lost():
+            self._pool.wait(lambda: self._is_frozen() or self.is_window_over(), state.deadline_ns)
+            if self._is_frozen() and not self.is_window_over():
                 return
         except BaseException:
             self.thaw()
             raise
         in_time = time.monotonic_ns() < state.deadline_ns
         self.thaw()
-        self._refuse_hurt("the freeze")
+        self._pool.raise_if_unprotected("the freeze")
         raise freeze_error(self.records(), self._timeout_s, in_time=in_time)
 
     @property
     def deadline_ns(self) -> int:
-        """When all is thawed, come what may (monotonic clock); 0 before the freeze."""
+        """The time at which everything is thawed at the latest (monotonic); 0 before the freeze."""
         return self._state.deadline_ns
 
-    def hold_lost(self) -> bool:
-        """Whether the filesystems are not all certain to be frozen any more; cheap."""
+    def is_window_over(self) -> bool:
+        """Return True if a filesystem may not be frozen any more; makes one cheap system call."""
         state = self._state
         return (
             bool(state.over_ns)
-            or bool(state.taken_over)
+            or bool(state.taken_over_by)
             or time.monotonic_ns() >= state.deadline_ns
             or self._channels.has_exited(GUARD)
         )
 
     def thaw(self) -> Tuple[FilesystemRecord, ...]:
-        """Thaw all filesystems that this run froze; returns what happened to each.
+        """Thaw all filesystems that this run froze; return the record of each.
 
-        Waits until all are thawed, but not without limit: a FIFREEZE that blocks is left to the
-        supervisors, which thaw it when it returns. May be called at any time and again.
+        Waits until all are thawed, 10 seconds at most. The supervisors thaw a filesystem whose
+        FIFREEZE blocks when that returns. May be called at any time, and repeatedly.
         """
         state = self._state
         state.end_window()
-        if self._line is None:
+        if self._fallback is None:
             return self.records()
         self._channels.wake(GUARD)
         if self._channels.has_exited(GUARD):
-            self._line.nudge()
+            self._fallback.wake()
         start = time.monotonic_ns()
         self._extend_stage(start + 2 * _LATE_THAW_NS)
 
-        def enough() -> bool:
+        def done() -> bool:
             if state.resolved:
                 return True
             late = [filesystem for filesystem in state.filesystems if not filesystem.resolved]
             spent = time.monotonic_ns() - start
             return spent > _LATE_FREEZE_NS and all(filesystem.freezing for filesystem in late)
 
-        self._wait(enough, start + _LATE_THAW_NS)
-        # Who was a moment slower may have had the answer that counts.
-        self._wait(lambda: not self._noting(), time.monotonic_ns() + _NOTE_NS)
+        self._pool.wait(done, start + _LATE_THAW_NS)
+        # A process that was a moment slower may have the result that counts.
+        until = time.monotonic_ns() + _LAST_RESULTS_NS
+        self._pool.wait(lambda: not self._thaw_in_progress(), until)
         if state.resolved:
-            self._line.close()
+            self._fallback.close()
         return self.records()
 
     def records(self) -> Tuple[FilesystemRecord, ...]:
-        """What happened to each filesystem so far."""
+        """Return what has happened to each filesystem so far."""
         return self._state.records(self._targets)
 
     def run_post_script(self) -> Optional[ScriptOutcome]:
-        """Run the post-script if it is owed and nobody has; returns what it did.
+        """Run the post-script once if it is due; return its outcome, or None if it is not due.
 
-        None when it is not owed. When a supervisor has started it, waits for its end.
+        If a supervisor has started the script, wait for its end.
         """
-        if self._post is None or not self._state.post_owed:
+        if self._post is None or not self._state.post_due:
             return None
         self._post.run_once()
         return self._post.outcome()
 
-    def taken_over(self) -> bool:
-        """Whether a supervisor has taken the run over, because it was silent for too long."""
-        return bool(self._state.taken_over)
+    def is_taken_over(self) -> bool:
+        """Return True if a supervisor has taken over the run because it was silent."""
+        return self._pool.is_taken_over()
 
     @property
     def protection(self) -> Dict[str, object]:
-        """What guards the window, for the result."""
-        found: Dict[str, object] = {"filesystems": len(self._targets)}
-        for actor, note in self._state.supervisors.items():
-            found[ACTORS[actor]] = {
-                "running": not self._channels.has_exited(actor),
-                "memory_locked": bool(note.traits & MEMORY_LOCKED),
-                "spared_from_oom": bool(note.traits & SPARED_FROM_OOM),
-            }
-        place = cgroup.WORDS[self._state.supervisors[WATCHDOG].left_session]
-        found["watchdog_session"] = place
-        return found
+        """The number of filesystems and their supervisors, for the result."""
+        return {"filesystems": len(self._targets), **self._pool.protection}
 
     @property
     def expedited(self) -> Dict[str, object]:
-        """Whether FIFREEZE was made short, for the result."""
-        return self._shared.expedited()
+        """The setting that makes FIFREEZE short, for the result."""
+        return self._context.expedited()
 
     def stop(self) -> None:
-        """Thaw and pay what is left, then dismiss both supervisors and wait for their end.
+        """Thaw, run the post-script if it is due, then end both supervisors. Never raises.
 
-        Freezer that still have to thaw are left to it. Never raises.
+        A supervisor that still has to thaw is left running.
         """
         if self._stopped:
             return
@@ -292,92 +282,29 @@ class Freezer:
                 self.thaw()
             with contextlib.suppress(Exception):
                 self.run_post_script()
-            self._stay_while_needed()
+            self._pool.wait_for_thaw()
             self._state.quit = 1
             self._end()
-
-    def _stay_while_needed(self) -> None:
-        """Wait for what is still to be thawed when no supervisor is left that will do it.
-
-        The threads of this process thaw it then; they must not end before.
-        """
-        freezer = self._state.supervisors
-        beats = {actor: note.heartbeat_ns for actor, note in freezer.items()}
-        while not self._state.resolved:
-            for actor, note in freezer.items():
-                if note.heartbeat_ns != beats[actor] and not self._channels.has_exited(actor):
-                    return
-            time.sleep(0.02)
-
-    def _fork(self) -> None:
-        for actor, supervisor in (
-            (GUARD, Guard(self._shared, self._timeout_s)),
-            (WATCHDOG, Watchdog(self._shared)),
-        ):
-            self._state.supervisors[actor].pid = self._children.fork(actor, supervisor.serve)
-        self._channels.keep_only(RUN)
-        notes = self._state.supervisors
-        until = time.monotonic_ns() + int(_READY_LIMIT_S * 1e9)
-        self._wait(lambda: all(note.ready for note in notes.values()) or self._hurt(), until)
-        if not all(note.ready for note in notes.values()):
-            raise supervisor_lost("the start", "Guard and watchdog could not be started.")
 
     def _extend_stage(self, until_ns: int) -> None:
         if self._state.stage_ends_ns:
             self._state.stage_ends_ns = max(self._state.stage_ends_ns, until_ns)
 
-    def _frozen(self) -> bool:
+    def _is_frozen(self) -> bool:
         return all(filesystem.freeze_errno == 0 for filesystem in self._state.filesystems)
 
-    def _noting(self) -> bool:
+    def _thaw_in_progress(self) -> bool:
         return any(
-            thaw.under_way
+            thaw.in_progress
             for filesystem in self._state.filesystems
             for actor, thaw in filesystem.thaws.items()
             if filesystem.freeze_errno == 0
             and (actor == RUN or not self._channels.has_exited(actor))
         )
 
-    def _hurt(self) -> bool:
-        return (
-            any(self._channels.has_exited(actor) for actor in self._children) or self.taken_over()
-        )
-
-    def _silent(self) -> bool:
-        """Whether the guard has not turned for so long that it must have been stopped."""
-        return time.monotonic_ns() - self._state.supervisors[GUARD].heartbeat_ns > _SILENT_NS
-
-    def _refuse_hurt(self, what: str) -> None:
-        self._refuse_taken_over(what)
-        for actor in self._children:
-            if self._channels.has_exited(actor):
-                raise supervisor_lost(what, f"The {ACTORS[actor]} of the freeze was killed.")
-
-    def _refuse_taken_over(self, what: str) -> None:
-        if self.taken_over():
-            raise run_taken_over(what, ACTORS[self._state.taken_over])
-
-    def _wait(self, done: Callable[[], bool], until_ns: int) -> None:
-        """Wait until it is done or the time is up; woken by the supervisors, and by their end."""
-        watched: Set[int] = {
-            actor for actor in self._children if not self._channels.has_exited(actor)
-        }
-        while not done():
-            left_ns = until_ns - time.monotonic_ns()
-            if left_ns <= 0:
-                return
-            # Not for longer at once: a supervisor that is stopped rings nobody.
-            watched -= self._channels.wait(RUN, min(-(-left_ns // 1_000_000), 50), watched)
-
     def _end(self) -> None:
-        """See the supervisors end, kill those that are stopped, and close what is open."""
-        for actor in self._children:
-            self._channels.wake(actor)
-        done = self._children.wait(_END_LIMIT_S)
-        if not done and self._state.resolved and not self._state.debt:
-            self._children.kill()
-            self._children.wait(_KILL_LIMIT_S)
-        if self._line is None or self._line.close():
-            self._shared.close()
-        self._shared.common.close()
+        self._pool.end()
+        if self._fallback is None or self._fallback.close():
+            self._context.close()
+        self._context.script_descriptors.close()
         self._channels.close()

@@ -4,8 +4,8 @@
 
 """The guard: the process that freezes and thaws.
 
-PRIVATE: for this collection only. It thaws when the run says so, when the run is gone or overruns
-its limit, when a freeze fails and when the deadline passes, whichever is first.
+The guard thaws at the first of these events: the run asks for it, the run exits or overruns its
+limit, a freeze fails, or the deadline passes.
 """
 
 from __future__ import annotations
@@ -20,61 +20,68 @@ from .. import syscalls
 from .shared_state import GUARD, RUN
 from .supervisor import Supervisor, SupervisorContext
 
-#: Until a flush pass counts as short: this part of the deadline, at least so much.
+#: A flush pass is short if it takes at most this fraction of the deadline, or this minimum.
 _SHORT_PART = 20
 _SHORT_AT_LEAST_NS = 100_000_000
 
 
 def short_pass_ns(freeze_timeout_s: float) -> int:
-    """How short a pass of syncfs must be: a freeze begins with one more, inside the window."""
+    """Return the longest short pass of syncfs: a freeze begins with one more, in the window."""
     return max(int(freeze_timeout_s * 1e9) // _SHORT_PART, _SHORT_AT_LEAST_NS)
 
 
 class Guard(Supervisor):
-    """The process that makes the calls."""
+    """The process that calls FIFREEZE."""
 
     ACTOR = GUARD
     NAME = "quiesce-guard"
     GRACE_NS = 2_000_000_000
 
-    def __init__(self, shared: SupervisorContext, freeze_timeout_s: float) -> None:
-        super().__init__(shared)
+    def __init__(self, context: SupervisorContext, freeze_timeout_s: float) -> None:
+        super().__init__(context)
         self._short_ns = short_pass_ns(freeze_timeout_s)
         ranks: Dict[int, List[int]] = {}
         for index, handle in enumerate(self.handles):
             ranks.setdefault(handle.target.rank, []).append(index)
-        self._waiting = [ranks[rank] for rank in sorted(ranks)]
-        self._counting = threading.Lock()
-        self._under_way = 0
-        self._begun = False
+        self._remaining_ranks = [ranks[rank] for rank in sorted(ranks)]
+        self._count_lock = threading.Lock()
+        self._in_progress = 0
+        self._freeze_begun = False
         self._flush_round = 0
 
     def window_must_end(self, now: int) -> bool:
-        """At the deadline, or without a run."""
+        """Return True at the deadline, or if the run is unresponsive."""
         state = self.state
-        return bool(self._lost_since_ns) or bool(state.freeze_ns and now >= state.deadline_ns)
+        return bool(self._unresponsive_since_ns) or bool(
+            state.freeze_ns and now >= state.deadline_ns
+        )
 
     def may_thaw(self, now: int) -> bool:
-        """At once."""
+        """Return True: the guard acts first."""
         return True
 
-    def may_take_over(self, now: int, lost_since_ns: int) -> bool:
-        """At once."""
+    def may_take_over(self, now: int) -> bool:
+        """Return True: the guard acts first."""
         return True
 
     def due_ns(self) -> int:
-        """The deadline."""
+        """Return the deadline."""
         return self.state.deadline_ns
 
     def act(self, now: int) -> None:
-        """Begin what the run asked for."""
+        """Begin the flush or the freeze that the run requested."""
         state = self.state
         if self._flush_round != state.flush_round:
             self._flush_round = state.flush_round
             for index, worker in enumerate(self.workers.workers):
                 worker.do(functools.partial(self._flush, index, self._flush_round))
-        if state.freeze_ns and not self._begun and self._waiting and state.may_freeze:
-            self._begun = True
+        if (
+            state.freeze_ns
+            and not self._freeze_begun
+            and self._remaining_ranks
+            and state.may_freeze
+        ):
+            self._freeze_begun = True
             self._expedite()
             self._freeze_next_rank()
 
@@ -82,22 +89,22 @@ class Guard(Supervisor):
         state, setting = self.state, self.setting
         if setting is None or setting.reason:
             return
-        # First say so, then look, as for a freeze.
-        state.boost.called_ns = time.monotonic_ns()
+        # First announce the call, then check the window, as for a freeze.
+        state.expedite.called_ns = time.monotonic_ns()
         if state.may_freeze:
-            state.boost.answer = setting.turn_on()
-        state.boost.returned_ns = time.monotonic_ns()
+            state.expedite.answer = setting.turn_on()
+        state.expedite.returned_ns = time.monotonic_ns()
 
     def _freeze_next_rank(self) -> None:
-        rank = self._waiting.pop(0)
-        self._under_way = len(rank)
+        rank = self._remaining_ranks.pop(0)
+        self._in_progress = len(rank)
         for index in rank:
             self.workers.workers[index].do(functools.partial(self._freeze, index))
 
     def _freeze(self, index: int) -> None:
         state, filesystem, handle = self.state, self.state.filesystems[index], self.handles[index]
-        # First say that it may be frozen, then look whether the window is open: whoever ends the
-        # window does it the other way round, so at least one of the two sees the other.
+        # First announce that it may be frozen, then check that the window is open. A process that
+        # ends the window does both in the opposite order, so at least one of the two sees the other.
         filesystem.called_ns = time.monotonic_ns()
         if not handle.matches_target():
             answer = errno.ESTALE
@@ -110,21 +117,21 @@ class Guard(Supervisor):
         filesystem.freeze_errno = answer
         if answer:
             state.end_window()
-        with self._counting:
-            self._under_way -= 1
-            last = not self._under_way
+        with self._count_lock:
+            self._in_progress -= 1
+            last = not self._in_progress
         if state.over_ns:
             self.channels.wake(GUARD)
             self.channels.wake(RUN)
-        elif last and self._waiting:
+        elif last and self._remaining_ranks:
             self._freeze_next_rank()
         elif last:
             self.channels.wake(RUN)
-            # Nothing is left to be made short: neither the snapshots nor FITHAW wait for RCU.
-            self.workers.put_back()
+            # No FIFREEZE is left to be made short; neither the snapshots nor FITHAW wait for RCU.
+            self.workers.restore_setting()
 
     def _flush(self, index: int, number: int) -> None:
-        """Flush one filesystem again and again until that takes short."""
+        """Flush one filesystem repeatedly until a pass is short."""
         state, filesystem = self.state, self.state.filesystems[index]
         while number == state.flush_round and not state.over_ns:
             started = time.monotonic_ns()

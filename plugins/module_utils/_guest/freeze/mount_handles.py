@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Open descriptors of the filesystems that are to be frozen, and the proof that they are those.
+"""Open descriptors of the filesystems to freeze, and the proof that they match the plan.
 
-PRIVATE: for this collection only. A path may lead elsewhere a moment later, a descriptor never:
-whatever is frozen and thawed is frozen and thawed through descriptors opened at the start.
+A path may lead elsewhere a moment later, a descriptor never. So the run freezes and thaws through
+descriptors that it opened at the start.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
 
-from ..._errors import Failure, FreezeError, refuse
+from ..._errors import Failure, FreezeError, SettingsError
 from ..model import Target
 from ..storage.mountinfo import read_mounts
 
 
 @dataclass(frozen=True)
 class MountHandle:
-    """One filesystem, open."""
+    """The open mount point of one filesystem."""
 
     target: Target
     descriptor: int
     mount_id: int
 
     def matches_target(self) -> bool:
-        """Whether the descriptor still is the filesystem that was planned."""
+        """Return True if the descriptor still is the planned filesystem."""
         try:
             return os.fstat(self.descriptor).st_dev == self.target.dev
         except OSError:
@@ -37,22 +37,25 @@ class MountHandle:
 
 
 def open_all(targets: Sequence[Target]) -> Tuple[MountHandle, ...]:
-    """Open each mount point and check that it is the filesystem planned.
+    """Open each mount point and check that it is the planned filesystem.
 
-    Raises C(SettingsError) when one is not; nothing is left open then.
+    Raises `SettingsError` if one is not; then no descriptor is left open.
     """
     handles: List[MountHandle] = []
     try:
         for target in targets:
-            handles.append(_open(target))  # noqa: PERF401 - those open so far must be known
-        _refuse_twice(handles)
+            handles.append(_open(target))  # noqa: PERF401 - an error must close those open so far
+        _check_duplicates(handles)
         mounted = _mount_points()
         for handle in handles:
             if mounted.get(handle.mount_id) != handle.target.mount_point:
-                refuse(
-                    "MountChanged",
-                    f"{handle.target.mount_point} is not a mount point (any more).",
-                    "Name mount points, and run again when nobody mounts or unmounts.",
+                raise SettingsError(
+                    Failure(
+                        "MountChanged",
+                        f"{handle.target.mount_point} is not, or no longer, a mount point.",
+                        "Name mount points in freeze. Run again when no program mounts or "
+                        "unmounts.",
+                    )
                 )
     except BaseException:
         close_all(handles)
@@ -67,50 +70,55 @@ def close_all(handles: Sequence[MountHandle]) -> None:
 
 
 def check_mounted(handles: Sequence[MountHandle]) -> None:
-    """Check that each descriptor still is the mount planned, and still mounted there.
+    """Check that each descriptor still is the planned mount, and still mounted there.
 
-    Raises C(FreezeError) naming the first that is not.
+    Raises a `FreezeError` that names the first that is not.
     """
     mounted = _mount_points()
     for handle in handles:
-        where = handle.target.mount_point
-        if not handle.matches_target() or mounted.get(handle.mount_id) != where:
+        mount_point = handle.target.mount_point
+        if not handle.matches_target() or mounted.get(handle.mount_id) != mount_point:
             raise FreezeError(
                 Failure(
                     "MountChanged",
-                    f"{where} ({handle.target.device}) was unmounted or mounted over since the "
-                    "start of the run.",
-                    "Run again when nobody mounts or unmounts.",
+                    f"{mount_point} ({handle.target.device}) was unmounted or mounted over since "
+                    "the start of the run.",
+                    "Run again when no program mounts or unmounts.",
                 )
             )
 
 
 def _open(target: Target) -> MountHandle:
-    where = target.mount_point
+    mount_point = target.mount_point
     try:
-        descriptor = os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        refuse("MountNotFound", f"The mount point {where} cannot be opened: {error.strerror}.")
+        message = f"The mount point {mount_point} cannot be opened: {error.strerror}."
+        raise SettingsError(Failure("MountNotFound", message)) from error
     handle = MountHandle(target, descriptor, _mount_id(descriptor))
     if not handle.matches_target():
         os.close(descriptor)
-        refuse(
-            "MountChanged",
-            f"{where} is another filesystem than {target.device}, which was to be frozen.",
-            "Run again when nobody mounts or unmounts.",
+        raise SettingsError(
+            Failure(
+                "MountChanged",
+                f"{mount_point} is no longer the planned filesystem {target.device}.",
+                "Run again when no program mounts or unmounts.",
+            )
         )
     return handle
 
 
-def _refuse_twice(handles: Sequence[MountHandle]) -> None:
+def _check_duplicates(handles: Sequence[MountHandle]) -> None:
     seen: Dict[int, str] = {}
     for handle in handles:
         target = handle.target
         if target.dev in seen:
-            refuse(
-                "FilesystemTwice",
-                f"{seen[target.dev]} and {target.mount_point} are the same filesystem.",
-                "Name each filesystem once.",
+            raise SettingsError(
+                Failure(
+                    "FilesystemTwice",
+                    f"{seen[target.dev]} and {target.mount_point} are the same filesystem.",
+                    "Name each filesystem once in freeze.",
+                )
             )
         seen[target.dev] = target.mount_point
 

@@ -2,18 +2,18 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The kernel's setting C(rcu_expedited), which makes FIFREEZE short.
+"""The kernel's setting `rcu_expedited`, which makes FIFREEZE short.
 
-PRIVATE: for this collection only. FIFREEZE waits for RCU grace periods, and with the setting on
-they end in a millisecond instead of tens. It is a setting of the whole machine, so it is on only
-while FIFREEZE is at work.
+FIFREEZE waits for RCU grace periods. With the setting on, they end in a millisecond instead of
+tens. The setting is machine-wide, so it is on only during FIFREEZE.
 
-The value itself says who set it: the kernel keeps any whole number and takes all but 0 for "on",
-so the runs of this collection write a number of their own, and never change another one. They
-count themselves by a shared C(flock) each, which the kernel drops when the last process of a run
-has ended. The one that gets the lock for itself alone is the last, and writes 0. So a run of which
-every process was killed leaves nothing but the number, and the next run puts that back. A reboot
-resets the value and empties C(/run).
+The value itself identifies its writer. The kernel keeps any whole number and treats each one except
+0 as "on". Runs of this collection write a number of their own and never change another one.
+
+Each run holds a shared `flock`, which the kernel drops when the last process of the run has ended.
+The run that gets the lock exclusively is the last and writes 0. If every process of a run was
+killed, only the number remains, and the next run resets it. A reboot resets the value and empties
+`/run`.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
-from ..._errors import refuse
+from ..._errors import Failure, SettingsError
 from .shared_state import ExpediteState
 
 AUTO, YES, NO = "auto", "yes", "no"
-#: What runs of this collection write: C(quie) in ASCII.
+#: The value that runs of this collection write: `quie` in ASCII.
 MARK = 0x71756965
 
-#: What became of the attempt to set it; a negative number is an errno with its sign changed.
+#: Results of an attempt to turn the setting on; a negative number is a negated errno.
 ON, FOREIGN, BUSY = 1, 2, 3
 
-#: How often and how far apart the lock is tried for, while another run is putting back.
+#: Attempts to get the lock, and the pause between them, while another run resets the setting.
 _TRIES = 50
-_AGAIN_S = 0.005
+_RETRY_S = 0.005
 
 
 @dataclass(frozen=True)
 class SettingPaths:
-    """The files that this is about."""
+    """Paths of the setting, of the files that it depends on, and of the lock."""
 
     value: str = "/sys/kernel/rcu_expedited"
     normal: str = "/sys/kernel/rcu_normal"
@@ -56,40 +56,40 @@ class SettingPaths:
         "/sys/devices/system/cpu/nohz_full",
         "/sys/fs/cgroup/cpuset.cpus.isolated",
     )
-    #: Not in the folder of the run's lock: containers may have that to themselves.
+    #: Outside the folder of the run's lock: a container may have its own copy of that folder.
     lock: str = "/run/quiesce.azure_backup.expedite"
 
 
 class Setting:
-    """The setting, open. Inherited by the processes of one run, which count as one.
+    """The open files of the setting, inherited by all processes of a run, which count as one.
 
-    Only C(turn_on) and C(put_back) may be called while filesystems are frozen: they open nothing
-    and never block.
+    Only `turn_on` and `restore` may be called while filesystems are frozen: they open nothing and
+    never block.
     """
 
-    def __init__(self, wish: str, places: Optional[SettingPaths] = None, version: str = "") -> None:
-        """Look whether the wish can be met, open the files and put back what a dead run left.
+    def __init__(self, wish: str, paths: Optional[SettingPaths] = None, version: str = "") -> None:
+        """Decide whether to use the setting, open its files and reset what a dead run left.
 
-        C(version): the kernel's, as C(uname -v) says it; that of this machine by default. Raises
-        C(SettingsError) when the wish is C(yes) and cannot be met.
+        `version`: the kernel version as `uname -v` prints it; by default that of this machine.
+        Raises `SettingsError` if the wish is `yes` and cannot be met.
         """
         self._value = self._lock = -1
-        self.places = places = places or SettingPaths()
-        #: Why it is not used; empty when it is to be.
-        self.reason = why_not(wish, places, version)
+        self.paths = paths = paths or SettingPaths()
+        #: The reason not to use the setting; empty if it will be used.
+        self.reason = why_not(wish, paths, version)
         try:
-            self._value = os.open(places.value, os.O_RDWR | os.O_CLOEXEC)
-            self._lock = _open_lock(places.lock)
+            self._value = os.open(paths.value, os.O_RDWR | os.O_CLOEXEC)
+            self._lock = _open_lock(paths.lock)
         except OSError as error:
             self.close()
             if not self.reason:
-                self.reason = f"{error.filename or places.lock}: {error.strerror}."
-                _refuse_if_meant(wish, self.reason)
+                self.reason = f"{error.filename or paths.lock}: {error.strerror}."
+                _raise_if_required(wish, self.reason)
         else:
-            self.put_back()
+            self.restore()
 
     def close(self) -> None:
-        """Close the files; the lock is dropped when all processes of the run have done so."""
+        """Close the files. The kernel drops the lock when all processes of the run have done so."""
         for descriptor in (self._value, self._lock):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -97,39 +97,40 @@ class Setting:
 
     @property
     def descriptors(self) -> Tuple[int, ...]:
-        """What must stay open in every process of the run."""
-        return tuple(one for one in (self._value, self._lock) if one >= 0)
+        """Descriptors that must stay open in every process of the run."""
+        return tuple(number for number in (self._value, self._lock) if number >= 0)
 
     def turn_on(self) -> int:
-        """Turn it on and count this run; returns C(ON), C(FOREIGN), C(BUSY) or a negative errno.
+        """Turn the setting on and count this run.
 
-        FOREIGN: the value was another number than 0, and was left as it was.
+        Return `ON`, `FOREIGN`, `BUSY` or a negated errno. FOREIGN: another program had set the
+        value, and it was left as it was.
         """
         try:
-            if not self._count():
+            if not self._take_shared_lock():
                 return BUSY
-            found = self._read()
-            if found == 0:
+            current = self._read()
+            if current == 0:
                 self._write(MARK)
-            elif found != MARK:
+            elif current != MARK:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
                 return FOREIGN
         except OSError as error:
             return -(error.errno or errno.EIO)
         return ON
 
-    def put_back(self) -> int:
-        """Count this run no more, and turn it off if it was the last one; returns 0 or an errno.
+    def restore(self) -> int:
+        """Stop counting this run and turn the setting off if it was the last; return 0 or an errno.
 
         May be called again, and by several processes of the run.
         """
         try:
-            # Drops the shared lock in any case.
+            # This drops the shared lock even if it fails.
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if self._read() == MARK:
                 self._write(0)
         except BlockingIOError:
-            return 0  # another run is using it, and puts it back
+            return 0  # another run uses the setting and restores it
         except OSError as error:
             return error.errno or errno.EIO
         finally:
@@ -137,12 +138,12 @@ class Setting:
                 fcntl.flock(self._lock, fcntl.LOCK_UN)
         return 0
 
-    def _count(self) -> bool:
+    def _take_shared_lock(self) -> bool:
         for _try in range(_TRIES):
             with contextlib.suppress(BlockingIOError):
                 fcntl.flock(self._lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 return True
-            time.sleep(_AGAIN_S)
+            time.sleep(_RETRY_S)
         return False
 
     def _read(self) -> int:
@@ -152,72 +153,72 @@ class Setting:
         os.pwrite(self._value, b"%d\n" % number, 0)
 
 
-def why_not(wish: str, places: Optional[SettingPaths] = None, version: str = "") -> str:
-    """Return why the setting is not to be used; empty when it is. Changes nothing.
+def why_not(wish: str, paths: Optional[SettingPaths] = None, version: str = "") -> str:
+    """Return the reason not to use the setting; empty if it will be used. Changes nothing.
 
-    Raises C(SettingsError) when the wish is C(yes) and the setting could have no effect.
+    Raises `SettingsError` if the wish is `yes` and the setting would have no effect.
     """
-    places = places or SettingPaths()
+    paths = paths or SettingPaths()
     if wish == NO:
-        return "expedite is no."
-    reason = _impossible(places)
-    _refuse_if_meant(wish, reason)
+        return "expedite is set to no."
+    reason = _why_without_effect(paths)
+    _raise_if_required(wish, reason)
     if not reason and wish == AUTO:
-        reason = _unwanted(places, version or os.uname().version)
+        reason = _why_unwanted(paths, version or os.uname().version)
     return reason
 
 
-def expedited(setting: Optional[Setting], boost: ExpediteState) -> Dict[str, object]:
-    """Return whether the setting was used and why not, for the result."""
+def expedited(setting: Optional[Setting], state: ExpediteState) -> Dict[str, object]:
+    """Return the part of the result about the setting: if it was used, and the reason if not."""
     if setting is None or setting.reason:
-        words = setting.reason if setting is not None else "Nothing was to be frozen."
-    elif not boost.returned_ns or not boost.answer:
-        words = "The freeze did not begin."
+        message = setting.reason if setting is not None else "There was nothing to freeze."
+    elif not state.returned_ns or not state.answer:
+        message = "The freeze did not begin."
     else:
-        words = _ANSWERS.get(boost.answer) or f"It could not be set: {os.strerror(-boost.answer)}."
-    used = boost.answer == ON
-    if used and boost.back_errno:
-        words = (
-            f"{SettingPaths.value} may have been left at {MARK}: {os.strerror(boost.back_errno)}. "
+        message = _ANSWERS.get(state.answer) or f"Setting it failed: {os.strerror(-state.answer)}."
+    used = state.answer == ON
+    if used and state.restore_errno:
+        message = (
+            f"{SettingPaths.value} may still be {MARK}: {os.strerror(state.restore_errno)}. "
             "Write 0 to it."
         )
-    on_ms = (boost.back_ns - boost.called_ns) / 1e6 if used and boost.back_ns else None
-    return {"used": used, "words": words, "on_ms": on_ms}
+    on_ms = (state.restored_ns - state.called_ns) / 1e6 if used and state.restored_ns else None
+    return {"used": used, "words": message, "on_ms": on_ms}
 
 
 _ANSWERS = {
     ON: "Grace periods of RCU were expedited during FIFREEZE.",
-    FOREIGN: "The setting was on already, or somebody else had changed it; it was left alone.",
-    BUSY: "Another run was putting the setting back at that moment.",
+    FOREIGN: "Another program had already turned the setting on or changed it; it was left alone.",
+    BUSY: "Another run was resetting the setting at that moment.",
 }
 
 
-def _refuse_if_meant(wish: str, reason: str) -> None:
+def _raise_if_required(wish: str, reason: str) -> None:
     if wish == YES and reason:
-        refuse(
-            "ExpediteUnavailable",
-            f"expedite is yes, and grace periods of RCU cannot be expedited here: {reason}",
-            "Use auto or no; filesystems are frozen all the same, some tens of milliseconds later.",
+        raise SettingsError(
+            Failure(
+                "ExpediteUnavailable",
+                f"expedite is yes, but grace periods of RCU cannot be expedited here: {reason}",
+                "Set expedite to auto or no; filesystems then freeze tens of milliseconds slower.",
+            )
         )
 
 
-def _impossible(places: SettingPaths) -> str:
-    """Why it would have no effect."""
-    if _text(places.value) is None:
-        return f"{places.value} is not there."
-    if not os.access(places.value, os.W_OK):
-        return f"{places.value} cannot be written to."
-    if _number(_text(places.normal) or b"0"):
-        return f"{places.normal} is set, which wins."
+def _why_without_effect(paths: SettingPaths) -> str:
+    if _text(paths.value) is None:
+        return f"{paths.value} does not exist."
+    if not os.access(paths.value, os.W_OK):
+        return f"{paths.value} cannot be written to."
+    if _number(_text(paths.normal) or b"0"):
+        return f"{paths.normal} is set and takes precedence."
     return ""
 
 
-def _unwanted(places: SettingPaths, version: str) -> str:
-    """Why auto does not want it although it would have an effect."""
+def _why_unwanted(paths: SettingPaths, version: str) -> str:
     dense = version.replace(" ", "_")
-    if _number(_text(places.realtime) or b"0") or "PREEMPT_RT" in dense:
-        return "The kernel is one for real time."
-    for path in places.reserved:
+    if _number(_text(paths.realtime) or b"0") or "PREEMPT_RT" in dense:
+        return "This is a real-time kernel."
+    for path in paths.reserved:
         cpus = (_text(path) or b"").strip()
         if cpus not in (b"", b"(null)"):
             return f"CPUs are kept free of interruptions ({path})."
@@ -232,7 +233,7 @@ def _text(path: str) -> Optional[bytes]:
 
 
 def _number(text: bytes) -> int:
-    """The first line as a number; what is none counts as set by somebody else."""
+    """Return the first line as a number; -1, which counts as foreign, if it is not a number."""
     try:
         return int(text.split(b"\n", 1)[0])
     except ValueError:
@@ -240,14 +241,14 @@ def _number(text: bytes) -> int:
 
 
 def _open_lock(path: str) -> int:
-    """Open the file that counts the runs; only root may, or a stranger could hold it locked."""
+    """Open the lock that counts the runs; only root may open it, so that no user can hold it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    found = os.fstat(descriptor)
+    status = os.fstat(descriptor)
     if (
-        not stat.S_ISREG(found.st_mode)
-        or found.st_uid != os.geteuid()
-        or stat.S_IMODE(found.st_mode) & 0o077
+        not stat.S_ISREG(status.st_mode)
+        or status.st_uid != os.geteuid()
+        or stat.S_IMODE(status.st_mode) & 0o077
     ):
         os.close(descriptor)
-        raise PermissionError(errno.EPERM, "not a file of root alone", path)
+        raise PermissionError(errno.EPERM, "not a regular file that only root may open", path)
     return descriptor

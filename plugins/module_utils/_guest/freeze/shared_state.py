@@ -4,10 +4,9 @@
 
 """The memory that the run, the guard and the watchdog share.
 
-PRIVATE: for this collection only. It is anonymous memory made before the processes part: whoever
-dies, the others go on reading it. It consists of 64-bit words, which are written and read whole.
-Most words have one writer; those that have several only ever change once (from 0), and it does not
-matter who of the writers was first.
+It is anonymous memory, made before the processes are forked: when one dies, the others still read
+it. It consists of 64-bit words, which are written and read whole. Each word has one writer, except
+write-once words (0 to a value), where any writer may win.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from __future__ import annotations
 import errno
 import mmap
 import time
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple, Type
 
 from ..model import (
     BUSY,
@@ -33,28 +32,32 @@ from ..model import (
 RUN, GUARD, WATCHDOG = 1, 2, 3
 ACTORS = {RUN: "run", GUARD: "guard", WATCHDOG: "watchdog"}
 
-#: No answer yet, where 0 and positive numbers are answers.
+#: No result yet, where 0 and positive numbers are results.
 UNSET = -1
 
 TAIL_BYTES = 64 * 1024
-_NOTE_BYTES = 4096
+_REASON_BYTES = 4096
 
 
 class Field:
-    """One 64-bit word of an area of the board."""
+    """One 64-bit word of a struct; a class numbers its fields in the order of their definition."""
 
-    def __init__(self, index: int) -> None:
-        self._index = index
+    def __set_name__(self, owner: Type[Struct], _name: str) -> None:
+        self._index = owner.FIELDS
+        owner.FIELDS += 1
 
-    def __get__(self, area: Struct, _owner: object = None) -> int:
-        return area.words[area.base + self._index]
+    def __get__(self, struct: Struct, _owner: object = None) -> int:
+        return struct.words[struct.base + self._index]
 
-    def __set__(self, area: Struct, value: int) -> None:
-        area.words[area.base + self._index] = value
+    def __set__(self, struct: Struct, value: int) -> None:
+        struct.words[struct.base + self._index] = value
 
 
 class Struct:
-    """Words beside each other."""
+    """Consecutive words of the shared memory."""
+
+    #: The number of fields of the class, which `Field` counts.
+    FIELDS = 0
 
     def __init__(self, words: memoryview, base: int) -> None:
         self.words = words
@@ -62,215 +65,222 @@ class Struct:
 
 
 class ThawState(Struct):
-    """What one process did to thaw one filesystem; that process writes it."""
+    """The last attempt of one process to thaw one filesystem; that process writes it."""
 
-    SIZE = 3
-    started_ns = Field(0)
-    ended_ns = Field(1)
-    errno = Field(2)
+    started_ns = Field()
+    ended_ns = Field()
+    errno = Field()
 
     @property
-    def definite(self) -> bool:
-        """Whether it proves that the filesystem is thawed."""
+    def proves_thaw(self) -> bool:
+        """True if the attempt proves that the filesystem is thawed."""
         return bool(self.ended_ns) and self.errno in (0, errno.EINVAL)
 
     @property
-    def under_way(self) -> bool:
-        """Whether FITHAW was called and has not returned."""
+    def in_progress(self) -> bool:
+        """True if FITHAW was called and has not returned."""
         return bool(self.started_ns) and not self.ended_ns
 
 
 class FilesystemState(Struct):
-    """One filesystem. The guard writes the words, the thaws have a writer each."""
+    """One filesystem. The guard writes the fields; each thaw state has its own writer."""
 
-    #: FIFREEZE is about to be called: from here on the filesystem may be frozen by us.
-    called_ns = Field(0)
-    returned_ns = Field(1)
-    #: Answer of FIFREEZE; ECANCELED when the window was over before it was called.
-    freeze_errno = Field(2)
-    #: The last pass of syncfs: how long it took, its answer, and in which round.
-    flush_ns = Field(3)
-    flush_errno = Field(4)
-    flush_round = Field(5)
-    SIZE = 6 + ThawState.SIZE * len(ACTORS)
+    #: FIFREEZE is about to be called: from here on the filesystem may be frozen by this run.
+    called_ns = Field()
+    returned_ns = Field()
+    #: Result of FIFREEZE; ECANCELED if the window was over before the call.
+    freeze_errno = Field()
+    #: The last pass of syncfs: its duration, its result, and its round.
+    flush_ns = Field()
+    flush_errno = Field()
+    flush_round = Field()
 
     def __init__(self, words: memoryview, base: int) -> None:
         super().__init__(words, base)
         self.freeze_errno = UNSET
         self.thaws = {
-            actor: ThawState(words, base + 6 + ThawState.SIZE * index)
+            actor: ThawState(words, base + self.FIELDS + ThawState.FIELDS * index)
             for index, actor in enumerate(ACTORS)
         }
 
     @property
     def resolved(self) -> bool:
-        """Whether the filesystem certainly is not frozen by us (when the window is over)."""
+        """True if the filesystem certainly is not frozen by this run (once the window is over)."""
         if not self.called_ns or self.freeze_errno > 0:
             return True
-        return any(thaw.definite for thaw in self.thaws.values())
+        return any(thaw.proves_thaw for thaw in self.thaws.values())
 
     @property
     def freezing(self) -> bool:
-        """Whether FIFREEZE was called and has not returned, as far as is known."""
+        """True if FIFREEZE was called and is not known to have returned."""
         return bool(self.called_ns) and self.freeze_errno == UNSET
 
 
-class ExpediteState(Struct):
-    """The setting that makes FIFREEZE short; see C(_expedite). The guard writes all but the end."""
+#: A filesystem with its thaw states.
+_FILESYSTEM_WORDS = FilesystemState.FIELDS + ThawState.FIELDS * len(ACTORS)
 
-    #: It is about to be turned on, and it was tried, with what came of it.
-    called_ns = Field(0)
-    returned_ns = Field(1)
-    answer = Field(2)
-    #: It certainly is put back, and the errno of that; written by whoever is first.
-    back_errno = Field(3)
-    back_ns = Field(4)
-    SIZE = 5
+
+class ExpediteState(Struct):
+    """The setting that makes FIFREEZE short; see `rcu_expedited`.
+
+    The guard writes the first three fields.
+    """
+
+    #: The setting is about to be turned on; the attempt has returned; the result of the attempt.
+    called_ns = Field()
+    returned_ns = Field()
+    answer = Field()
+    #: The setting certainly is restored, and the errno of that. Write-once.
+    restore_errno = Field()
+    restored_ns = Field()
 
     @property
     def resolved(self) -> bool:
-        """Whether it certainly is not on because of this run."""
-        return not self.called_ns or bool(self.back_ns)
+        """True if the setting certainly is not on because of this run."""
+        return not self.called_ns or bool(self.restored_ns)
 
     @property
     def freezing(self) -> bool:
-        """Whether it may yet be turned on, as far as is known."""
+        """True if the guard may still turn the setting on."""
         return bool(self.called_ns) and not self.returned_ns
 
 
 class SupervisorState(Struct):
-    """What a supervisor says about itself."""
+    """One supervisor, which writes the fields itself."""
 
-    pid = Field(0)
-    ready = Field(1)
-    #: When it last turned; a process that is stopped or gone does not turn.
-    heartbeat_ns = Field(2)
-    #: Bits: MEMORY_LOCKED, SPARED_FROM_OOM; and how it left the session.
-    traits = Field(3)
-    left_session = Field(4)
-    #: It has nothing left to do.
-    ended = Field(5)
-    SIZE = 6
+    pid = Field()
+    ready = Field()
+    #: The time of the last tick; a process that is stopped or has exited does not tick.
+    heartbeat_ns = Field()
+    #: Bits: MEMORY_LOCKED, SPARED_FROM_OOM.
+    traits = Field()
+    #: How the process left the control group of the login session: an index of `cgroup.WORDS`.
+    cgroup_exit = Field()
+    #: The process has finished its work.
+    ended = Field()
 
 
 MEMORY_LOCKED, SPARED_FROM_OOM = 1, 2
 
 
 class Heartbeat:
-    """Whether a supervisor turns, as somebody sees it who looks regularly.
+    """The heartbeat of a supervisor, as another process sees it that polls regularly.
 
-    Looks are counted, not time: when the whole machine stood still, nobody was stopped.
+    It counts polls instead of time, so a pause of the whole machine is not taken for a supervisor
+    that stopped.
     """
 
-    def __init__(self, note: SupervisorState) -> None:
-        self._note = note
+    def __init__(self, supervisor: SupervisorState) -> None:
+        self._supervisor = supervisor
         self._heartbeat_ns = 0
-        self._looks = 0
+        self._missed = 0
 
     def missed(self) -> int:
-        """Look; returns at how many looks in a row it had not turned."""
-        beat = self._note.heartbeat_ns
-        self._looks = self._looks + 1 if beat == self._heartbeat_ns else 0
-        self._heartbeat_ns = beat
-        return self._looks
+        """Poll once; return the number of polls in a row at which the supervisor had not ticked."""
+        heartbeat_ns = self._supervisor.heartbeat_ns
+        self._missed = self._missed + 1 if heartbeat_ns == self._heartbeat_ns else 0
+        self._heartbeat_ns = heartbeat_ns
+        return self._missed
 
 
 class SharedState(Struct):
-    """All that the processes tell each other. Times are monotonic nanoseconds."""
+    """The whole shared memory. Times are monotonic nanoseconds."""
 
     # Written by the run.
-    stage_ends_ns = Field(0)
-    freeze_ns = Field(1)  # the freeze was asked for
-    deadline_ns = Field(2)
-    flush_round = Field(3)
-    flush_until_ns = Field(4)
-    quit = Field(5)
-    script_pid = Field(6)
-    script_born = Field(7)
-    post_owed = Field(8)
-    # Written once, by whoever is first.
-    over_ns = Field(9)  # the window is over: thaw, and freeze nothing more
-    taken_over = Field(10)  # by which supervisor
-    # The payment of the post-script: started by the script's process itself, the rest by the
-    # payer, or by whoever outlives it.
-    post_payer = Field(11)
-    post_pid = Field(12)
-    post_born = Field(13)
-    post_until_ns = Field(14)
-    post_done = Field(15)
-    post_rc = Field(16)
-    post_has_rc = Field(17)
-    post_attempts = Field(18)
-    post_duration_ns = Field(19)
-    post_timed_out = Field(20)
-    post_tail_bytes = Field(21)
-    post_note_bytes = Field(22)
-    post_left_processes = Field(23)
-    SIZE = 24
+    stage_ends_ns = Field()
+    freeze_ns = Field()  # the time at which the run requested the freeze
+    deadline_ns = Field()
+    flush_round = Field()
+    flush_until_ns = Field()
+    quit = Field()
+    script_pid = Field()
+    script_start_time = Field()
+    post_due = Field()
+    # Write-once.
+    over_ns = Field()  # the window is over: thaw, and freeze nothing more
+    taken_over_by = Field()  # a supervisor
+    # The post-script. The script's own process writes the first four fields before it becomes the
+    # script; a process that fails to start the script writes the first. The runner writes the
+    # others, or a process that outlives the runner.
+    post_runner = Field()
+    post_pid = Field()
+    post_start_time = Field()
+    post_until_ns = Field()
+    post_done = Field()
+    post_rc = Field()
+    post_has_rc = Field()
+    post_attempts = Field()
+    post_duration_ns = Field()
+    post_timed_out = Field()
+    post_tail_bytes = Field()
+    post_reason_bytes = Field()
+    post_left_processes = Field()
 
     def __init__(self, filesystems: int) -> None:
-        boost_at = self.SIZE + 2 * SupervisorState.SIZE
-        slots_at = boost_at + ExpediteState.SIZE
-        count = slots_at + FilesystemState.SIZE * filesystems
+        expedite_at = self.FIELDS + 2 * SupervisorState.FIELDS
+        filesystems_at = expedite_at + ExpediteState.FIELDS
+        count = filesystems_at + _FILESYSTEM_WORDS * filesystems
         self._texts_at = count * 8
-        self.memory = mmap.mmap(-1, self._texts_at + TAIL_BYTES + _NOTE_BYTES)
+        self.memory = mmap.mmap(-1, self._texts_at + TAIL_BYTES + _REASON_BYTES)
         words = memoryview(self.memory)[: self._texts_at].cast("q")
         super().__init__(words, 0)
-        self.boost = ExpediteState(words, boost_at)
+        self.expedite = ExpediteState(words, expedite_at)
         self.filesystems: List[FilesystemState] = [
-            FilesystemState(words, slots_at + FilesystemState.SIZE * index)
+            FilesystemState(words, filesystems_at + _FILESYSTEM_WORDS * index)
             for index in range(filesystems)
         ]
         self.supervisors = {
-            GUARD: SupervisorState(words, self.SIZE),
-            WATCHDOG: SupervisorState(words, self.SIZE + SupervisorState.SIZE),
+            GUARD: SupervisorState(words, self.FIELDS),
+            WATCHDOG: SupervisorState(words, self.FIELDS + SupervisorState.FIELDS),
         }
 
     def end_window(self) -> None:
-        """The window is over, if it is not yet."""
+        """End the window unless it is over already."""
         if not self.over_ns:
             self.over_ns = time.monotonic_ns()
 
     @property
     def may_freeze(self) -> bool:
-        """Whether the window is open now."""
+        """True if the window is open now."""
         return (
             bool(self.freeze_ns)
             and not self.over_ns
-            and not self.taken_over
+            and not self.taken_over_by
             and time.monotonic_ns() < self.deadline_ns
         )
 
     @property
     def resolved(self) -> bool:
-        """Whether nothing is frozen or set by us any more (when the window is over)."""
-        return self.boost.resolved and all(filesystem.resolved for filesystem in self.filesystems)
+        """True if this run keeps nothing frozen or set any more (once the window is over)."""
+        return self.expedite.resolved and all(
+            filesystem.resolved for filesystem in self.filesystems
+        )
 
     @property
-    def debt(self) -> bool:
-        """Whether the post-script is owed and not yet done with."""
-        return bool(self.post_owed) and not self.post_done
+    def post_pending(self) -> bool:
+        """True if the post-script is due and its outcome is not published."""
+        return bool(self.post_due) and not self.post_done
 
-    def write_texts(self, tail: str, note: str) -> None:
-        """Keep the post-script's output and the reason why it was not started."""
-        kept = tail.encode("utf-8", "replace")[-TAIL_BYTES:]
-        reason = note.encode("utf-8", "replace")[:_NOTE_BYTES]
+    def write_texts(self, tail: str, reason: str) -> None:
+        """Store the post-script's output and the reason why it was not started."""
+        tail_bytes = tail.encode("utf-8", "replace")[-TAIL_BYTES:]
+        reason_bytes = reason.encode("utf-8", "replace")[:_REASON_BYTES]
         at = self._texts_at
-        self.memory[at : at + len(kept)] = kept
+        self.memory[at : at + len(tail_bytes)] = tail_bytes
         at += TAIL_BYTES
-        self.memory[at : at + len(reason)] = reason
-        self.post_tail_bytes, self.post_note_bytes = len(kept), len(reason)
+        self.memory[at : at + len(reason_bytes)] = reason_bytes
+        self.post_tail_bytes, self.post_reason_bytes = len(tail_bytes), len(reason_bytes)
 
     def read_texts(self) -> Tuple[str, str]:
-        """What C(write_texts) wrote."""
+        """Return the output and the reason that `write_texts` stored."""
         at = self._texts_at
         tail = bytes(self.memory[at : at + self.post_tail_bytes])
         at += TAIL_BYTES
-        note = bytes(self.memory[at : at + self.post_note_bytes])
-        return tail.decode("utf-8", "replace"), note.decode("utf-8", "replace")
+        reason = bytes(self.memory[at : at + self.post_reason_bytes])
+        return tail.decode("utf-8", "replace"), reason.decode("utf-8", "replace")
 
     def records(self, targets: Sequence[Target]) -> Tuple[FilesystemRecord, ...]:
-        """What happened to each filesystem, as far as it is known by now."""
+        """Return what has happened to each filesystem so far."""
         return tuple(
             self._record(filesystem, target)
             for filesystem, target in zip(self.filesystems, targets)
@@ -278,8 +288,8 @@ class SharedState(Struct):
 
     def _record(self, filesystem: FilesystemState, target: Target) -> FilesystemRecord:
         thaws = [(actor, thaw) for actor, thaw in filesystem.thaws.items() if thaw.ended_ns]
-        # Of several answers the one that thawed it counts; the others came after it.
-        thaws.sort(key=lambda one: (one[1].errno != 0, not one[1].definite, one[1].ended_ns))
+        # The thaw that succeeded counts before any other: the others came after it.
+        thaws.sort(key=lambda item: (item[1].errno != 0, not item[1].proves_thaw, item[1].ended_ns))
         actor, thaw = thaws[0] if thaws else (None, None)
         answered = filesystem.freeze_errno != UNSET
         cancelled = filesystem.freeze_errno == errno.ECANCELED
@@ -308,5 +318,5 @@ class SharedState(Struct):
             return FREEZE_LATE
         if thaw_errno == 0 or (not self.over_ns and thaw_errno is None):
             return HELD
-        # Nobody's FITHAW found it frozen: that it was held is not proved.
+        # No FITHAW found it frozen, so there is no proof that it was held.
         return THAWED_EARLY

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What guard and watchdog have in common: two processes that outlive the run if they must.
-
-PRIVATE: for this collection only.
-"""
+"""The common part of guard and watchdog, two processes that can outlive the run."""
 
 from __future__ import annotations
 
@@ -25,196 +22,199 @@ from .rcu_expedited import Setting, expedited
 from .shared_state import GUARD, MEMORY_LOCKED, RUN, SPARED_FROM_OOM, WATCHDOG, SharedState
 from .thaw import ThawWorkers, WorkerThread, kill_supervisor
 
-#: How long a supervisor waits at most before it looks around, and when there is something to thaw.
-_TURN_NS = 250_000_000
-_BUSY_TURN_NS = 20_000_000
-#: The post-script may write to what was frozen, so it waits for the thaw; not for ever.
+#: The longest pause between two ticks: usually, and while there is something to thaw.
+_TICK_NS = 250_000_000
+_BUSY_TICK_NS = 20_000_000
+#: The post-script may write to what was frozen, so it waits for the thaw, but no longer than this.
 _THAW_BEFORE_POST_NS = 5_000_000_000
-#: A supervisor that has not turned for this long is stopped or hangs.
+#: A supervisor that has not ticked for this long is stopped or hangs.
 _STOPPED_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
 class SupervisorContext:
-    """What the three processes have in common, made before they part."""
+    """Everything that the three processes share, made before the fork."""
 
     state: SharedState
     channels: Channels
     handles: Sequence[MountHandle]
     post: Optional[ScriptSpec]
-    #: What those need who may have to pay the post-script.
-    common: SharedDescriptors
+    #: Descriptors for the post-script, which any of the processes may run.
+    script_descriptors: SharedDescriptors
     #: Further descriptors that the supervisors hold open as long as they live.
     keep_open: Tuple[int, ...] = ()
-    #: What makes FIFREEZE short; None where nothing is to be frozen.
+    #: The setting that makes FIFREEZE short; None if nothing will be frozen.
     setting: Optional[Setting] = None
 
     def expedited(self) -> Dict[str, object]:
-        """Return whether FIFREEZE was made short, for the result."""
-        return expedited(self.setting, self.state.boost)
+        """Return the part of the result about the setting that makes FIFREEZE short."""
+        return expedited(self.setting, self.state.expedite)
 
     def close(self) -> None:
-        """Close what was opened for the freeze."""
+        """Close the filesystems and the setting in this process."""
         close_all(self.handles)
         if self.setting is not None:
             self.setting.close()
 
     def post_script(self, actor: int) -> Optional[PostScript]:
-        """The debt as C(actor) sees it; None without a post-script."""
+        """Return the post-script for use by `actor`; None without a post-script."""
         if self.post is None:
             return None
-        return PostScript(actor, self.state, self.post, self.common, self.channels.has_exited)
+        descriptors, has_exited = self.script_descriptors, self.channels.has_exited
+        return PostScript(actor, self.state, self.post, descriptors, has_exited)
 
 
 class Supervisor:
-    """One of the two; a subclass says when it acts."""
+    """A supervisor; a subclass decides when it acts."""
 
     ACTOR: int
     NAME: str
-    #: How long after its stage's limit a silent run is taken over.
+    #: A silent run is taken over this long after its stage's limit.
     GRACE_NS: int
 
-    def __init__(self, shared: SupervisorContext) -> None:
-        self.state = shared.state
-        self.channels = shared.channels
-        self.handles = shared.handles
-        self.setting = shared.setting
-        self.note = shared.state.supervisors[self.ACTOR]
-        self._shared = shared
-        self._post = shared.post_script(self.ACTOR)
+    def __init__(self, context: SupervisorContext) -> None:
+        self.state = context.state
+        self.channels = context.channels
+        self.handles = context.handles
+        self.setting = context.setting
+        self.own_state = context.state.supervisors[self.ACTOR]
+        self._context = context
+        self._post = context.post_script(self.ACTOR)
         self._others: Set[int] = {RUN, GUARD, WATCHDOG} - {self.ACTOR}
-        self._lost_since_ns = 0
-        self._caring = False
-        self._settled = False
+        #: When the run was first found exited or silent; 0 while it is not.
+        self._unresponsive_since_ns = 0
+        self._takeover_begun = False
+        self._takeover_done = False
 
     def serve(self) -> None:
-        """The life of this process."""
+        """Supervise the run until nothing is left to do; the process ends after that."""
         self._prepare()
-        while not self._finished():
-            self._turn_or_thaw()
+        while not self._has_finished():
+            self._tick_or_thaw()
         self._end_other()
 
     def window_must_end(self, now: int) -> bool:
-        """Whether it is this supervisor's turn to say that the window is over."""
+        """Return True if this supervisor must end the window now."""
         raise NotImplementedError
 
     def may_thaw(self, now: int) -> bool:
-        """Whether, in a window that is over, it is this supervisor's turn to thaw."""
+        """Return True if this supervisor may thaw now, in a window that is over."""
         raise NotImplementedError
 
-    def may_take_over(self, now: int, lost_since_ns: int) -> bool:
-        """Whether it is this supervisor's turn to care for a run that is lost."""
+    def may_take_over(self, now: int) -> bool:
+        """Return True if this supervisor may take over an unresponsive run now."""
         raise NotImplementedError
 
     def act(self, now: int) -> None:
-        """What else it does at each turn."""
+        """Do the further work of a tick."""
 
     def due_ns(self) -> int:
-        """When it must look around, at the latest."""
+        """Return the time by which the next tick must come; 0 if there is none."""
         raise NotImplementedError
 
     def _prepare(self) -> None:
         self.channels.keep_only(self.ACTOR)
-        keep = {*self._shared.common, *self._shared.keep_open, *self.channels.descriptors}
+        context = self._context
+        keep = {*context.script_descriptors, *context.keep_open, *self.channels.descriptors}
         keep |= set(self.setting.descriptors if self.setting else ())
         daemonize(self.NAME, keep | {handle.descriptor for handle in self.handles})
-        self.note.pid = os.getpid()
+        self.own_state.pid = os.getpid()
         traits = SPARED_FROM_OOM if syscalls.spare_from_oom() else 0
-        self.prepare_place()
+        self.leave_cgroup()
         self.workers = ThawWorkers(
             self.ACTOR, self.state, self.handles, self.channels, self.setting
         )
-        self._carer = WorkerThread("carer", takes_signals=True)
+        self._takeover_worker = WorkerThread("takeover", takes_signals=True)
         traits |= MEMORY_LOCKED if syscalls.lock_memory() else 0
-        self.note.traits = traits
-        self.note.heartbeat_ns = time.monotonic_ns()
-        self.note.ready = 1
+        self.own_state.traits = traits
+        self.own_state.heartbeat_ns = time.monotonic_ns()
+        self.own_state.ready = 1
         self.channels.wake(RUN)
 
-    def prepare_place(self) -> None:
-        """Where the process is to live."""
+    def leave_cgroup(self) -> None:
+        """Leave the control group of the run, if this supervisor must."""
 
-    def _turn_or_thaw(self) -> None:
+    def _tick_or_thaw(self) -> None:
         try:
-            self._turn()
-        except Exception:  # whatever it is: what is frozen must thaw, and this must go on
+            self._tick()
+        except Exception:  # Any error: the frozen filesystems must thaw and this loop must go on.
             self.state.end_window()
             self.workers.thaw()
-            time.sleep(_BUSY_TURN_NS / 1e9)
+            time.sleep(_BUSY_TICK_NS / 1e9)
 
-    def _turn(self) -> None:
+    def _tick(self) -> None:
         now = time.monotonic_ns()
-        self.note.heartbeat_ns = now
+        self.own_state.heartbeat_ns = now
         if self.state.over_ns and self.may_thaw(now):
-            self.workers.thaw()  # before all else: somebody waits for it
+            self.workers.thaw()  # first of all: writers wait for it
         self._others -= {other for other in self._others if self.channels.has_exited(other)}
-        lost = self._run_is_lost(now)
-        if lost and not self._lost_since_ns:
-            self._lost_since_ns = now
+        unresponsive = self._run_is_unresponsive(now)
+        if unresponsive and not self._unresponsive_since_ns:
+            self._unresponsive_since_ns = now
         if self.window_must_end(now):
             self.state.end_window()
         if self.state.over_ns and self.may_thaw(now):
             self.workers.thaw()
-        if lost and not self._caring and self.may_take_over(now, self._lost_since_ns):
-            self._caring = True
-            if not self.state.taken_over:
-                self.state.taken_over = self.ACTOR
+        if unresponsive and not self._takeover_begun and self.may_take_over(now):
+            self._takeover_begun = True
+            if not self.state.taken_over_by:
+                self.state.taken_over_by = self.ACTOR
             self.state.end_window()
-            self._carer.do(self._settle)
+            self._takeover_worker.do(self._finish_run)
         self.act(now)
-        if not self._finished():
+        if not self._has_finished():
             self._wait()
 
     def _wait(self) -> None:
         now = time.monotonic_ns()
         busy = self.state.over_ns and not self.state.resolved
-        until = now + (_BUSY_TURN_NS if busy else _TURN_NS)
+        until = now + (_BUSY_TICK_NS if busy else _TICK_NS)
         due = self.due_ns()
         if now < due < until:
             until = due
         self.channels.wait(self.ACTOR, -(-(until - now) // 1_000_000), self._others)
 
-    def _run_is_lost(self, now: int) -> bool:
-        """Whether the run is gone, or silent for longer than its stage may last."""
+    def _run_is_unresponsive(self, now: int) -> bool:
+        """Return True if the run has exited or is silent for longer than its stage may last."""
         if self.state.quit:
             return False
-        if self.state.taken_over or RUN not in self._others:
+        if self.state.taken_over_by or RUN not in self._others:
             return True
         return bool(self.state.stage_ends_ns) and now > self.state.stage_ends_ns + self.GRACE_NS
 
-    def _settle(self) -> None:
-        """Do what the run would have done: end its script, wait for the thaw, pay."""
+    def _finish_run(self) -> None:
+        """Finish for the run: end its script, wait for the thaw, run the post-script."""
         with contextlib.suppress(Exception):  # the process must not outlive its work
             state = self.state
             if state.script_pid:
-                kill_process_group(state.script_pid, state.script_born)
+                kill_process_group(state.script_pid, state.script_start_time)
             until = time.monotonic_ns() + _THAW_BEFORE_POST_NS
             while not state.resolved and time.monotonic_ns() < until:
-                time.sleep(_BUSY_TURN_NS / 1e9)
+                time.sleep(_BUSY_TICK_NS / 1e9)
             if self._post is not None:
                 self._post.run_once()
-        self._settled = True
+        self._takeover_done = True
 
-    def _finished(self) -> bool:
-        if not self.state.resolved or (self._lost_since_ns and not self._settled):
+    def _has_finished(self) -> bool:
+        if not self.state.resolved or (self._unresponsive_since_ns and not self._takeover_done):
             return False
-        return bool(self.state.quit) or self._settled
+        return bool(self.state.quit) or self._takeover_done
 
     def _end_other(self) -> None:
-        """Kill the other supervisor if it is stopped: there is nothing left for it to do.
+        """Kill the other supervisor if it is stopped: it has no work left.
 
-        The run does so too, but it may be killed at any time. Of two that both have ended, the
-        guard leaves first, and the watchdog sees that it does.
+        The run does so too, but the run may be killed at any time. If both supervisors have
+        finished, the guard exits first and the watchdog waits for that.
         """
-        self.note.ended = 1
+        self.own_state.ended = 1
         other = WATCHDOG if self.ACTOR == GUARD else GUARD
-        note = self.state.supervisors[other]
+        state = self.state.supervisors[other]
         until = time.monotonic_ns() + 2 * _STOPPED_NS
-        while not self.channels.has_exited(other) and not (self.ACTOR == GUARD and note.ended):
+        while not self.channels.has_exited(other) and not (self.ACTOR == GUARD and state.ended):
             now = time.monotonic_ns()
-            self.note.heartbeat_ns = now
-            if now - note.heartbeat_ns > _STOPPED_NS:
-                kill_supervisor(note, self.channels.has_exited(other))
+            self.own_state.heartbeat_ns = now
+            if now - state.heartbeat_ns > _STOPPED_NS:
+                kill_supervisor(state, self.channels.has_exited(other))
             if now > until:
                 return
-            time.sleep(_BUSY_TURN_NS / 1e9)
+            time.sleep(_BUSY_TICK_NS / 1e9)

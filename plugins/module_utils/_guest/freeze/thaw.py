@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Parked threads, one a filesystem, and the thaw that does not give up.
+"""One worker thread per filesystem, which retries the thaw until it is proved.
 
-PRIVATE: for this collection only. An ioctl on one filesystem may block without limit; with a thread
-each, it keeps nothing from the others.
+An ioctl on one filesystem may block without limit. With a thread each, it does not delay the
+others.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ from .shared_state import (
     SupervisorState,
 )
 
-#: Between two tries to thaw what does not thaw: at first, later, and when the first part ends.
-_AGAIN_S = 0.02
-_LATER_AGAIN_S = 1.0
+#: The pause between two attempts to thaw: at first, later, and the time after which it is later.
+_RETRY_S = 0.02
+_LATER_RETRY_S = 1.0
 _LATER_S = 10.0
-#: A filesystem whose device is lost may never thaw; nobody can do more after this long.
+#: A filesystem whose device is lost may never thaw; the attempts end after this long.
 _GIVE_UP_S = 3600.0
-#: A guard that has not turned at so many looks is not relied on; at so many it is killed.
-_SILENT_LOOKS = 10
-_STOPPED_LOOKS = 60
+#: A guard that misses more polls than this is not relied on; at the higher number it is killed.
+_SILENT_POLLS = 10
+_STOPPED_POLLS = 60
 _STACK_BYTES = 256 * 1024
 
 
 class WorkerThread:
-    """A thread that waits for work and does it piece by piece."""
+    """A thread that waits for jobs and runs them in order."""
 
     def __init__(self, name: str, *, takes_signals: bool = False) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -60,19 +60,19 @@ class WorkerThread:
             threading.stack_size(0)
 
     def do(self, job: Callable[[], None]) -> None:
-        """Queue one piece of work; it starts when those before it are done."""
+        """Queue a job; it starts when those before it are done."""
         self._jobs.put(job)
 
     def _serve(self) -> None:
         if not self._takes_signals:
-            # A signal must not interrupt an ioctl; the main thread takes them.
+            # A signal must not interrupt an ioctl; the main thread takes the signals.
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while True:
             self._jobs.get()()
 
 
 class ThawWorkers:
-    """One process's line of defence: its thread for each filesystem, and their thaw."""
+    """The threads of one process, one per filesystem, and the thaw that they carry out."""
 
     def __init__(
         self,
@@ -87,95 +87,101 @@ class ThawWorkers:
         self._handles = handles
         self._channels = channels
         self._setting = setting
-        self._ordered = False
+        self._requested = False
         self.workers: Tuple[WorkerThread, ...] = tuple(
             WorkerThread(f"filesystem-{index}") for index in range(len(handles))
         )
-        self._last_hand = WorkerThread("setting")
+        self._setting_worker = WorkerThread("setting")
 
     def thaw(self) -> None:
-        """Have every filesystem thawed that this run froze or may have frozen.
+        """Thaw, in the threads, each filesystem that this run froze or may have frozen.
 
-        To be called when the window is over. Returns at once. A thread that is freezing its
-        filesystem right now thaws it when FIFREEZE returns.
+        Must be called after the end of the window. Returns at once. A thread that is freezing its
+        filesystem thaws it when FIFREEZE returns.
         """
-        if self._ordered:
+        if self._requested:
             return
-        self._ordered = True
+        self._requested = True
         for index, worker in enumerate(self.workers):
             worker.do(functools.partial(self._thaw, index))
-        self._last_hand.do(self.put_back)
+        self._setting_worker.do(self.restore_setting)
 
-    def put_back(self) -> None:
-        """Put the setting back that makes FIFREEZE short, until it certainly is."""
-        if self._setting is not None and not self._state.boost.resolved:
-            self._insist(self._state.boost, functools.partial(self._put_back, self._setting))
+    def restore_setting(self) -> None:
+        """Retry to restore the setting that makes FIFREEZE short until that is proved."""
+        if self._setting is not None and not self._state.expedite.resolved:
+            restore = functools.partial(self._restore_once, self._setting)
+            self._retry_until_resolved(self._state.expedite, restore)
 
     def _thaw(self, index: int) -> None:
         filesystem = self._state.filesystems[index]
-        self._insist(filesystem, functools.partial(self._try, filesystem, self._handles[index]))
+        thaw = functools.partial(self._thaw_once, filesystem, self._handles[index])
+        self._retry_until_resolved(filesystem, thaw)
 
-    def _insist(
-        self, what: Union[FilesystemState, ExpediteState], attempt: Callable[[bool], None]
+    def _retry_until_resolved(
+        self, target: Union[FilesystemState, ExpediteState], attempt: Callable[[bool], None]
     ) -> None:
-        """Try to undo what the guard did until it certainly is undone.
+        """Repeat an attempt to undo what the guard did until it certainly is undone.
 
-        FITHAW answers EINVAL while a FIFREEZE is at its beginning, and the freeze succeeds after
-        that. So EINVAL proves something only when FIFREEZE had returned before, which the guard
-        noted, or which its end shows. While the guard turns, it thaws by itself what it freezes
-        late: then nobody else needs to try, and to try could thaw what a stranger froze. What is
-        put back while the guard may yet set it proves as little.
+        FITHAW returns EINVAL while a FIFREEZE is at its beginning, and the freeze succeeds after
+        that. So EINVAL is proof only if FIFREEZE had returned before. Proof of that is the guard's
+        entry in the shared state, or the guard's end.
+
+        While the guard ticks, it thaws by itself what it freezes late. Other processes do not try
+        then, because an attempt could thaw the freeze of another program. In the same way, to
+        restore the setting proves nothing while the guard may still turn it on.
         """
         heartbeat = Heartbeat(self._state.supervisors[GUARD])
         started = time.monotonic()
-        while not what.resolved:
-            returned = not what.freezing or self._actor == GUARD or self._channels.has_exited(GUARD)
+        while not target.resolved:
+            returned = (
+                not target.freezing or self._actor == GUARD or self._channels.has_exited(GUARD)
+            )
             if returned or self._guard_is_silent(heartbeat):
                 attempt(returned)
-            if what.resolved:
+            if target.resolved:
                 break
             spent = time.monotonic() - started
             if spent > _GIVE_UP_S:
                 return
-            time.sleep(_AGAIN_S if spent < _LATER_S else _LATER_AGAIN_S)
-        # Once for all: to wake the run for each takes processor time from the others.
+            time.sleep(_RETRY_S if spent < _LATER_S else _LATER_RETRY_S)
+        # Wake the run once, not for each filesystem: that takes processor time from the other threads.
         if self._state.over_ns and self._state.resolved:
             self._channels.wake(RUN)
 
     def _guard_is_silent(self, heartbeat: Heartbeat) -> bool:
-        """Whether a guard with a FIFREEZE under way has not turned for a while.
+        """Return True if a guard with a FIFREEZE in progress misses its heartbeat.
 
-        After a longer while it is killed: it is stopped or hangs, and only its end proves that no
-        FIFREEZE of it is still to come.
+        Kill the guard if it misses more: it is stopped or hangs, and only its end proves that it
+        will not call FIFREEZE any more.
         """
-        looks = heartbeat.missed()
-        if looks > _STOPPED_LOOKS:
+        missed = heartbeat.missed()
+        if missed > _STOPPED_POLLS:
             kill_supervisor(self._state.supervisors[GUARD], self._channels.has_exited(GUARD))
-        return looks > _SILENT_LOOKS
+        return missed > _SILENT_POLLS
 
-    def _try(self, filesystem: FilesystemState, handle: MountHandle, returned: bool) -> None:
-        note = filesystem.thaws[self._actor]
+    def _thaw_once(self, filesystem: FilesystemState, handle: MountHandle, returned: bool) -> None:
+        thaw = filesystem.thaws[self._actor]
         if not handle.matches_target():
             return
-        note.ended_ns = 0
-        note.started_ns = time.monotonic_ns()
-        answer = syscalls.thaw(handle.descriptor)
-        if answer == errno.EINVAL and not returned:
-            note.started_ns = 0
+        thaw.ended_ns = 0
+        thaw.started_ns = time.monotonic_ns()
+        result = syscalls.thaw(handle.descriptor)
+        if result == errno.EINVAL and not returned:
+            thaw.started_ns = 0
             return
-        note.errno = answer
-        note.ended_ns = time.monotonic_ns()
+        thaw.errno = result
+        thaw.ended_ns = time.monotonic_ns()
 
-    def _put_back(self, setting: Setting, returned: bool) -> None:
-        boost = self._state.boost
-        answer = setting.put_back()
-        if returned and not boost.back_ns:
-            boost.back_errno = answer
-            boost.back_ns = time.monotonic_ns()
+    def _restore_once(self, setting: Setting, returned: bool) -> None:
+        expedite = self._state.expedite
+        result = setting.restore()
+        if returned and not expedite.restored_ns:
+            expedite.restore_errno = result
+            expedite.restored_ns = time.monotonic_ns()
 
 
-def kill_supervisor(note: SupervisorState, gone: bool) -> None:
-    """Kill a supervisor; while it is not gone, its number certainly is its own."""
-    if note.pid > 1 and not gone:
+def kill_supervisor(supervisor: SupervisorState, has_exited: bool) -> None:
+    """Kill a supervisor unless it has exited: until then no other process has its number."""
+    if supervisor.pid > 1 and not has_exited:
         with contextlib.suppress(OSError):
-            os.kill(note.pid, signal.SIGKILL)
+            os.kill(supervisor.pid, signal.SIGKILL)

@@ -4,9 +4,8 @@
 
 """The watchdog: thaws when the guard does not.
 
-PRIVATE: for this collection only. It is in no session with the run, nor in its login session's
-control group. It leaves the guard a little time for what the guard does at once, and acts without
-delay when the guard is gone.
+The watchdog has its own session and leaves the control group of the login session. It gives the
+guard 50 to 1000 ms to act, and acts at once if the guard has exited.
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ from .cgroup import leave_login_cgroup
 from .shared_state import GUARD, WATCHDOG
 from .supervisor import Supervisor
 
-#: How long after the deadline, after the window's end and after the run's loss the guard may act.
+#: How long the guard may act first: after the deadline, after the end of the window, after the run
+#: became unresponsive, and before the takeover.
 _AFTER_DEADLINE_NS = 50_000_000
 _AFTER_END_NS = 200_000_000
-_AFTER_LOSS_NS = 200_000_000
-_BEFORE_CARE_NS = 1_000_000_000
+_AFTER_UNRESPONSIVE_NS = 200_000_000
+_BEFORE_TAKEOVER_NS = 1_000_000_000
 
 
 class Watchdog(Supervisor):
@@ -29,32 +29,33 @@ class Watchdog(Supervisor):
     NAME = "quiesce-watch"
     GRACE_NS = 3_000_000_000
 
-    def prepare_place(self) -> None:
-        """Leave the login session."""
-        self.note.left_session = leave_login_cgroup()
+    def leave_cgroup(self) -> None:
+        """Leave the control group of the login session."""
+        self.own_state.cgroup_exit = leave_login_cgroup()
 
     def window_must_end(self, now: int) -> bool:
-        """A little after the guard; at once without it."""
+        """Return True after the guard's time to act; at once without a guard."""
         state = self.state
         if GUARD not in self._others:
             return bool(state.freeze_ns)
-        if self._lost_since_ns and now >= self._lost_since_ns + _AFTER_LOSS_NS:
+        unresponsive_since_ns = self._unresponsive_since_ns
+        if unresponsive_since_ns and now >= unresponsive_since_ns + _AFTER_UNRESPONSIVE_NS:
             return True
         return bool(state.freeze_ns) and now >= state.deadline_ns + _AFTER_DEADLINE_NS
 
     def may_thaw(self, now: int) -> bool:
-        """A little after the guard; at once without it."""
+        """Return True after the guard's time to act; at once without a guard."""
         state = self.state
         if GUARD not in self._others or now >= state.over_ns + _AFTER_END_NS:
             return True
         return bool(state.deadline_ns) and now >= state.deadline_ns + _AFTER_DEADLINE_NS
 
-    def may_take_over(self, now: int, lost_since_ns: int) -> bool:
-        """A second after the guard; at once without it."""
-        return GUARD not in self._others or now >= lost_since_ns + _BEFORE_CARE_NS
+    def may_take_over(self, now: int) -> bool:
+        """Return True one second after the guard may; at once without a guard."""
+        return GUARD not in self._others or now >= self._unresponsive_since_ns + _BEFORE_TAKEOVER_NS
 
     def due_ns(self) -> int:
-        """When it acts if the guard has not."""
+        """Return the time at which the watchdog acts if the guard has not."""
         state = self.state
         if state.over_ns:
             return state.over_ns + _AFTER_END_NS

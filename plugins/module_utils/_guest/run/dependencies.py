@@ -57,10 +57,10 @@ class FreezerProtocol(Protocol):
     def freeze(self) -> None:
         """Freeze everything, or nothing and raise."""
 
-    def hold_lost(self) -> bool:
+    def is_window_over(self) -> bool:
         """Whether what was frozen may not be frozen any more; cheap."""
 
-    def taken_over(self) -> bool:
+    def is_taken_over(self) -> bool:
         """Whether a supervisor does what is left to do in place of the run."""
 
     def thaw(self) -> Tuple[FilesystemRecord, ...]:

@@ -209,7 +209,7 @@ class SnapshotRun:
                 else:
                     limit_ns = int(self._request.freeze_timeout_s * 1e9)
                     until_ns = self._parts.clock_ns() + limit_ns
-                    self.record.outcomes = tuple(store.take(until_ns, freezer.taken_over))
+                    self.record.outcomes = tuple(store.take(until_ns, freezer.is_taken_over))
         finally:
             limit_s = (post.timeout_s if post else 0) + SCRIPT_GRACE_S
             with self._phase("resume", limit_s, may_start=False):
@@ -254,7 +254,9 @@ class SnapshotRun:
             freezer.freeze()
             late = self._parts.clock_ns() >= freezer.deadline_ns
             if not late:
-                self.record.outcomes = tuple(store.take(freezer.deadline_ns, freezer.hold_lost))
+                self.record.outcomes = tuple(
+                    store.take(freezer.deadline_ns, freezer.is_window_over)
+                )
         finally:
             self.record.filesystems = tuple(tell_apart(one) for one in freezer.thaw())
             stuck = thaw_failure(self.record.filesystems)

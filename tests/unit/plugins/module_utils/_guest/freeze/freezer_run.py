@@ -99,9 +99,9 @@ class Commands:
         self._freezer.freeze()
         return self._freezer.deadline_ns
 
-    def hold_lost(self) -> object:
+    def is_window_over(self) -> object:
         """Whether the window does not hold any more."""
-        return self._freezer.hold_lost()
+        return self._freezer.is_window_over()
 
     def thaw(self) -> object:
         """Thaw."""
@@ -112,9 +112,9 @@ class Commands:
         outcome = self._freezer.run_post_script()
         return None if outcome is None else asdict(outcome)
 
-    def taken_over(self) -> object:
+    def is_taken_over(self) -> object:
         """Whether the run was taken over."""
-        return self._freezer.taken_over()
+        return self._freezer.is_taken_over()
 
     def stop(self) -> object:
         """Dismiss the supervisors."""

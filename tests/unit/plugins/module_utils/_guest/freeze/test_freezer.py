@@ -23,9 +23,9 @@ def test_window(tmp_path: Path, fstypes: tuple[str, ...]) -> None:
         assert protection["guard"]["running"] and protection["watchdog"]["running"]
         rig.do("verify", "mark_due", "flush")
         deadline = rig.do("freeze")
-        assert rig.do("hold_lost") is False
+        assert rig.do("is_window_over") is False
         records = rig.do("thaw")
-        assert rig.do("hold_lost") is True
+        assert rig.do("is_window_over") is True
         assert outcomes(records) == [("held", "guard")] * len(fstypes)
         for record in records:
             times = [record[f"{name}_ns"] for name in ("freeze_started", "frozen")]
@@ -102,11 +102,11 @@ def test_deadline(tmp_path: Path) -> None:
         rig.start()
         deadline = rig.do("freeze")
         rig.wait_writable()
-        assert rig.do("hold_lost") is True
+        assert rig.do("is_window_over") is True
         (record,) = rig.do("thaw")
         assert (record["outcome"], record["thawed_by"]) == ("held", "guard")
         assert record["thaw_started_ns"] >= deadline
-        assert rig.do("taken_over") is False
+        assert rig.do("is_taken_over") is False
 
 
 def test_mount_that_is_not_the_planned_one(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def test_on_during_fifreeze_only(tmp_path: Path) -> None:
         assert rig.do("expedited")["words"] == "The freeze did not begin."
         rig.do("freeze")
         until(lambda: value(rig.places) == 0, "the setting that is put back")
-        assert rig.do("hold_lost") is False
+        assert rig.do("is_window_over") is False
         assert outcomes(rig.do("thaw")) == [("held", "guard")] * 2
         said = rig.do("expedited")
         assert (said["used"], said["words"]) == (
@@ -67,7 +67,7 @@ def test_another_run_at_the_same_time(tmp_path: Path) -> None:
         said = rig.do("expedited")
         assert said["used"] and said["on_ms"]
         assert value(rig.places) == MARK
-        other.put_back()
+        other.restore()
         assert value(rig.places) == 0
         other.close()
         rig.do("stop")

@@ -38,7 +38,7 @@ def _finish(rig: Rig, faults: Faults) -> None:
     if how == signal.SIGSTOP:
         until(lambda: rig.times_paid() == 1, "the post-script of a run that is stopped")
         rig.send("run", signal.SIGCONT)
-        assert rig.do("taken_over") is True
+        assert rig.do("is_taken_over") is True
         assert rig.ask("freeze")["error"] == "RunTakenOver"
         assert rig.ask("stage 1")["error"] == "RunTakenOver"
     if how != signal.SIGKILL:
@@ -131,7 +131,7 @@ def test_pre_script_of_a_stopped_run(tmp_path: Path) -> None:
         until(lambda: rig.times_paid() == 1, "the post-script")
         rig.send("run", signal.SIGCONT)
         assert rig.answer()["value"]["rc"] != 0
-        assert rig.do("taken_over") is True
+        assert rig.do("is_taken_over") is True
         assert rig.do("run_once")["run_by"] in ("guard", "watchdog")
         assert len(started.read_text().splitlines()) == 1
         assert rig.times_paid() == 1

@@ -50,7 +50,7 @@ class Payers:
 
     def __init__(self, spec: ScriptSpec) -> None:
         self.state = SharedState(0)
-        self.state.post_owed = 1
+        self.state.post_due = 1
         self.children = Children()
         self.pids: Dict[int, int] = {}
         self._spec = spec
@@ -123,7 +123,7 @@ def test_lock_of_a_payer_about_to_start(tmp_path: Path) -> None:
         lock = payers.locked()
         payers.open()
         time.sleep(3)
-        assert not paid.exists() and not payers.state.post_payer
+        assert not paid.exists() and not payers.state.post_runner
         os.close(lock)
         assert payers.children.wait(PATIENCE_S)
         assert len(paid.read_text().splitlines()) == 1

@@ -53,8 +53,8 @@ def test_on_and_back(places: SettingPaths) -> None:
     setting = Setting("auto", places, _PLAIN)
     assert (setting.reason, value(places)) == ("", 0)
     assert (setting.turn_on(), value(places)) == (ON, MARK)
-    assert (setting.put_back(), value(places)) == (0, 0)
-    assert (setting.put_back(), value(places)) == (0, 0)
+    assert (setting.restore(), value(places)) == (0, 0)
+    assert (setting.restore(), value(places)) == (0, 0)
     setting.close()
 
 
@@ -64,7 +64,7 @@ def test_somebody_elses(places: SettingPaths, number: int) -> None:
     _set(places, number)
     setting = Setting("yes", places, _PLAIN)
     assert setting.turn_on() == FOREIGN
-    assert setting.put_back() == 0
+    assert setting.restore() == 0
     assert value(places) == number
     setting.close()
 
@@ -75,7 +75,7 @@ def test_somebody_else_sets_it_meanwhile(places: SettingPaths, number: int) -> N
     setting = Setting("auto", places, _PLAIN)
     setting.turn_on()
     _set(places, number)
-    setting.put_back()
+    setting.restore()
     assert value(places) == number
     setting.close()
 
@@ -85,9 +85,9 @@ def test_the_last_one_puts_back(places: SettingPaths) -> None:
     one, other = Setting("auto", places, _PLAIN), Setting("auto", places, _PLAIN)
     for first, last in ((one, other), (other, one)):
         assert one.turn_on() == other.turn_on() == ON
-        first.put_back()
+        first.restore()
         assert value(places) == MARK
-        last.put_back()
+        last.restore()
         assert value(places) == 0
     one.close()
     other.close()
@@ -103,7 +103,7 @@ def test_one_run_that_is_killed_is_no_longer_counted(places: SettingPaths) -> No
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
     assert value(places) == MARK
-    survivor.put_back()
+    survivor.restore()
     assert value(places) == 0
     survivor.close()
 
@@ -136,7 +136,7 @@ def test_processes_of_one_run_count_as_one(places: SettingPaths) -> None:
     setting.turn_on()
     pid = os.fork()
     if not pid:
-        os._exit(setting.put_back())
+        os._exit(setting.restore())
     assert os.waitpid(pid, 0)[1] == 0
     assert value(places) == 0
     setting.close()
@@ -144,14 +144,14 @@ def test_processes_of_one_run_count_as_one(places: SettingPaths) -> None:
 
 def test_the_count_is_being_taken(places: SettingPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     """While another run puts back it is waited for, and not for long."""
-    monkeypatch.setattr(rcu_expedited, "_AGAIN_S", 0.0)
+    monkeypatch.setattr(rcu_expedited, "_RETRY_S", 0.0)
     setting = Setting("auto", places, _PLAIN)
     with Path(places.lock).open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         assert setting.turn_on() == BUSY
         assert value(places) == 0
     assert setting.turn_on() == ON
-    setting.put_back()
+    setting.restore()
     setting.close()
 
 
@@ -174,10 +174,10 @@ def _machine(places: SettingPaths, what: str) -> SettingPaths:
 @pytest.mark.parametrize(
     ("what", "words", "meant"),
     [
-        ("absent", "is not there", False),
+        ("absent", "does not exist", False),
         ("read-only", "cannot be written to", False),
-        ("normal", "which wins", False),
-        ("realtime", "real time", True),
+        ("normal", "takes precedence", False),
+        ("realtime", "real-time", True),
         ("isolated", "free of interruptions", True),
         ("nohz_full", "free of interruptions", True),
     ],
@@ -205,7 +205,7 @@ def test_machines_that_do_not_want_it(
 @pytest.mark.parametrize("version", ["#1 SMP PREEMPT_RT Debian", "#1 SMP PREEMPT RT Wed"])
 def test_kernels_for_real_time(places: SettingPaths, version: str) -> None:
     """Those that have no file that says so say it in their version."""
-    assert "real time" in why_not("auto", places, version)
+    assert "real-time" in why_not("auto", places, version)
     assert why_not("auto", places, _PLAIN) == ""
 
 
@@ -233,25 +233,25 @@ def test_count_that_is_not_roots_alone(places: SettingPaths, tmp_path: Path, wha
 
 
 @pytest.mark.parametrize(
-    ("answer", "back_errno", "used", "words"),
+    ("answer", "restore_errno", "used", "words"),
     [
         (ON, 0, True, "were expedited"),
         (ON, errno.EPERM, True, "Write 0 to it"),
         (FOREIGN, 0, False, "was left alone"),
         (BUSY, 0, False, "Another run"),
-        (-errno.EPERM, 0, False, "could not be set"),
+        (-errno.EPERM, 0, False, "Setting it failed"),
         (None, 0, False, "did not begin"),
     ],
 )
 def test_what_the_result_says(
-    places: SettingPaths, answer: Optional[int], back_errno: int, used: bool, words: str
+    places: SettingPaths, answer: Optional[int], restore_errno: int, used: bool, words: str
 ) -> None:
     """Whether it was used, and why not."""
-    setting, boost = Setting("auto", places, _PLAIN), SharedState(0).boost
+    setting, expedite = Setting("auto", places, _PLAIN), SharedState(0).expedite
     if answer is not None:
-        boost.called_ns, boost.answer, boost.returned_ns = 1_000_000, answer, 2_000_000
-        boost.back_errno, boost.back_ns = back_errno, 4_000_000
-    said = expedited(setting, boost)
+        expedite.called_ns, expedite.answer, expedite.returned_ns = 1_000_000, answer, 2_000_000
+        expedite.restore_errno, expedite.restored_ns = restore_errno, 4_000_000
+    said = expedited(setting, expedite)
     assert (said["used"], said["on_ms"]) == (used, 3.0 if used else None)
     assert words in str(said["words"])
     setting.close()
@@ -260,6 +260,6 @@ def test_what_the_result_says(
 def test_reason_and_nothing_to_freeze(places: SettingPaths) -> None:
     """The result says why it was not tried."""
     setting = Setting("no", places)
-    assert expedited(setting, SharedState(0).boost)["words"] == "expedite is no."
-    assert expedited(None, SharedState(0).boost)["used"] is False
+    assert expedited(setting, SharedState(0).expedite)["words"] == "expedite is set to no."
+    assert expedited(None, SharedState(0).expedite)["used"] is False
     setting.close()

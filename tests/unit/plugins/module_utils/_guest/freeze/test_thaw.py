@@ -115,8 +115,8 @@ def test_guard_stopped_right_before_its_call(stage: Stage) -> None:
 def test_guard_that_turns_is_left_alone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """While it turns, it thaws itself; nobody else tries, for it might be a stranger's freeze."""
     # Long enough that a slow machine makes no guard silent, shorter than what follows.
-    monkeypatch.setattr(thaw_module, "_SILENT_LOOKS", 100)
-    monkeypatch.setattr(thaw_module, "_STOPPED_LOOKS", 100)
+    monkeypatch.setattr(thaw_module, "_SILENT_POLLS", 100)
+    monkeypatch.setattr(thaw_module, "_STOPPED_POLLS", 100)
     stage.guarded.freeze(stage.mount_point)
     stage.begin()
     stage.workers().thaw()
@@ -175,32 +175,32 @@ def test_setting_that_a_stopped_guard_may_yet_turn_on(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is put back at once, and that proves nothing before the guard's end."""
-    monkeypatch.setattr(thaw_module, "_STOPPED_LOOKS", 1_000_000)
+    monkeypatch.setattr(thaw_module, "_STOPPED_POLLS", 1_000_000)
     setting = Setting("yes", places_below(tmp_path))
-    boost = stage.state.boost
-    boost.called_ns = 1
+    expedite = stage.state.expedite
+    expedite.called_ns = 1
     assert setting.turn_on() == ON
     stage.state.end_window()
     stage.workers(setting).thaw()
-    until(lambda: value(setting.places) == 0, "the setting that is put back")
+    until(lambda: value(setting.paths) == 0, "the setting that is put back")
     assert not stage.state.resolved
     # The guard goes on for a moment and turns it on.
-    Path(setting.places.value).write_text(f"{MARK}\n")
+    Path(setting.paths.value).write_text(f"{MARK}\n")
     stage.guard.kill()
     until(lambda: stage.state.resolved, "the answer")
-    assert (value(setting.places), boost.back_errno) == (0, 0)
+    assert (value(setting.paths), expedite.restore_errno) == (0, 0)
     setting.close()
 
 
 def test_setting_and_a_guard_stopped_right_before_it(stage: Stage, tmp_path: Path) -> None:
     """Only its end proves that it will not turn it on any more, so it is killed."""
     setting = Setting("yes", places_below(tmp_path))
-    stage.state.boost.called_ns = 1
+    stage.state.expedite.called_ns = 1
     stage.state.end_window()
     stage.workers(setting).thaw()
     assert stage.guard.wait(PATIENCE_S), "the guard was not killed"
     until(lambda: stage.state.resolved, "the answer")
-    assert value(setting.places) == 0
+    assert value(setting.paths) == 0
     setting.close()
 
 

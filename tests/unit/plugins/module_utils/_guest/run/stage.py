@@ -114,10 +114,10 @@ class ChosenFreezer:
             for target in self._targets
         )
 
-    def hold_lost(self) -> bool:
+    def is_window_over(self) -> bool:
         return self._stage.window_over
 
-    def taken_over(self) -> bool:
+    def is_taken_over(self) -> bool:
         return self._stage.window_over
 
     def thaw(self) -> Tuple[FilesystemRecord, ...]:
