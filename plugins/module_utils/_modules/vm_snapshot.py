@@ -27,7 +27,7 @@ from .._guest.run.result import build
 from .._guest.run.sequence import SnapshotRun
 from .._guest.run.time_limit import BoundedCalls
 from .._guest.scripts.validation import examine
-from .._guest.storage.coverage import disks_covered
+from .._guest.storage.coverage import check_coverage
 from .._guest.storage.freeze_plan import plan_targets
 from .._guest.storage.single_disk import is_single_disk
 from .._stores.labels import DISK_LABEL, disk_labels
@@ -111,7 +111,7 @@ def _parts(request: RunRequest, documents: StatusPublisher, check_mode: bool) ->
             _EXAMINE: lambda: examine(request.config_path),
             _COUNT: lambda: is_single_disk(request.disks),
             _PLAN: lambda: plan_targets(request.freeze, request.disks),
-            _COVER: lambda targets: disks_covered(targets, request.disks),
+            _COVER: lambda targets: check_coverage(targets, request.disks),
         }
     )
 

@@ -21,7 +21,7 @@ from ..freeze.errors import thaw_failure
 from ..model import ScriptOutcome, ScriptSpec
 from ..scripts.runner import run_script
 from ..scripts.validation import Readiness
-from ..storage.freeze_holders import tell_apart
+from ..storage.freeze_holders import classify_early_thaw
 from .cleanup import resolve_unknown
 from .dependencies import Dependencies, FreezerProtocol
 from .record import Phase, RunRecord, RunRequest
@@ -258,7 +258,7 @@ class SnapshotRun:
                     store.take(freezer.deadline_ns, freezer.is_window_over)
                 )
         finally:
-            self.record.filesystems = tuple(tell_apart(one) for one in freezer.thaw())
+            self.record.filesystems = tuple(classify_early_thaw(one) for one in freezer.thaw())
             stuck = thaw_failure(self.record.filesystems)
             if stuck is not None:
                 self.record.fail(stuck)

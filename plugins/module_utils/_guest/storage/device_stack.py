@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""On which block devices and files the filesystems lie.
+"""The stack of filesystems, block devices and image files.
 
-PRIVATE: for this collection only. A filesystem is one superblock, whatever number of places it is
-mounted at; it is named by the device number that C(mountinfo) gives, which the bind mounts and the
-subvolumes of one filesystem share.
+A filesystem is one superblock, however often it is mounted. It is identified by the device number
+in `mountinfo`, which the bind mounts and the subvolumes of one filesystem share.
 """
 
 from __future__ import annotations
@@ -24,9 +23,9 @@ class Stack:
     def __init__(
         self, mounts: Sequence[Mount], blocks: BlockDevices, elsewhere: Sequence[Mount] = ()
     ) -> None:
-        """C(elsewhere): mounts that only other mount namespaces have."""
+        """Build the stack; `elsewhere` are the mounts of other mount namespaces."""
         self.blocks = blocks
-        #: The mounts of each superblock; those of other namespaces where only they have any.
+        #: The mounts of each superblock: ours, or those of other namespaces if we have none.
         self.filesystems: Dict[int, List[Mount]] = {}
         for mount in mounts:
             self.filesystems.setdefault(mount.dev, []).append(mount)
@@ -39,13 +38,13 @@ class Stack:
         self._elsewhere = tuple(elsewhere)
 
     def devices(self, dev: int) -> Tuple[int, ...]:
-        """The block devices that a filesystem itself uses; none for tmpfs, NFS and the like."""
+        """Return the block devices that a filesystem uses; none for tmpfs, NFS and the like."""
         mount = self.filesystems[dev][0]
         if mount.fstype == "btrfs":
             return self.blocks.btrfs_members(mount.source)
         if not self.blocks.exists(dev):
             return ()
-        # XFS may keep its log and its real-time data on devices of their own.
+        # XFS may keep its log and its real-time data on separate devices.
         others = [
             self.blocks.number_at(option.partition("=")[2])
             for option in mount.super_options
@@ -54,29 +53,29 @@ class Stack:
         return (dev, *(number for number in others if number is not None))
 
     def beneath(self, number: int) -> FrozenSet[int]:
-        """All that a filesystem or a block device lies on, itself included.
+        """Return the numbers of everything below a filesystem or block device, itself included.
 
-        Block devices and superblocks by their numbers: they cannot be mistaken for each other,
-        because a filesystem on one block device has that device's number.
+        Block devices and superblocks share one number space: a filesystem on one block device
+        has that device's number.
         """
         found: Set[int] = set()
-        waiting = [number]
-        while waiting:
-            current = waiting.pop()
+        pending = [number]
+        while pending:
+            current = pending.pop()
             if current in found:
                 continue
             found.add(current)
             if current in self.filesystems:
-                waiting.extend(self.devices(current))
-            waiting.extend(self.blocks.below(current))
-            waiting.extend(self.image_holders(current))
+                pending.extend(self.devices(current))
+            pending.extend(self.blocks.below(current))
+            pending.extend(self.image_holders(current))
         return frozenset(found)
 
     def image_holders(self, number: int) -> Tuple[int, ...]:
-        """Return the filesystem that holds the image file of a loop device, by the file's path.
+        """Return the filesystems that may hold the image file of a loop device, by its path.
 
-        Several where mounts lie over each other: the file is in any of them. A path that leads
-        deeper into mounts of another namespace may be one of that namespace.
+        Where mounts hide each other, the file may be in any of them. A path that leads deeper
+        into the mounts of another namespace may belong to that namespace.
         """
         path = self.blocks.backing_file(number)
         if path is None:
@@ -93,16 +92,16 @@ class Stack:
         return tuple(dict.fromkeys(found))
 
     def may_hang(self, number: int) -> bool:
-        """Return True if a filesystem or a device lies on a filesystem that may not answer."""
+        """Return True if a filesystem or a device is on a filesystem that may not answer."""
         return any(
-            may_hang(self.filesystems[one][0])
-            for one in self.beneath(number)
-            if one in self.filesystems
+            may_hang(self.filesystems[below][0])
+            for below in self.beneath(number)
+            if below in self.filesystems
         )
 
 
 def own_stack(mounts: Sequence[Mount], blocks: BlockDevices) -> Stack:
-    """Return the stack of this machine, and have C(blocks) look at no path that may hang."""
+    """Return the stack of this machine, and keep `blocks` from paths that may hang."""
     stack = Stack(mounts, blocks)
     blocks.paths.hanging_filesystems = frozenset(
         dev
@@ -113,7 +112,7 @@ def own_stack(mounts: Sequence[Mount], blocks: BlockDevices) -> Stack:
 
 
 def _deepest(path: str, mounts: Sequence[Mount]) -> List[Mount]:
-    """The mounts at the deepest mount point that the path lies below, or is."""
+    """Return the mounts at the deepest mount point that is the path or a folder above it."""
     above = [mount for mount in mounts if is_below(path, mount.mount_point)]
     depth = max((len(mount.mount_point) for mount in above), default=0)
     return [mount for mount in above if len(mount.mount_point) == depth]

@@ -2,13 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Tell a filesystem that was thawed early from one that another holder keeps frozen.
+"""Distinguish a filesystem that was thawed early from one that another holder keeps frozen.
 
-PRIVATE: for this collection only. Kernels since 6.6 let the kernel itself and device-mapper freeze
-a filesystem that is frozen already, and since 6.8 FITHAW answers EINVAL when it gave up one freeze
-and another is left. That is also its answer for a filesystem that is not frozen. There is no
-question to the kernel that tells the two apart, but one of the holders shows: a device-mapper
-device that is suspended.
+Since Linux 6.6 the kernel and device-mapper can freeze a filesystem that is frozen already. Since
+Linux 6.8 FITHAW fails with EINVAL when it released one freeze and another is left. It fails with
+EINVAL also when the filesystem was not frozen. The kernel offers no call that distinguishes the
+two. One holder is visible: a suspended device-mapper device.
 """
 
 from __future__ import annotations
@@ -17,18 +16,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..model import HELD_BY_ANOTHER, THAWED_EARLY, FilesystemRecord
-from .mountinfo import show_number
+from .mountinfo import format_number
 
 
-def tell_apart(record: FilesystemRecord, sysfs: str = "/sys") -> FilesystemRecord:
-    """Return the record, with the other holder as its outcome where that can be seen.
+def classify_early_thaw(record: FilesystemRecord, sysfs: str = "/sys") -> FilesystemRecord:
+    """Return the record, with the outcome `held_by_another` if another holder is visible.
 
-    It proves no hold: another process may have thawed the filesystem before the device was
-    suspended. To be called after the thaw; reads sysfs and nothing else.
+    This does not prove that the freeze held: another process may have thawed the filesystem
+    before the device was suspended. Call it after the thaw. It only reads sysfs.
     """
     if record.outcome != THAWED_EARLY:
         return record
-    device = Path(sysfs) / "dev" / "block" / show_number(record.target.dev)
+    device = Path(sysfs) / "dev" / "block" / format_number(record.target.dev)
     try:
         suspended = (device / "dm" / "suspended").read_text(encoding="ascii").strip()
     except (OSError, ValueError):

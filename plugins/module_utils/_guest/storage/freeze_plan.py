@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which filesystems a run freezes, and in which order.
-
-PRIVATE: for this collection only.
-"""
+"""The plan of a freeze: the filesystems and their order."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from pathlib import Path
 from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..._disks import Disk
-from ..._errors import refuse
+from ..._errors import Failure, SettingsError
 from ..model import Target
 from .block_devices import BlockDevices
 from .device_stack import Stack, own_stack
@@ -25,34 +22,33 @@ from .paths import FREEZABLE, HangingPathError, is_below
 
 __all__ = ["FreezePlan", "find_devices", "plan_targets", "read_mounts"]
 
-NAME = "InvalidFreeze"
-Look = Callable[[str], Optional[Place]]
+PlaceAt = Callable[[str], Optional[Place]]
 _ADVICE = (
-    "Name mount points of filesystems that can be frozen ({}), or use freeze: auto or freeze: none."
+    "Set freeze to mount points of filesystems that can be frozen ({}), to auto or to none."
 ).format(", ".join(sorted(FREEZABLE)))
 _WHY_NOT = {
-    "tmpfs": "it lives in memory and no snapshot of a disk holds it",
-    "ramfs": "it lives in memory and no snapshot of a disk holds it",
-    "nfs": "it lies on another machine",
-    "nfs4": "it lies on another machine",
-    "cifs": "it lies on another machine",
-    "smb3": "it lies on another machine",
-    "vfat": "the driver of FAT has no freeze",
-    "msdos": "the driver of FAT has no freeze",
-    "exfat": "the driver of exFAT has no freeze",
+    "tmpfs": "it is in memory, not on a disk",
+    "ramfs": "it is in memory, not on a disk",
+    "nfs": "it is on another machine",
+    "nfs4": "it is on another machine",
+    "cifs": "it is on another machine",
+    "smb3": "it is on another machine",
+    "vfat": "the FAT driver does not support freezing",
+    "msdos": "the FAT driver does not support freezing",
+    "exfat": "the exFAT driver does not support freezing",
 }
 
 
 @dataclass(frozen=True)
 class FreezePlan:
-    """What to freeze: the targets in ascending order of rank, and what people should know."""
+    """The targets in ascending order of rank, and the warnings for the user."""
 
     targets: Tuple[Target, ...]
     warnings: Tuple[str, ...] = ()
 
 
 class Candidate(NamedTuple):
-    """A filesystem to freeze: the mount to open, and what its path led to."""
+    """A filesystem to freeze: the mount to open, and the place that its path led to."""
 
     mount: Mount
     place: Place
@@ -64,40 +60,53 @@ def plan_targets(
     *,
     mounts: Optional[Sequence[Mount]] = None,
     blocks: Optional[BlockDevices] = None,
-    look: Optional[Look] = None,
+    place_at: Optional[PlaceAt] = None,
 ) -> FreezePlan:
     """Plan which filesystems to freeze.
 
-    C(freeze) is C(none); or a list of mount points, taken exactly; or C(auto): the filesystems
-    that lie on the disks where the devices of all disks are known, and otherwise every local
-    filesystem that can be frozen. A filesystem inside an image file comes before the one that
-    holds the file (once the outer one is frozen, freezing the inner one blocks), and the root
-    comes last. Raises C(SettingsError) for what cannot be frozen; nothing is changed.
+    `freeze` is `none`, `auto` or a list of exactly the mount points to freeze. `auto` selects
+    the filesystems on the disks if the devices of all disks are known. Otherwise it selects every
+    local filesystem that can be frozen.
 
-    The parameters behind the star replace this machine in tests.
+    A filesystem inside an image file comes before the filesystem that holds the file: once the
+    outer one is frozen, freezing the inner one blocks. The root comes last. Raise `SettingsError`
+    if a named filesystem cannot be frozen. Nothing is changed.
+
+    The keyword parameters replace this machine in tests.
     """
     if freeze == "none":
         return FreezePlan(())
     blocks = blocks or BlockDevices()
-    look = look or blocks.paths.look
+    place_at = place_at or blocks.paths.place_at
     stack = own_stack(read_mounts(), blocks) if mounts is None else Stack(mounts, blocks)
     if isinstance(freeze, str):
         if freeze != "auto":
-            refuse(NAME, f"freeze is {freeze!r}.", "Use auto, none or a list of mount points.")
-        chosen, warnings = _choose(stack, disks, look)
+            raise _invalid(
+                f"freeze is {freeze!r}.", "Set freeze to auto, none or a list of mount points."
+            )
+        selected, warnings = _select(stack, disks, place_at)
     else:
-        chosen, warnings = [_named(stack, path, look) for path in _checked(freeze)], ()
-        _refuse_twice(chosen)
-    return FreezePlan(_ranked(stack, chosen), warnings)
+        selected = [_named(stack, path, place_at) for path in _normalized(freeze)]
+        warnings = ()
+        _check_duplicates(selected)
+    return FreezePlan(_ranked(stack, selected), warnings)
+
+
+def _invalid(message: str, action: str) -> SettingsError:
+    return SettingsError(Failure("InvalidFreeze", message, action))
+
+
+def _invalid_device(message: str, action: str) -> SettingsError:
+    return SettingsError(Failure("InvalidDevice", message, action))
 
 
 def find_devices(
     disks: Sequence[Disk], blocks: BlockDevices
 ) -> Tuple[Dict[str, int], Tuple[str, ...]]:
-    """The block device of each disk by the disk's name, and a warning for each unknown one.
+    """Return the block device of each disk by the disk's name, and a warning for each unknown one.
 
-    A disk's C(device) says it, or its C(lun) through the links that Azure's udev rules make.
-    Raises C(SettingsError) for a C(device) that is none, and when two disks have the same.
+    It is the disk's `device`, or the device of its `lun` by the links of Azure's udev rules.
+    Raise `SettingsError` if a `device` is not a block device, or if two disks have the same.
     """
     known: Dict[str, int] = {}
     warnings: List[str] = []
@@ -111,17 +120,16 @@ def find_devices(
                 warnings.append(f"Disk {disk.name}: this machine has no device for LUN {disk.lun}.")
         else:
             warnings.append(
-                f"Disk {disk.name}: neither device nor lun is given, so it is not known which "
-                "filesystems lie on it."
+                f"Disk {disk.name} has neither device nor lun, so its filesystems are unknown. "
+                "Set device or lun of the disk."
             )
         if number is None:
             continue
         for other, taken in known.items():
             if taken == number:
-                refuse(
-                    "InvalidDevice",
-                    f"Disks {other} and {disk.name} are both {blocks.node(number)}.",
-                    "Give each disk its own device or lun.",
+                raise _invalid_device(
+                    f"Disks {other} and {disk.name} have the same device, {blocks.node(number)}.",
+                    "Set a different device or lun for each disk.",
                 )
         known[disk.name] = number
     return known, tuple(warnings)
@@ -134,16 +142,14 @@ def _device_of_path(disk: str, path: str, blocks: BlockDevices) -> int:
     except HangingPathError as error:
         number, reason = None, str(error)
     if number is None:
-        refuse(
-            "InvalidDevice",
-            f"Disk {disk}: {path} {reason}.",
-            "Correct the device of the disk, or leave it out.",
+        raise _invalid_device(
+            f"Disk {disk}: {path} {reason}.", "Correct device of the disk, or remove it."
         )
     return number
 
 
 def _device_of_lun(lun: int, blocks: BlockDevices) -> Optional[int]:
-    """Azure's links: below scsi1 for SCSI controllers, below data for NVMe ones."""
+    """Return the device that Azure's links give: `scsi1` for SCSI controllers, `data` for NVMe."""
     azure = blocks.dev / "disk" / "azure"
     links = [azure / "scsi1" / f"lun{lun}", azure / "data" / "by-lun" / str(lun)]
     if lun == -1:
@@ -158,55 +164,59 @@ def _device_of_lun(lun: int, blocks: BlockDevices) -> Optional[int]:
 # --- A list of mount points ------------------------------------------------------------------
 
 
-def _checked(paths: Sequence[str]) -> List[str]:
-    """The paths without trailing slashes; refuses what can be no mount point by its form."""
+def _normalized(paths: Sequence[str]) -> List[str]:
+    """Return the paths without trailing slashes. Raise if one cannot be a mount point."""
     if not paths:
-        refuse(NAME, "freeze is an empty list.", "Use freeze: none to freeze nothing.")
-    found = []
+        raise _invalid("freeze is an empty list.", "Set freeze: none to freeze nothing.")
+    normalized = []
     for path in paths:
         if not isinstance(path, str) or not path or "\0" in path:
-            refuse(NAME, f"freeze names {path!r}, which is no path.", "Name mount points.")
+            raise _invalid(f"freeze has {path!r}, which is not a path.", "Set it to a mount point.")
         if not path.startswith("/"):
-            refuse(NAME, f"freeze names {path}, a relative path.", "Name absolute paths.")
+            raise _invalid(f"freeze has {path}, a relative path.", "Set it to the absolute path.")
         if ".." in path.split("/"):
-            refuse(NAME, f"freeze names {path}, with .. in it.", "Name the path itself.")
-        found.append("/" + os.path.normpath(path).lstrip("/"))
-    return found
+            raise _invalid(f"freeze has {path}, which contains '..'.", "Set it without '..'.")
+        normalized.append("/" + os.path.normpath(path).lstrip("/"))
+    return normalized
 
 
-def _named(stack: Stack, path: str, look: Look) -> Candidate:
-    """The filesystem at a path that the user named."""
+def _named(stack: Stack, path: str, place_at: PlaceAt) -> Candidate:
+    """Return the filesystem at a path that the user named."""
     try:
         real = stack.blocks.paths.resolve(path)
         if real != path:
-            refuse(
-                NAME,
-                f"freeze names {path}, which leads through a symbolic link to {real}.",
-                f"Name {real} itself.",
+            raise _invalid(
+                f"freeze has {path}, which leads through a symbolic link to {real}.",
+                f"Set it to {real}.",
             )
-        found = Path(path).lstat()
+        status = Path(path).lstat()
     except HangingPathError as error:
         if error.mount.mount_point == path:
-            _refuse_unfreezable(stack, error.mount)
-        refuse(NAME, f"freeze names {path}, which {error}.", "Mount it elsewhere, or leave it out.")
+            _check_freezable(stack, error.mount)
+        raise _invalid(
+            f"freeze has {path}, which {error}.",
+            "Mount it elsewhere, or remove it from freeze.",
+        ) from error
     except OSError as error:
-        refuse(NAME, f"freeze names {path}: {error.strerror or error}.", "Correct or mount it.")
-    place = look(path)
+        raise _invalid(
+            f"freeze has {path}, which cannot be read: {error.strerror or error}.",
+            "Correct the path, or mount the filesystem.",
+        ) from error
+    place = place_at(path)
     mount = _mount_of(stack, place)
     if place is None or mount is None or mount.mount_point != path:
-        where = f" It lies in the filesystem at {mount.mount_point}." if mount else ""
-        refuse(NAME, f"freeze names {path}, which is not a mount point.{where}", _ADVICE)
-    if not stat.S_ISDIR(found.st_mode):
-        refuse(NAME, f"freeze names {path}, which is a file, not a folder.", _ADVICE)
-    _refuse_unfreezable(stack, mount)
+        where = f" It is in the filesystem at {mount.mount_point}." if mount else ""
+        raise _invalid(f"freeze has {path}, which is not a mount point.{where}", _ADVICE)
+    if not stat.S_ISDIR(status.st_mode):
+        raise _invalid(f"freeze has {path}, which is a file, not a folder.", _ADVICE)
+    _check_freezable(stack, mount)
     if mount.read_only:
         writable = [m.mount_point for m in stack.filesystems[mount.dev] if not m.read_only]
-        refuse(
-            NAME,
-            f"freeze names {path}, which is mounted read-only.",
-            f"Name {writable[0]}, where it is mounted for writing."
+        raise _invalid(
+            f"freeze has {path}, which is mounted read-only.",
+            f"Set it to {writable[0]}, where the filesystem is mounted for writing."
             if writable
-            else "Leave it out: nothing can be written to it.",
+            else "Remove it from freeze: the filesystem cannot be written to.",
         )
     return Candidate(mount, place)
 
@@ -221,10 +231,10 @@ def _mount_of(stack: Stack, place: Optional[Place]) -> Optional[Mount]:
     return None
 
 
-def _refuse_unfreezable(stack: Stack, mount: Mount) -> None:
+def _check_freezable(stack: Stack, mount: Mount) -> None:
     if mount.fstype in FREEZABLE:
         return
-    why = _WHY_NOT.get(mount.fstype, "this type cannot be frozen")
+    reason = _WHY_NOT.get(mount.fstype, "this type cannot be frozen")
     advice = _ADVICE
     if mount.fstype == "overlay":
         upper = _upper(mount)
@@ -234,11 +244,11 @@ def _refuse_unfreezable(stack: Stack, mount: Mount) -> None:
             for other in mounts
             if upper and other.fstype != "overlay" and is_below(upper, other.mount_point)
         ]
-        why = "an overlay cannot be frozen, only the filesystem that holds its upper folder"
+        reason = "an overlay cannot be frozen, only the filesystem that holds its upper folder"
         if holders:
             holder = max(holders, key=lambda other: len(other.mount_point))
-            advice = f"Name {holder.mount_point}, which holds the upper folder {upper}."
-    refuse(NAME, f"freeze names {mount.mount_point} of type {mount.fstype}: {why}.", advice)
+            advice = f"Set it to {holder.mount_point}, which holds the upper folder {upper}."
+    raise _invalid(f"freeze has {mount.mount_point} of type {mount.fstype}: {reason}.", advice)
 
 
 def _upper(mount: Mount) -> str:
@@ -248,15 +258,14 @@ def _upper(mount: Mount) -> str:
     return ""
 
 
-def _refuse_twice(chosen: Sequence[Candidate]) -> None:
+def _check_duplicates(selected: Sequence[Candidate]) -> None:
     seen: Dict[int, str] = {}
-    for mount, _place in chosen:
+    for mount, _place in selected:
         if mount.dev in seen:
-            refuse(
-                NAME,
-                f"freeze names one filesystem twice: {seen[mount.dev]} and {mount.mount_point} "
+            raise _invalid(
+                f"freeze has one filesystem twice: {seen[mount.dev]} and {mount.mount_point} "
                 f"are both {mount.source}.",
-                "Name one of them; freezing it freezes all places it is mounted at.",
+                "Remove one of them; freezing a filesystem freezes all its mounts.",
             )
         seen[mount.dev] = mount.mount_point
 
@@ -264,36 +273,36 @@ def _refuse_twice(chosen: Sequence[Candidate]) -> None:
 # --- auto ------------------------------------------------------------------------------------
 
 
-def _choose(
-    stack: Stack, disks: Sequence[Disk], look: Look
+def _select(
+    stack: Stack, disks: Sequence[Disk], place_at: PlaceAt
 ) -> Tuple[List[Candidate], Tuple[str, ...]]:
-    """The filesystems of the disks, or every local one when a disk's device is not known."""
-    known, found = find_devices(disks, stack.blocks)
-    warnings = list(found)
+    """Return the filesystems of the disks, or every local one if a disk's device is unknown."""
+    known, unknown_warnings = find_devices(disks, stack.blocks)
+    warnings = list(unknown_warnings)
     everything = not disks or len(known) < len(disks)
     if everything:
-        warnings.append("freeze: auto takes every local filesystem that can be frozen.")
-    chosen = []
+        warnings.append("freeze: auto selects every local filesystem that can be frozen.")
+    selected = []
     for dev, mounts in stack.filesystems.items():
         if mounts[0].fstype not in FREEZABLE or mounts[0].filesystem_read_only:
             continue
         if not everything and stack.beneath(dev).isdisjoint(known.values()):
             continue
-        one = _reachable(mounts, look)
-        if one is None:
+        candidate = _reachable(mounts, place_at)
+        if candidate is None:
             warnings.append(
                 f"The filesystem of {mounts[0].source} at {mounts[0].mount_point} is not frozen: "
-                f"{_why_not(stack, mounts[0].mount_point)}."
+                f"{_why_unreachable(stack, mounts[0].mount_point)}."
             )
         else:
-            chosen.append(one)
-    if not chosen:
+            selected.append(candidate)
+    if not selected:
         warnings.append("freeze: auto found no filesystem to freeze.")
-    return chosen, tuple(warnings)
+    return selected, tuple(warnings)
 
 
-def _why_not(stack: Stack, path: str) -> str:
-    """Why no descriptor of a mount can be opened."""
+def _why_unreachable(stack: Stack, path: str) -> str:
+    """Return the reason why no descriptor of a mount can be opened."""
     try:
         stack.blocks.paths.resolve(path)
     except HangingPathError as error:
@@ -303,10 +312,10 @@ def _why_not(stack: Stack, path: str) -> str:
     return "it is hidden under another mount"
 
 
-def _reachable(mounts: Sequence[Mount], look: Look) -> Optional[Candidate]:
-    """The mount to open: the oldest one that its path leads to, bind mounts of folders last."""
-    for mount in sorted(mounts, key=lambda one: one.root != "/"):
-        place = look(mount.mount_point)
+def _reachable(mounts: Sequence[Mount], place_at: PlaceAt) -> Optional[Candidate]:
+    """Return the oldest mount that its path leads to, bind mounts of folders last."""
+    for mount in sorted(mounts, key=lambda mount: mount.root != "/"):
+        place = place_at(mount.mount_point)
         if place is not None and place.is_folder and place.mount_id == mount.mount_id:
             return Candidate(mount, place)
     return None
@@ -315,13 +324,13 @@ def _reachable(mounts: Sequence[Mount], look: Look) -> Optional[Candidate]:
 # --- The order -------------------------------------------------------------------------------
 
 
-def _ranked(stack: Stack, chosen: Sequence[Candidate]) -> Tuple[Target, ...]:
-    """The targets with their ranks: what lies on another filesystem before it, the root last."""
+def _ranked(stack: Stack, selected: Sequence[Candidate]) -> Tuple[Target, ...]:
+    """Return the targets with their ranks: an inner filesystem before its outer, the root last."""
     beneath: Dict[int, FrozenSet[int]] = {
-        one.mount.dev: stack.beneath(one.mount.dev) for one in chosen
+        mount.dev: stack.beneath(mount.dev) for mount, _place in selected
     }
     roots = {
-        dev for dev in beneath if any(one.mount_point == "/" for one in stack.filesystems[dev])
+        dev for dev in beneath if any(mount.mount_point == "/" for mount in stack.filesystems[dev])
     }
 
     def is_before(first: int, second: int) -> bool:
@@ -330,7 +339,7 @@ def _ranked(stack: Stack, chosen: Sequence[Candidate]) -> Tuple[Target, ...]:
         if second in beneath[first]:
             # Where mounts hide each other, each may seem to hold the other's image.
             return first not in beneath[second]
-        # The root that is itself in an image file still comes before what holds that file.
+        # A root that is itself in an image file still comes before the holder of that file.
         return second in roots and first not in beneath[second]
 
     def rank(dev: int) -> int:
@@ -338,12 +347,12 @@ def _ranked(stack: Stack, chosen: Sequence[Candidate]) -> Tuple[Target, ...]:
 
     targets = [
         Target(
-            mount_point=one.mount.mount_point,
-            device=one.mount.source,
-            fstype=one.mount.fstype,
-            dev=one.place.st_dev,
-            rank=rank(one.mount.dev),
+            mount_point=mount.mount_point,
+            device=mount.source,
+            fstype=mount.fstype,
+            dev=place.st_dev,
+            rank=rank(mount.dev),
         )
-        for one in chosen
+        for mount, place in selected
     ]
     return tuple(sorted(targets, key=lambda target: (target.rank, target.mount_point)))

@@ -2,10 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is mounted, as the kernel lists it.
+"""The mounts of a mount namespace, read from the kernel's `mountinfo`.
 
-PRIVATE: for this collection only. A device or a superblock is named by its number, as C(st_rdev)
-and C(os.makedev) give it.
+A device or a superblock is identified by its number, as in `st_rdev` and `os.makedev`.
 """
 
 from __future__ import annotations
@@ -19,27 +18,27 @@ from typing import List, NamedTuple, Optional, Tuple
 
 
 def parse_number(text: str) -> Optional[int]:
-    """The device number in C(major:minor); None when the text is something else."""
+    """Return the device number in `major:minor`; None for any other text."""
     major, colon, minor = text.strip().partition(":")
     if colon and major.isdigit() and minor.isdigit():
         return os.makedev(int(major), int(minor))
     return None
 
 
-def show_number(number: int) -> str:
-    """The device number as C(major:minor)."""
+def format_number(number: int) -> str:
+    """Return the device number as `major:minor`."""
     return f"{os.major(number)}:{os.minor(number)}"
 
 
 @dataclass(frozen=True)
 class Mount:
-    """One line of C(mountinfo)."""
+    """One line of `mountinfo`."""
 
     mount_id: int
     parent_id: int
     #: Number of the superblock.
     dev: int
-    #: The folder of the filesystem that is mounted here; C(/) unless this is a bind mount.
+    #: The folder of the filesystem that is mounted here; `/` unless this is a bind mount.
     root: str
     mount_point: str
     fstype: str
@@ -49,28 +48,28 @@ class Mount:
 
     @property
     def read_only(self) -> bool:
-        """Whether nothing can be written through this mount."""
+        """Return True if this mount is read-only."""
         return "ro" in self.options or self.filesystem_read_only
 
     @property
     def filesystem_read_only(self) -> bool:
-        """Whether nothing can be written through any mount of the filesystem."""
+        """Return True if the filesystem is read-only, through all its mounts."""
         return "ro" in self.super_options
 
 
 def parse_mountinfo(text: str) -> List[Mount]:
-    """The mounts in a text in the form of C(/proc/PID/mountinfo), proc(5).
+    """Return the mounts in a text in the form of `/proc/PID/mountinfo`, proc(5).
 
-    Lines of another form are left out.
+    Lines of another form are skipped.
     """
-    found = [_parse_line(line) for line in text.split("\n")]
-    return [mount for mount in found if mount is not None]
+    mounts = [_parse_line(line) for line in text.split("\n")]
+    return [mount for mount in mounts if mount is not None]
 
 
 def read_mounts(path: str = "/proc/self/mountinfo") -> List[Mount]:
-    """The mounts of the mount namespace that C(path) belongs to, in the order of the kernel.
+    """Return the mounts of the mount namespace of `path`, in the order of the kernel.
 
-    Raises C(OSError) when the file cannot be read.
+    Raise `OSError` if the file cannot be read.
     """
     with Path(path).open(encoding="utf-8", errors="surrogateescape") as lines:
         return parse_mountinfo(lines.read())
@@ -79,7 +78,7 @@ def read_mounts(path: str = "/proc/self/mountinfo") -> List[Mount]:
 def _parse_line(line: str) -> Optional[Mount]:
     head, separator, tail = line.partition(" - ")
     first, last = head.split(" "), tail.split(" ")
-    # The source may be empty, and then there are two spaces; options have none unescaped.
+    # An empty source shows as two spaces; spaces in options are escaped.
     if not separator or len(first) < 6 or len(last) < 3:
         return None
     number = parse_number(first[2])
@@ -99,33 +98,33 @@ def _parse_line(line: str) -> Optional[Mount]:
 
 
 def unescape(text: str) -> str:
-    """Undo the kernel's octal escapes; what they stand for are bytes."""
+    """Return the text with the kernel's octal escapes decoded; each stands for one byte."""
     if "\\" not in text:
         return text
     raw = text.encode("utf-8", errors="surrogateescape")
-    found = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match.group(1), 8) & 255]), raw)
-    return found.decode("utf-8", errors="surrogateescape")
+    decoded = re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match.group(1), 8) & 255]), raw)
+    return decoded.decode("utf-8", errors="surrogateescape")
 
 
 class Place(NamedTuple):
-    """What a path leads to."""
+    """The mount and filesystem that a path leads to."""
 
     mount_id: int
     st_dev: int
     is_folder: bool
 
 
-def look_at(path: str) -> Optional[Place]:
-    """Which mount a path leads to right now; None when it leads nowhere.
+def read_place(path: str) -> Optional[Place]:
+    """Return the place that a path leads to right now; None if it leads nowhere.
 
-    The path must be one that C(_paths.Paths.resolve) has followed: this look may block.
+    This call may block, so resolve the path by `paths.Paths.resolve` first.
     """
     try:
         descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
     try:
-        found = os.fstat(descriptor)
+        status = os.fstat(descriptor)
         info = Path(f"/proc/self/fdinfo/{descriptor}").read_text(encoding="ascii")
     except OSError:
         return None
@@ -134,4 +133,4 @@ def look_at(path: str) -> Optional[Place]:
     match = re.search(r"^mnt_id:\s*(\d+)", info, re.MULTILINE)
     if match is None:
         return None
-    return Place(int(match.group(1)), found.st_dev, stat.S_ISDIR(found.st_mode))
+    return Place(int(match.group(1)), status.st_dev, stat.S_ISDIR(status.st_mode))

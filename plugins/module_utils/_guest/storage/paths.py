@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Paths that are looked at without a call that can block on storage which does not answer.
+"""Path resolution that never waits for a filesystem that may not answer.
 
-PRIVATE: for this collection only. A look at a path on FUSE, NFS and the like is a request to a
-server. When that hangs, the look hangs, and so does every look at what is mounted below. So each
-path is followed here part by part, with the kernel's list of mounts at hand, and not beyond the
-first filesystem of such a type.
+Resolving a path on FUSE, NFS and the like sends a request to a server. If the server hangs, so
+does the call, and every call for a path below. So paths are followed part by part against the
+kernel's list of mounts. Resolution stops at the first filesystem of such a type.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ import os
 import stat
 from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
 
-from .mountinfo import Mount, Place, look_at, read_mounts
+from .mountinfo import Mount, Place, read_mounts, read_place
 
 #: Filesystems of block devices whose drivers implement FIFREEZE.
 FREEZABLE = frozenset(
     ("ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "jfs", "nilfs2", "reiserfs"),
 )
-#: Types that need no server: those of block devices and of the kernel itself.
+#: Types without a server: those of block devices and of the kernel itself.
 _LOCAL = FREEZABLE | frozenset(
     (
         *("bcachefs", "bfs", "cramfs", "erofs", "exfat", "hfs", "hfsplus", "iso9660"),
@@ -33,19 +32,19 @@ _LOCAL = FREEZABLE | frozenset(
         *("tracefs",),
     )
 )
-_MOST_LINKS = 40
+_LINKS_MAX = 40
 
 
 def may_hang(mount: Mount) -> bool:
-    """Return True if a look at this filesystem may be a request to a server that does not answer.
+    """Return True if accessing this filesystem may wait for a server that does not answer.
 
-    A type that is not known is one of them. What holds C(/) is none: Python was loaded from it.
+    An unknown type may hang. The filesystem at `/` does not: Python was loaded from it.
     """
     return mount.fstype not in _LOCAL and mount.mount_point != "/"
 
 
 def is_below(path: str, folder: str) -> bool:
-    """Whether a path is a folder or lies in it, by their names."""
+    """Return True if a path is a folder or is in it, by their names."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
@@ -62,35 +61,37 @@ class HangingPathError(OSError):
 
 
 class _Step(NamedTuple):
-    """A folder on the way, and the mount that it is in."""
+    """A folder along the path, and the mount that it is in."""
 
     path: str
     mount: Optional[Mount]
 
 
 class Paths:
-    """The paths of this machine. C(mounts) are those of its mount namespace, by default as found
-    at the first look."""
+    """The paths of this machine.
+
+    `mounts` are those of its mount namespace; by default they are read at the first use.
+    """
 
     def __init__(self, mounts: Optional[Sequence[Mount]] = None) -> None:
         self._given = mounts
         self._above: Optional[Dict[int, List[Mount]]] = None
         self._root: Optional[Mount] = None
-        #: Filesystems of a local type that lie on one that may not answer. What they have mounted
-        #: can be looked at, nothing else in them.
+        #: Filesystems of a local type on a filesystem that may not answer. Only mount points in
+        #: them may be accessed.
         self.hanging_filesystems: FrozenSet[int] = frozenset()
 
     def resolve(self, path: str) -> str:
-        """Return the path without links, in which C(..) is followed as the kernel does.
+        """Return the path without links; `..` is followed as the kernel does.
 
-        Raises C(HangingPathError) where it leads into a filesystem that may not answer, C(OSError) when
+        Raise `HangingPathError` if it leads into a filesystem that may not answer, `OSError` if
         it leads nowhere.
         """
         steps = [_Step("", self._first())]
-        waiting = path.split("/")[::-1]
+        pending = path.split("/")[::-1]
         links = 0
-        while waiting:
-            name = waiting.pop()
+        while pending:
+            name = pending.pop()
             if name in ("", "."):
                 continue
             if name == "..":
@@ -101,41 +102,41 @@ class Paths:
                 steps.append(step)
                 continue
             links += 1
-            if links > _MOST_LINKS:
+            if links > _LINKS_MAX:
                 raise OSError(f"{path} leads through too many symbolic links")
             if link.startswith("/"):
                 del steps[1:]
-            waiting += link.split("/")[::-1]
+            pending += link.split("/")[::-1]
         last = steps[-1].mount
         if last is not None and may_hang(last):
             raise HangingPathError(path, last)
         return steps[-1].path or "/"
 
-    def look(self, path: str) -> Optional[Place]:
-        """Return which mount a path leads to right now; None when it cannot be looked at.
+    def place_at(self, path: str) -> Optional[Place]:
+        """Return the place that a path leads to right now; None if it cannot be accessed.
 
-        Of mounts that lie over each other at one path, only the topmost can be reached.
+        Where mounts hide each other at one path, only the topmost can be reached.
         """
         try:
-            return look_at(self.resolve(path))
+            return read_place(self.resolve(path))
         except (OSError, ValueError):
             return None
 
     def block_device(self, path: str) -> Optional[int]:
-        """Return the number of the block device at a path; None when there is none.
+        """Return the number of the block device at a path, or None.
 
-        Raises C(HangingPathError) where it leads into a filesystem that may not answer.
+        Raise `HangingPathError` if the path leads into a filesystem that may not answer.
         """
         try:
-            found = os.lstat(self.resolve(path))
+            status = os.lstat(self.resolve(path))
         except HangingPathError:
             raise
         except (OSError, ValueError):
             return None
-        return found.st_rdev if stat.S_ISBLK(found.st_mode) else None
+        return status.st_rdev if stat.S_ISBLK(status.st_mode) else None
 
     def _step(self, at: _Step, name: str) -> Tuple[_Step, Optional[str]]:
-        """One name further; or where the symbolic link of that name leads."""
+        """Return the step to a name; if the name is a symbolic link, also its target."""
         path = f"{at.path}/{name}"
         if at.mount is not None and may_hang(at.mount):
             raise HangingPathError(path, at.mount)
@@ -145,29 +146,29 @@ class Paths:
                 raise HangingPathError(path, at.mount)
             status = os.lstat(path)
             if stat.S_ISLNK(status.st_mode):
-                return at, os.readlink(path)  # noqa: PTH115 - C(Path) would change it
+                return at, os.readlink(path)  # noqa: PTH115 - `Path` would change it
         return _Step(path, top), None
 
     def _topmost(self, mount: Optional[Mount], path: str) -> Optional[Mount]:
-        """The mount that is reached at a path in C(mount): itself, or what is mounted there."""
+        """Return the mount that a path in `mount` reaches: itself, or the topmost one there."""
         while mount is not None:
-            upper = [one for one in self._mounted_on(mount) if one.mount_point == path]
+            upper = [child for child in self._mounted_on(mount) if child.mount_point == path]
             if not upper:
                 break
             mount = upper[-1]
         return mount
 
     def _leads_to_mount(self, mount: Optional[Mount], path: str) -> bool:
-        """Whether a folder is known without a look: something is mounted in it."""
+        """Return True if something is mounted below the path, which must then be a folder."""
         return mount is not None and any(
-            is_below(one.mount_point, path) for one in self._mounted_on(mount)
+            is_below(child.mount_point, path) for child in self._mounted_on(mount)
         )
 
     def _mounted_on(self, mount: Mount) -> List[Mount]:
         return (self._above or {}).get(mount.mount_id, [])
 
     def _first(self) -> Optional[Mount]:
-        """The mount of the root folder."""
+        """Return the mount of the root folder."""
         if self._above is None:
             mounts = read_mounts() if self._given is None else self._given
             self._above = {}

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What all processes of this machine have mounted and opened.
+"""The mounts and the open devices of all processes of this machine.
 
-PRIVATE: for this collection only. Processes come and go meanwhile: what is gone is left out.
+A process that ends during the scan is skipped.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from typing import Dict, List, Optional, Sequence, Set, Tuple
 from .mountinfo import Mount, read_mounts
 from .paths import Paths, may_hang
 
-#: How long one look at all processes may take, in seconds.
+#: Time limit of one scan of all processes, in seconds.
 LIMIT_S = 5.0
 
 
 def _processes(proc: str) -> List[int]:
-    return sorted(int(one.name) for one in Path(proc).iterdir() if one.name.isdigit())
+    return sorted(int(entry.name) for entry in Path(proc).iterdir() if entry.name.isdigit())
 
 
 def foreign_mounts(
     proc: str = "/proc", limit_s: float = LIMIT_S
 ) -> Tuple[List[Tuple[Mount, int]], bool]:
-    """The mounts of all other mount namespaces, each with the id of a process that sees it.
+    """Return the mounts of all other mount namespaces, each with the id of a process that sees it.
 
-    The second value says whether all processes were looked at within C(limit_s) seconds.
+    The second value is True if the scan of all processes was completed within `limit_s` seconds.
     """
     end = time.monotonic() + limit_s
     found: List[Tuple[Mount, int]] = []
@@ -61,10 +61,10 @@ def _namespace(process: Path) -> str:
 def openers(
     proc: str, devices: Sequence[int], paths: Paths, limit_s: float = LIMIT_S
 ) -> Tuple[Dict[int, int], bool]:
-    """For each of these block devices that some process has open: the id of one such process.
+    """Return each of these block devices that a process has open, with the id of that process.
 
-    The second value says whether all processes were looked at within C(limit_s) seconds. No file
-    is looked at that lies on a filesystem that may not answer.
+    The second value is True if the scan of all processes was completed within `limit_s` seconds.
+    Files on a filesystem that may not answer are skipped.
     """
     end = time.monotonic() + limit_s
     wanted = set(devices)
@@ -86,31 +86,31 @@ def openers(
 
 
 class _SafeMounts:
-    """The mounts of which an open file may be looked at, found out as they are needed."""
+    """The mounts whose files can be accessed without waiting for a server, by demand."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        #: Whether a file of a mount may be looked at, by the number of the mount.
+        #: True for a mount whose files may be accessed, by the id of the mount.
         self._safe: Dict[int, bool] = {}
 
     def block_device(self, process: str, descriptor: str) -> int:
         """Return the number of the block device that a process has open; -1 for other files."""
         link = f"{process}/fd/{descriptor}"
         try:
-            name = os.readlink(link)  # noqa: PTH115 - may be asked a million times
+            name = os.readlink(link)  # noqa: PTH115 - may be called a million times
             if not name.startswith("/dev/") or name == "/dev/null":
                 return -1
             safe = self._is_safe(process, _mount_id(f"{process}/fdinfo/{descriptor}"))
             if safe is None:
-                # Its mount is in no namespace any more: what the name leads to here.
+                # Its mount is in no namespace any more, so resolve its name in ours.
                 return self._paths.block_device(name) or -1
-            found = Path(link).stat() if safe else None
+            status = Path(link).stat() if safe else None
         except OSError:
             return -1
-        return found.st_rdev if found is not None and stat.S_ISBLK(found.st_mode) else -1
+        return status.st_rdev if status is not None and stat.S_ISBLK(status.st_mode) else -1
 
     def _is_safe(self, process: str, mount_id: int) -> Optional[bool]:
-        """Return whether the mount is of a type that answers; None when it is not known."""
+        """Return True if the mount is of a type that answers; None if the mount is unknown."""
         if mount_id not in self._safe:
             for mount in read_mounts(f"{process}/mountinfo"):
                 self._safe[mount.mount_id] = not may_hang(mount)

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether the set of disks is the only disk of the guest.
+"""Check that the given disk is the only disk of the guest.
 
-PRIVATE: for this collection only. The documentation of the framework makes an exception for "a VM
-with a single disk": a failed script never fails its backup. Microsoft's agent looks at the set (one
-LUN in it); here the guest must also have no other disk that the set leaves out.
+The documentation of the framework makes an exception for "a VM with a single disk": a failed
+script never fails its backup. Microsoft's agent counts the LUNs of the backup. Here the guest must
+also have no other disk.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _NVME = b"Microsoft NVMe Direct Disk"
 def is_single_disk(
     disks: Sequence[Disk], sysfs: str = "/sys", blocks: Optional[BlockDevices] = None
 ) -> bool:
-    """Whether the set has one disk and the guest has no other.
+    """Return True if one disk is given and the guest has no other.
 
-    The guest's disks are those of its hardware (also the virtual hardware of a hypervisor); not
-    removable ones, not Azure's temporary disk, nothing made of files or of other devices. When
-    the set's disk is known to be no hardware (a loop device), the set is all there is to count.
+    The guest's disks are its hardware disks, including those of a hypervisor. Removable disks,
+    Azure's temporary disk, and devices over files or other devices do not count. If the given
+    disk is not a hardware disk (a loop device), only the given disk counts.
     """
     if len(disks) != 1:
         return False
@@ -83,6 +83,6 @@ def _number(path: Path) -> int:
 
 
 def _disk_name(number: int, blocks: BlockDevices) -> str:
-    """The name in sysfs of a disk, or of the disk that a partition belongs to."""
+    """Return the name in sysfs of a disk, or of the disk of a partition."""
     folder = Path(os.path.realpath(blocks.folder(number)))
     return folder.parent.name if (folder / "partition").exists() else folder.name

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Iterator, List, Optional
 
@@ -15,7 +16,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import Target
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.coverage import (
     Coverage,
-    disks_covered,
+    check_coverage,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.freeze_plan import (
     plan_targets,
@@ -25,13 +26,13 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storag
     foreign_mounts,
     openers,
 )
-from tests.unit.plugins.module_utils._guest.storage.loops import Loops
-from tests.unit.plugins.module_utils._guest.storage.machine import Machine
+from tests.unit.plugins.module_utils._guest.storage.fake_sysfs import FakeMachine
+from tests.unit.plugins.module_utils._guest.storage.loop_devices import LoopDevices
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path / "a machine")
+def machine(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path / "a machine")
 
 
 @pytest.fixture
@@ -42,39 +43,39 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def loops() -> Iterator[Loops]:
-    found = Loops()
+def loops() -> Iterator[LoopDevices]:
+    found = LoopDevices()
     try:
         yield found
     finally:
         found.close()
 
 
-def disk(machine: Machine, name: str) -> Disk:
+def disk(machine: FakeMachine, name: str) -> Disk:
     return Disk(name, "https://a.example/b", device=str(machine.dev / name))
 
 
-def targets(machine: Machine, *points: str) -> List[Target]:
+def targets(machine: FakeMachine, *points: str) -> List[Target]:
     found = []
     for point in points:
-        place = machine.look(point)
+        place = machine.place_at(point)
         assert place is not None
         found.append(Target(point, "x", "ext4", place.st_dev))
     return found
 
 
-def covered(machine: Machine, points: List[str], *disks: Disk) -> Coverage:
-    return disks_covered(
+def covered(machine: FakeMachine, points: List[str], *disks: Disk) -> Coverage:
+    return check_coverage(
         targets(machine, *points),
         disks,
         mounts=machine.mounts,
         blocks=machine.blocks,
         proc=str(machine.proc),
-        look=machine.look,
+        place_at=machine.place_at,
     )
 
 
-def test_everything_on_the_disks_is_a_target(machine: Machine) -> None:
+def test_disks_all_filesystems_targets_are_covered(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.device("sdb")
     machine.device("sdb1", of="sdb")
@@ -91,7 +92,9 @@ def test_everything_on_the_disks_is_a_target(machine: Machine) -> None:
     ("fstype", "words"),
     [("ext4", "is not frozen"), ("vfat", "vfat cannot be frozen"), ("fuseblk", "cannot be frozen")],
 )
-def test_a_filesystem_that_is_no_target(machine: Machine, fstype: str, words: str) -> None:
+def test_filesystem_without_target_is_problem(
+    machine: FakeMachine, fstype: str, words: str
+) -> None:
     machine.device("sdb")
     machine.device("sdb1", of="sdb")
     machine.device("sdb2", of="sdb")
@@ -100,11 +103,11 @@ def test_a_filesystem_that_is_no_target(machine: Machine, fstype: str, words: st
     found = covered(machine, ["/b1"], disk(machine, "sdb"))
     assert found.covered is False
     (problem,) = found.problems
-    assert "/b2 lies on disk sdb" in problem
+    assert "/b2 is on disk sdb" in problem
     assert words in problem
 
 
-def test_a_read_only_filesystem_and_the_boot_loader_s_are_no_problem(machine: Machine) -> None:
+def test_filesystem_read_only_or_boot_loader_is_covered(machine: FakeMachine) -> None:
     machine.device("sda")
     for name in ("sda1", "sda2", "sda3"):
         machine.device(name, of="sda")
@@ -117,7 +120,7 @@ def test_a_read_only_filesystem_and_the_boot_loader_s_are_no_problem(machine: Ma
     assert "/boot/efi" in warning
 
 
-def test_a_disk_that_is_not_known_leaves_it_open(machine: Machine) -> None:
+def test_disk_unknown_leaves_coverage_unknown(machine: FakeMachine) -> None:
     machine.device("sdb")
     machine.mount("sdb", "/b")
     unknown = Disk("d", "https://a.example/b", lun=7)
@@ -127,23 +130,23 @@ def test_a_disk_that_is_not_known_leaves_it_open(machine: Machine) -> None:
     assert covered(machine, [], disk(machine, "sdb"), unknown).covered is False
 
 
-def test_a_device_that_is_gone_is_a_problem_and_no_error(machine: Machine) -> None:
+def test_device_missing_is_problem(machine: FakeMachine) -> None:
     found = covered(machine, [], disk(machine, "sdz"))
     assert found.covered is False
     assert "not a block device" in found.problems[0]
 
 
-def test_a_target_that_lies_elsewhere(machine: Machine) -> None:
+def test_target_on_other_disk_warns(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.device("sdb")
     machine.mount("sda", "/a")
     machine.mount("sdb", "/b")
     found = covered(machine, ["/a", "/b"], disk(machine, "sdb"))
     assert found.covered is True
-    assert found.warnings == ("/a lies on no disk of this set; it is frozen all the same.",)
+    assert found.warnings == ("/a is not on any of the given disks; it is frozen anyway.",)
 
 
-def test_a_filesystem_that_is_only_partly_in_the_set(machine: Machine) -> None:
+def test_filesystem_partly_on_disks_is_problem(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.device("sdb")
     machine.device("dm-0", legs=("sda", "sdb"))
@@ -153,11 +156,11 @@ def test_a_filesystem_that_is_only_partly_in_the_set(machine: Machine) -> None:
     (problem,) = found.problems
     assert str(machine.dev / "sdb") in problem
     assert covered(machine, ["/data"], disk(machine, "sda"), disk(machine, "sdb")).covered is True
-    # A volume that is a disk of the set by itself, such as a multipath device, is whole.
+    # A volume that is itself a given disk, such as a multipath device, is whole.
     assert covered(machine, ["/data"], disk(machine, "dm-0")).covered is True
 
 
-def test_a_btrfs_is_in_use_on_all_its_devices(machine: Machine) -> None:
+def test_btrfs_needs_all_its_devices(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.device("sdb")
     machine.btrfs("11", "sda", "sdb")
@@ -168,7 +171,7 @@ def test_a_btrfs_is_in_use_on_all_its_devices(machine: Machine) -> None:
     assert covered(machine, ["/b"], both[1]).covered is False
 
 
-def test_swap_is_told_and_an_idle_disk_too(machine: Machine) -> None:
+def test_swap_and_idle_disk_warn(machine: FakeMachine) -> None:
     machine.device("sda")
     device = machine.device("sdb").replace(" ", r"\040")
     machine.mount("sda", "/")
@@ -176,11 +179,11 @@ def test_swap_is_told_and_an_idle_disk_too(machine: Machine) -> None:
         file.write(f"{device}\tpartition\t1048572\t0\t-2\n")
     found = covered(machine, ["/"], disk(machine, "sda"), disk(machine, "sdb"))
     assert found.covered is True
-    assert "Swap space on" in found.warnings[0]
+    assert "is in use as swap" in found.warnings[0]
     assert "No filesystem on disk sdb is frozen" in found.warnings[1]
 
 
-def test_another_mount_namespace(machine: Machine) -> None:
+def test_mount_in_other_namespace_is_problem(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.device("sda1", of="sda")
     machine.device("sda2", of="sda")
@@ -191,13 +194,13 @@ def test_another_mount_namespace(machine: Machine) -> None:
     (process / "ns").mkdir(parents=True)
     (process / "ns" / "mnt").symlink_to("mnt:[4026539999]")
     (process / "mountinfo").write_text(machine.mountinfo)
-    found = disks_covered(
+    found = check_coverage(
         targets(machine, "/a"),
         [disk(machine, "sda")],
         mounts=own,
         blocks=machine.blocks,
         proc=str(machine.proc),
-        look=machine.look,
+        place_at=machine.place_at,
     )
     assert found.covered is False
     (problem,) = found.problems
@@ -205,26 +208,26 @@ def test_another_mount_namespace(machine: Machine) -> None:
     assert "/container" in problem
 
 
-def test_a_target_that_is_another_mount_by_now(machine: Machine) -> None:
+def test_target_replaced_by_other_mount_is_problem(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.device("sdb")
     machine.mount("sda", "/a")
     planned = targets(machine, "/a")
     machine.mount("sdb", "/a")
-    found = disks_covered(
+    found = check_coverage(
         planned,
         [disk(machine, "sda")],
         mounts=machine.mounts,
         blocks=machine.blocks,
         proc=str(machine.proc),
-        look=machine.look,
+        place_at=machine.place_at,
     )
     assert found.covered is False
-    assert "lies on disk sda and is not frozen" in found.problems[0]
-    assert "no longer the filesystem that was planned" in found.problems[1]
+    assert "is on disk sda and is not frozen" in found.problems[0]
+    assert found.problems[1] == "The planned filesystem is no longer mounted at /a."
 
 
-def test_no_time_to_look_at_all_processes() -> None:
+def test_scan_without_time_is_incomplete() -> None:
     assert foreign_mounts(limit_s=0.0)[1] is False
     assert foreign_mounts(limit_s=600.0)[1] is True
     assert openers("/proc", [1], Paths(), limit_s=0.0) == ({}, False)
@@ -236,19 +239,19 @@ def test_no_time_to_look_at_all_processes() -> None:
 
 def found_on(device: str, points: List[Path], name: str = "d") -> Coverage:
     plan = plan_targets([str(point) for point in points] or "none", [])
-    return disks_covered(plan.targets, [Disk(name, "https://a.example/b", device=device)])
+    return check_coverage(plan.targets, [Disk(name, "https://a.example/b", device=device)])
 
 
-def test_what_was_not_looked_at_is_not_known(loops: Loops, folder: Path) -> None:
-    """A disk that some process may write to is not said to be covered."""
+def test_scan_incomplete_leaves_coverage_unknown(loops: LoopDevices, folder: Path) -> None:
+    """Check that a disk is not covered while a process may write to it."""
     device = loops.device(folder / "image", "")
     disks = [Disk("d", "https://a.example/b", device=device)]
-    found = disks_covered([], disks, limit_s=0.0)
+    found = check_coverage([], disks, limit_s=0.0)
     assert found.covered is None
-    assert "not found out" in found.warnings[0]
+    assert "Could not determine all processes" in found.warnings[0]
 
 
-def test_real_image_on_the_disk(loops: Loops, folder: Path) -> None:
+def test_real_image_on_disk_must_be_target(loops: LoopDevices, folder: Path) -> None:
     outer, inner = folder / "outer point", folder / "inner point"
     outer.mkdir()
     inner.mkdir()
@@ -265,18 +268,28 @@ def test_real_image_on_the_disk(loops: Loops, folder: Path) -> None:
     assert found_on(device, [outer, inner]).covered is True
 
 
-def test_real_device_in_raw_use(loops: Loops, folder: Path) -> None:
+def found_unused(device: str) -> Coverage:
+    """Return the coverage of an unused device once no `losetup` of another test has it open."""
+    limit = time.monotonic() + 60
+    while True:
+        found = found_on(device, [])
+        if found.covered or time.monotonic() > limit:
+            return found
+        time.sleep(0.05)
+
+
+def test_real_device_opened_by_process_is_problem(loops: LoopDevices, folder: Path) -> None:
     device = loops.device(folder / "image", "")
-    assert found_on(device, []) == Coverage(True, (), ("No filesystem on disk d is frozen.",))
+    assert found_unused(device) == Coverage(True, (), ("No filesystem on disk d is frozen.",))
     with Path(device).open("rb"):
         found = found_on(device, [])
-        assert found_on(loops.device(folder / "other", ""), []).covered is True
+        assert found_unused(loops.device(folder / "other", "")).covered is True
     assert found.covered is False
     assert f"by process {os.getpid()}" in found.problems[0]
 
 
 def hold_mount(device: str, point: Path, then: str = "") -> "subprocess.Popen[str]":
-    """A process that has a filesystem mounted where only it sees it, until its input ends."""
+    """Start a process with a filesystem mounted in its own namespace, until its input ends."""
     script = f'mount "$1" "$2" && {then} echo ready && read -r x'
     child = subprocess.Popen(
         ["unshare", "-m", "sh", "-c", script, "sh", device, str(point)],
@@ -292,8 +305,8 @@ def hold_mount(device: str, point: Path, then: str = "") -> "subprocess.Popen[st
 @pytest.mark.parametrize(
     ("then", "words"), [("", "process {}"), ('cd "$2" && umount -l "$2" &&', "the kernel")]
 )
-def test_real_mount_that_is_not_seen_here(
-    loops: Loops, folder: Path, then: str, words: str
+def test_real_mount_in_other_namespace_is_problem(
+    loops: LoopDevices, folder: Path, then: str, words: str
 ) -> None:
     point = folder / "point"
     point.mkdir()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The kernel of the tests has no device-mapper, so its sysfs is made of files here."""
+"""Tests on a fake sysfs, because the kernel of the tests has no device-mapper."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model 
     Target,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.freeze_holders import (
-    tell_apart,
+    classify_early_thaw,
 )
 
 DEV = os.makedev(253, 3)
@@ -36,7 +36,7 @@ DEV = os.makedev(253, 3)
         (NOT_THAWED, "1\n", NOT_THAWED),
     ],
 )
-def test_a_suspended_device(
+def test_device_suspended_after_early_thaw_is_holder(
     tmp_path: Path, outcome: str, suspended: "str | None", expected: str
 ) -> None:
     folder = tmp_path / "dev" / "block" / "253:3"
@@ -45,4 +45,4 @@ def test_a_suspended_device(
         (folder / "dm").mkdir()
         (folder / "dm" / "suspended").write_text(suspended)
     record = FilesystemRecord(Target("/x", "/dev/mapper/x", "xfs", DEV), outcome)
-    assert tell_apart(record, str(tmp_path)).outcome == expected
+    assert classify_early_thaw(record, str(tmp_path)).outcome == expected

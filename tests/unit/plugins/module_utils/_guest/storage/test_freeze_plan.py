@@ -16,50 +16,51 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storag
     FreezePlan,
     plan_targets,
 )
-from tests.unit.plugins.module_utils._guest.storage.loops import Loops, run
-from tests.unit.plugins.module_utils._guest.storage.machine import Machine
+from tests.unit.plugins.module_utils._guest.storage.fake_sysfs import FakeMachine
+from tests.unit.plugins.module_utils._guest.storage.loop_devices import LoopDevices, run
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path / "a machine")
+def machine(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path / "a machine")
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder that is no mount point, with a path that has no link in it."""
+    """Return a folder that is not a mount point, with a path without links."""
     found = Path(os.path.realpath(tmp_path)) / "a folder"
     found.mkdir()
     return found
 
 
-def plan(machine: Machine, freeze: Union[str, Sequence[str]], *disks: Disk) -> FreezePlan:
+def plan(machine: FakeMachine, freeze: Union[str, Sequence[str]], *disks: Disk) -> FreezePlan:
     return plan_targets(
-        freeze, disks, mounts=machine.mounts, blocks=machine.blocks, look=machine.look
+        freeze, disks, mounts=machine.mounts, blocks=machine.blocks, place_at=machine.place_at
     )
 
 
 def disk(name: str, **more: object) -> Disk:
-    return Disk(name, f"https://a.example/b/{name}?sig=x", **more)  # type: ignore[arg-type] - of several types
+    address = f"https://a.example/b/{name}?sig=x"
+    return Disk(name, address, **more)  # type: ignore[arg-type] - of several types
 
 
 def points(found: FreezePlan) -> List[str]:
     return [target.mount_point for target in found.targets]
 
 
-def refused(machine: Machine, freeze: Union[str, Sequence[str]], *disks: Disk) -> str:
+def refused(machine: FakeMachine, freeze: Union[str, Sequence[str]], *disks: Disk) -> str:
     with pytest.raises(SettingsError) as caught:
         plan(machine, freeze, *disks)
     return str(caught.value)
 
 
-def test_none_is_no_target(machine: Machine) -> None:
+def test_freeze_none_has_no_targets(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.mount("sda", "/")
     assert plan(machine, "none") == FreezePlan(())
 
 
-def test_auto_takes_what_lies_on_the_disks(machine: Machine) -> None:
+def test_auto_selects_filesystems_on_disks(machine: FakeMachine) -> None:
     for name in ("sda", "sdb", "sdc"):
         machine.device(name)
     machine.device("sda1", of="sda")
@@ -74,7 +75,7 @@ def test_auto_takes_what_lies_on_the_disks(machine: Machine) -> None:
     assert found.warnings == ()
 
 
-def test_auto_finds_the_disk_of_a_lun(machine: Machine) -> None:
+def test_auto_finds_disk_of_lun(machine: FakeMachine) -> None:
     for name in ("sda", "sdb", "nvme0n1"):
         machine.device(name)
     machine.mount("sda", "/a")
@@ -89,7 +90,7 @@ def test_auto_finds_the_disk_of_a_lun(machine: Machine) -> None:
     assert points(plan(machine, "auto", disk("d", lun=5), disk("e", lun=4))) == ["/b", "/n"]
 
 
-def test_auto_takes_everything_when_a_disk_is_not_known(machine: Machine) -> None:
+def test_auto_disk_unknown_selects_everything(machine: FakeMachine) -> None:
     machine.device("sda")
     known = machine.device("sdb")
     machine.device("sdc")
@@ -101,11 +102,11 @@ def test_auto_takes_everything_when_a_disk_is_not_known(machine: Machine) -> Non
     assert points(found) == ["/b", "/"]
     assert [target.rank for target in found.targets] == [0, 1]
     assert "LUN 9" in found.warnings[0]
-    assert "Disk f: neither device nor lun" in found.warnings[1]
+    assert "Disk f has neither device nor lun" in found.warnings[1]
     assert "every local filesystem" in found.warnings[2]
 
 
-def test_auto_leaves_read_only_filesystems_out(machine: Machine) -> None:
+def test_auto_skips_read_only_filesystems(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.mount("sda", "/a", extra="ro", options="ro")
     found = plan(machine, "auto", disk("d", device=str(machine.dev / "sda")))
@@ -113,7 +114,7 @@ def test_auto_leaves_read_only_filesystems_out(machine: Machine) -> None:
     assert "no filesystem" in found.warnings[0]
 
 
-def test_a_bind_mount_is_not_a_second_target(machine: Machine) -> None:
+def test_auto_bind_mount_is_not_second_target(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.mount("sda", "/z", root="/folder")
     machine.mount("sda", "/the/whole")
@@ -121,7 +122,7 @@ def test_a_bind_mount_is_not_a_second_target(machine: Machine) -> None:
     assert points(plan(machine, "auto")) == ["/the/whole"]
 
 
-def test_auto_warns_of_a_filesystem_that_no_path_leads_to(machine: Machine) -> None:
+def test_auto_hidden_filesystem_warns(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.device("sdb")
     machine.mount("sda", "/data")
@@ -131,7 +132,7 @@ def test_auto_warns_of_a_filesystem_that_no_path_leads_to(machine: Machine) -> N
     assert "hidden" in found.warnings[-1]
 
 
-def test_images_come_before_what_holds_them_and_the_root_last(machine: Machine) -> None:
+def test_order_image_before_holder_and_root_last(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.device("sdb")
     machine.device("sdc")
@@ -150,7 +151,7 @@ def test_images_come_before_what_holds_them_and_the_root_last(machine: Machine) 
     assert points(found)[-2:] == ["/outer", "/"]
 
 
-def test_a_root_in_an_image_still_comes_before_what_holds_it(machine: Machine) -> None:
+def test_order_root_in_image_before_holder(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.device("sdb")
     machine.device("loop1", image="/host/image")
@@ -160,34 +161,36 @@ def test_a_root_in_an_image_still_comes_before_what_holds_it(machine: Machine) -
     assert points(plan(machine, "auto")) == ["/data", "/", "/host"]
 
 
-def test_a_device_that_is_none_and_a_device_twice(machine: Machine, folder: Path) -> None:
+def test_device_invalid_or_duplicate_is_refused(machine: FakeMachine, folder: Path) -> None:
     device = machine.device("sda")
     (folder / "file").touch()
     text = refused(machine, "auto", disk("d", device=str(folder / "file")))
     assert "Disk d" in text
     assert "not a block device" in text
     text = refused(machine, "auto", disk("d", device=device), disk("e", device=device))
-    assert "Disks d and e are both" in text
+    assert "Disks d and e have the same device" in text
     assert "sig=" not in text
 
 
 @pytest.mark.parametrize(
     ("freeze", "words"),
     [
-        ([], "Use freeze: none"),
-        ([""], "no path"),
-        (["a\0b"], "no path"),
-        ([3], "no path"),
+        ([], "Set freeze: none"),
+        ([""], "not a path"),
+        (["a\0b"], "not a path"),
+        ([3], "not a path"),
         (["data"], "relative"),
         (["/data/../etc"], ".."),
-        ("all", "Use auto, none or a list"),
+        ("all", "Set freeze to auto, none or a list"),
     ],
 )
-def test_what_can_be_no_mount_point(machine: Machine, freeze: List[str], words: str) -> None:
+def test_mount_point_malformed_is_refused(
+    machine: FakeMachine, freeze: List[str], words: str
+) -> None:
     assert words in refused(machine, freeze)
 
 
-def test_a_missing_path_a_link_a_folder_and_a_file(machine: Machine, folder: Path) -> None:
+def test_path_missing_link_or_folder_is_refused(machine: FakeMachine, folder: Path) -> None:
     machine.device("sda")
     machine.mount("sda", "/")
     (folder / "link").symlink_to(folder)
@@ -201,12 +204,12 @@ def test_a_missing_path_a_link_a_folder_and_a_file(machine: Machine, folder: Pat
     [
         ("tmpfs", "memory"),
         ("nfs4", "another machine"),
-        ("vfat", "FAT has no freeze"),
+        ("vfat", "FAT driver does not support"),
         ("proc", "cannot be frozen"),
     ],
 )
-def test_types_that_cannot_be_frozen(
-    machine: Machine, folder: Path, fstype: str, words: str
+def test_type_unfreezable_is_refused(
+    machine: FakeMachine, folder: Path, fstype: str, words: str
 ) -> None:
     machine.mount("x", str(folder), fstype, number="0:50")
     text = refused(machine, [str(folder)])
@@ -218,8 +221,8 @@ def test_types_that_cannot_be_frozen(
 
 
 @pytest.fixture
-def mounted() -> Iterator[Loops]:
-    found = Loops()
+def mounted() -> Iterator[LoopDevices]:
+    found = LoopDevices()
     try:
         yield found
     finally:
@@ -227,11 +230,11 @@ def mounted() -> Iterator[Loops]:
 
 
 def make(*folders: Path) -> None:
-    for one in folders:
-        one.mkdir()
+    for path in folders:
+        path.mkdir()
 
 
-def test_real_mounts_an_image_inside_an_image(mounted: Loops, folder: Path) -> None:
+def test_real_image_inside_image_is_ranked_first(mounted: LoopDevices, folder: Path) -> None:
     outer, inner, bind = folder / "outer point", folder / "inner point", folder / "bind"
     make(outer, inner, bind)
     outer_device = mounted.device(folder / "outer image")
@@ -251,7 +254,7 @@ def test_real_mounts_an_image_inside_an_image(mounted: Loops, folder: Path) -> N
         plan_targets([str(outer / "lost+found")], [])
 
 
-def test_real_image_whose_name_is_gone(mounted: Loops, folder: Path) -> None:
+def test_real_image_deleted_is_still_ranked_first(mounted: LoopDevices, folder: Path) -> None:
     outer, inner = folder / "outer", folder / "inner"
     make(outer, inner)
     mounted.mount(mounted.device(folder / "image"), outer)
@@ -262,7 +265,7 @@ def test_real_image_whose_name_is_gone(mounted: Loops, folder: Path) -> None:
     assert points(found) == [str(inner), str(outer)]
 
 
-def test_real_mounts_read_only_tmpfs_and_a_file(mounted: Loops, folder: Path) -> None:
+def test_real_mount_read_only_tmpfs_or_file_is_refused(mounted: LoopDevices, folder: Path) -> None:
     disk_at, again, memory = folder / "d", folder / "ro", folder / "m"
     make(disk_at, again, memory)
     device = mounted.device(folder / "image")
@@ -279,17 +282,16 @@ def test_real_mounts_read_only_tmpfs_and_a_file(mounted: Loops, folder: Path) ->
             plan_targets([str(path)], [])
         return str(caught.value)
 
-    assert f"Name {disk_at}, where it is mounted for writing" in text(again)
-    assert "lives in memory" in text(memory)
+    assert f"Set it to {disk_at}, where the filesystem is mounted for writing" in text(again)
+    assert "is in memory" in text(memory)
     assert "is a file" in text(folder / "file")
     run("mount", "-o", "remount,ro", disk_at)
-    assert "nothing can be written" in text(disk_at)
+    assert "cannot be written to" in text(disk_at)
 
 
-def test_an_overlay_is_refused_with_the_filesystem_of_its_upper_folder(
-    machine: Machine, folder: Path
-) -> None:
+def test_overlay_is_refused_with_holder_of_upper_folder(machine: FakeMachine, folder: Path) -> None:
     machine.device("sda")
     machine.mount("sda", "/upper")
     machine.mount("overlay", str(folder), "overlay", number="0:50", extra="rw,upperdir=/upper/u")
-    assert "Name /upper, which holds the upper folder /upper/u" in refused(machine, [str(folder)])
+    text = refused(machine, [str(folder)])
+    assert "Set it to /upper, which holds the upper folder /upper/u" in text

@@ -13,22 +13,22 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storag
     Stack,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.mountinfo import (
-    look_at,
     parse_mountinfo,
     read_mounts,
+    read_place,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.paths import (
     is_below,
 )
-from tests.unit.plugins.module_utils._guest.storage.machine import Machine
+from tests.unit.plugins.module_utils._guest.storage.fake_sysfs import FakeMachine
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path / "a machine")
+def machine(tmp_path: Path) -> FakeMachine:
+    return FakeMachine(tmp_path / "a machine")
 
 
-def test_a_line_with_optional_fields() -> None:
+def test_line_with_optional_fields() -> None:
     (mount,) = parse_mountinfo(
         "36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 shared:7 - ext3 /dev/root rw,errors=continue\n"
     )
@@ -41,12 +41,12 @@ def test_a_line_with_optional_fields() -> None:
     assert not mount.read_only
 
 
-def test_no_optional_field_and_an_empty_source() -> None:
+def test_line_without_optional_field_and_source() -> None:
     (mount,) = parse_mountinfo("36 35 0:44 / /run rw - tmpfs  rw,size=1k")
     assert (mount.fstype, mount.source, mount.super_options) == ("tmpfs", "", ("rw", "size=1k"))
 
 
-def test_octal_escapes_are_bytes() -> None:
+def test_octal_escapes_decode_to_bytes() -> None:
     (mount,) = parse_mountinfo(
         r"36 35 8:1 / /a\040b\011c\012d\134e rw - ext4 /dev/disk/by-label/x\040y rw"
     )
@@ -54,7 +54,7 @@ def test_octal_escapes_are_bytes() -> None:
     assert mount.source == "/dev/disk/by-label/x y"
 
 
-def test_a_name_that_is_not_utf_8_survives(tmp_path: Path) -> None:
+def test_mount_point_not_utf8_is_kept(tmp_path: Path) -> None:
     text = tmp_path / "mountinfo"
     text.write_bytes(b"36 35 8:1 / /d\xff\\303\\251 rw - ext4 /dev/sda1 rw\n")
     (mount,) = read_mounts(str(text))
@@ -65,7 +65,7 @@ def test_a_name_that_is_not_utf_8_survives(tmp_path: Path) -> None:
     "line",
     ["", "36 35 8:1 / /x rw ext4 /dev/sda1 rw", "a 35 8:1 / /x rw - ext4 s rw", "1 2 3 / /x - e"],
 )
-def test_other_lines_are_left_out(line: str) -> None:
+def test_line_malformed_is_skipped(line: str) -> None:
     assert parse_mountinfo(line) == []
 
 
@@ -77,21 +77,21 @@ def test_read_only_mount_and_read_only_filesystem() -> None:
     assert (whole.read_only, whole.filesystem_read_only) == (True, True)
 
 
-def test_this_machine() -> None:
+def test_place_of_proc_on_this_machine() -> None:
     mounts = {mount.mount_id: mount for mount in read_mounts()}
-    place = look_at("/proc")
+    place = read_place("/proc")
     assert place is not None
     assert place.is_folder
     assert place.st_dev == Path("/proc").stat().st_dev
     assert mounts[place.mount_id].fstype == "proc"
 
 
-def test_a_path_that_leads_nowhere(tmp_path: Path) -> None:
-    assert look_at(str(tmp_path / "missing")) is None
-    assert look_at("/a\0b") is None
+def test_place_of_missing_path_is_none(tmp_path: Path) -> None:
+    assert read_place(str(tmp_path / "missing")) is None
+    assert read_place("/a\0b") is None
 
 
-def test_partition_volume_and_array_lead_down_to_the_disks(machine: Machine) -> None:
+def test_beneath_volume_are_array_partition_and_disks(machine: FakeMachine) -> None:
     for disk in ("sda", "sdb", "sdc"):
         machine.device(disk)
     machine.device("sda1", of="sda")
@@ -99,13 +99,13 @@ def test_partition_volume_and_array_lead_down_to_the_disks(machine: Machine) -> 
     machine.device("dm-0", legs=("md0",))
     machine.mount("dm-0", "/data", "xfs")
     stack = Stack(machine.mounts, machine.blocks)
-    numbers = {machine.number(one) for one in ("dm-0", "md0", "sda1", "sda", "sdb")}
+    numbers = {machine.number(name) for name in ("dm-0", "md0", "sda1", "sda", "sdb")}
     assert stack.beneath(machine.number("dm-0")) == numbers
     assert machine.blocks.above(machine.number("sda")) == (machine.number("sda1"),)
     assert machine.blocks.above(machine.number("sda1")) == (machine.number("md0"),)
 
 
-def test_an_image_file_leads_to_its_filesystem(machine: Machine) -> None:
+def test_beneath_loop_is_filesystem_of_image(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.device("sdb")
     machine.device("loop5", image="/a b/an image (deleted)")
@@ -119,7 +119,7 @@ def test_an_image_file_leads_to_its_filesystem(machine: Machine) -> None:
     assert holder in Stack(machine.mounts, machine.blocks).beneath(machine.number("loop5"))
 
 
-def test_a_btrfs_leads_to_all_its_devices(machine: Machine) -> None:
+def test_devices_of_btrfs_are_all_members(machine: FakeMachine) -> None:
     machine.device("sda")
     machine.device("sdb")
     machine.device("sdc")
@@ -130,7 +130,9 @@ def test_a_btrfs_leads_to_all_its_devices(machine: Machine) -> None:
     assert set(stack.devices(os.makedev(0, 77))) == {machine.number("sda"), machine.number("sdb")}
 
 
-def test_an_image_in_a_subvolume_leads_to_the_btrfs(machine: Machine, tmp_path: Path) -> None:
+def test_beneath_loop_with_image_in_subvolume_is_btrfs(
+    machine: FakeMachine, tmp_path: Path
+) -> None:
     image = tmp_path / "sub" / "image"
     image.parent.mkdir()
     image.write_bytes(b"")
@@ -140,11 +142,11 @@ def test_an_image_in_a_subvolume_leads_to_the_btrfs(machine: Machine, tmp_path: 
     machine.mount("sda", str(tmp_path), "btrfs", number="0:77")
     machine.mount("loop5", "/inner")
     stack = Stack(machine.mounts, machine.blocks)
-    # The file's own device number is that of no mount, as in a subvolume.
+    # As in a subvolume, no mount has the device number of the file.
     assert machine.number("sda") in stack.beneath(machine.number("loop5"))
 
 
-def test_an_xfs_leads_to_its_log_device(machine: Machine) -> None:
+def test_beneath_xfs_is_its_log_device(machine: FakeMachine) -> None:
     machine.device("sda")
     log = machine.device("sdb")
     machine.mount("sda", "/x", "xfs", extra=f"rw,logdev={log},noquota")
@@ -152,7 +154,7 @@ def test_an_xfs_leads_to_its_log_device(machine: Machine) -> None:
     assert machine.number("sdb") in stack.beneath(machine.number("sda"))
 
 
-def test_below() -> None:
+def test_is_below_compares_whole_names() -> None:
     assert is_below("/a/b", "/a")
     assert is_below("/a", "/a")
     assert is_below("/a", "/")

@@ -25,7 +25,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storag
     HangingPathError,
     Paths,
 )
-from tests.unit.plugins.module_utils._guest.storage.machine import Machine
+from tests.unit.plugins.module_utils._guest.storage.fake_sysfs import FakeMachine
 
 
 @pytest.fixture
@@ -36,12 +36,12 @@ def folder(tmp_path: Path) -> Path:
 
 
 def mounts(*lines: str) -> List[Mount]:
-    """Mounts by lines of number, parent, mount point and type; the root is number 1."""
+    """Return mounts by lines of number, parent, mount point and type; the root is number 1."""
     text = ["1 1 8:1 / / rw - ext4 /dev/sda1 rw"]
     for line in lines:
         number, parent, point, fstype = line.split(":")
         text.append(f"{number} {parent} 0:{number} / {point} rw - {fstype} source rw")
-    return parse_mountinfo("\n".join(one.replace("a folder", r"a\040folder") for one in text))
+    return parse_mountinfo("\n".join(line.replace("a folder", r"a\040folder") for line in text))
 
 
 def refused(paths: Paths, path: str) -> str:
@@ -50,7 +50,7 @@ def refused(paths: Paths, path: str) -> str:
     return caught.value.mount.mount_point
 
 
-def test_paths_of_this_machine_lead_where_the_system_says(folder: Path) -> None:
+def test_resolve_agrees_with_realpath(folder: Path) -> None:
     (folder / "file").touch()
     (folder / "link").symlink_to("../a folder/file")
     (folder / "loop").symlink_to("loop")
@@ -76,15 +76,15 @@ def test_paths_of_this_machine_lead_where_the_system_says(folder: Path) -> None:
         paths.resolve(f"{folder}/loop")
 
 
-def test_nothing_beyond_a_filesystem_that_may_hang_is_looked_at(folder: Path) -> None:
+def test_resolve_stops_at_filesystem_that_may_hang(folder: Path) -> None:
     (folder / "hung").mkdir()
     (folder / "to it").symlink_to(folder / "hung" / "x")
     paths = Paths(mounts(f"2:1:{folder}/hung:fuse.sshfs", f"3:2:{folder}/hung/sub:ext4"))
     for path in ("hung", "hung/x", "hung/sub", "hung/sub/x", "to it"):
         at = f"{folder}/{path}"
         assert refused(paths, at) == f"{folder}/hung"
-        assert paths.look(at) is None
-    # The folder itself is not left by way of the mount, and its other names are reached.
+        assert paths.place_at(at) is None
+    # `..` leads back to the folder without access to the mount.
     assert paths.resolve(f"{folder}/hung/..") == str(folder)
 
 
@@ -93,30 +93,28 @@ def test_types_that_may_hang(fstype: str) -> None:
     assert refused(Paths(mounts(f"2:1:/srv:{fstype}")), "/srv/x") == "/srv"
 
 
-def test_a_mount_that_lies_over_one_that_may_hang_is_reached(folder: Path) -> None:
-    """As after an automount: the path leads to what is mounted last."""
+def test_mount_over_autofs_is_reached(folder: Path) -> None:
+    """Check that a path leads to the last mount, as after an automount."""
     paths = Paths(mounts(f"2:1:{folder}:autofs", f"3:2:{folder}:ext4"))
     assert paths.resolve(str(folder)) == str(folder)
     assert refused(Paths(mounts(f"2:1:{folder}:ext4", f"3:2:{folder}:nfs")), str(folder))
 
 
-def test_a_mount_that_another_one_hides_is_not_in_the_way(folder: Path) -> None:
-    """It was mounted in the folder of the root before something lay over that folder."""
+def test_hidden_mount_is_ignored(folder: Path) -> None:
+    """Check a mount in a folder that was hidden later by another mount."""
     (folder / "x").mkdir()
     paths = Paths(mounts(f"2:1:{folder}/x:nfs", f"3:1:{folder}:ext4"))
     assert paths.resolve(f"{folder}/x") == f"{folder}/x"
 
 
-def test_the_root_is_used_whatever_it_is(folder: Path) -> None:
+def test_root_of_any_type_is_resolved(folder: Path) -> None:
     found = parse_mountinfo("1 1 0:9 / / rw - nfs4 server:/root rw")
     assert Paths(found).resolve(str(folder)) == str(folder)
 
 
-def test_in_a_filesystem_that_lies_on_one_that_may_hang_only_mounts_are_reached(
-    tmp_path: Path,
-) -> None:
-    """The way to a mount point is in memory; another name may have to be read."""
-    machine = Machine(tmp_path / "a machine")
+def test_filesystem_on_hanging_one_gives_only_mount_points(tmp_path: Path) -> None:
+    """Check that only names which the kernel has in memory are resolved."""
+    machine = FakeMachine(tmp_path / "a machine")
     machine.device("sda")
     machine.device("loop1", image="/hung/image")
     machine.mount("sda", "/")
@@ -135,8 +133,8 @@ def test_in_a_filesystem_that_lies_on_one_that_may_hang_only_mounts_are_reached(
     assert refused(paths, "/inner/c") == "/inner"
 
 
-def test_an_image_below_mounts_over_each_other_may_be_in_any(tmp_path: Path) -> None:
-    machine = Machine(tmp_path / "a machine")
+def test_image_below_hidden_mounts_may_be_in_any(tmp_path: Path) -> None:
+    machine = FakeMachine(tmp_path / "a machine")
     for name in ("sda", "sdb", "sdc"):
         machine.device(name)
     machine.device("loop1", image="/data/image")
@@ -145,7 +143,7 @@ def test_an_image_below_mounts_over_each_other_may_be_in_any(tmp_path: Path) -> 
     machine.mount("loop1", "/data")
     own = machine.mounts
     stack = Stack(own, machine.blocks)
-    # Not in the filesystem that is in it.
+    # The filesystem in the image is not its holder.
     assert stack.image_holders(machine.number("loop1")) == (machine.number("sdb"),)
     machine.mount("sdc", "/data")
     stack = Stack(machine.mounts, machine.blocks)
@@ -153,8 +151,8 @@ def test_an_image_below_mounts_over_each_other_may_be_in_any(tmp_path: Path) -> 
     assert set(stack.image_holders(machine.number("loop1"))) == both
 
 
-def test_an_image_below_a_mount_of_another_namespace(tmp_path: Path) -> None:
-    machine = Machine(tmp_path / "a machine")
+def test_image_below_mount_of_other_namespace(tmp_path: Path) -> None:
+    machine = FakeMachine(tmp_path / "a machine")
     for name in ("sda", "sdb", "sdc"):
         machine.device(name)
     machine.device("loop1", image="/container/data/image")
@@ -169,7 +167,7 @@ def test_an_image_below_a_mount_of_another_namespace(tmp_path: Path) -> None:
     assert stack.image_holders(machine.number("loop2")) == (machine.number("sda"),)
 
 
-def test_every_type_that_can_be_frozen_is_a_local_one() -> None:
+def test_freezable_types_are_local() -> None:
     for fstype in paths_module.FREEZABLE:
         (mount,) = parse_mountinfo(f"2 1 8:2 / /x rw - {fstype} /dev/sdb rw")
         assert not paths_module.may_hang(mount)

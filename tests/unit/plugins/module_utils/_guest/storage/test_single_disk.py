@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether the set is the guest's only disk, on machines made of files."""
+"""Tests of `is_single_disk` on fake machines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storag
 OS_DISK = Disk("os", "https://store.invalid/os")
 
 
-class Machine:
+class FakeSysfs:
     """The part of sysfs that lists block devices."""
 
     def __init__(self, folder: Path) -> None:
@@ -51,8 +51,8 @@ class Machine:
 
 
 @pytest.fixture(name="machine")
-def _machine(tmp_path: Path) -> Machine:
-    machine = Machine(tmp_path)
+def _machine(tmp_path: Path) -> FakeSysfs:
+    machine = FakeSysfs(tmp_path)
     machine.add("sda", "vmbus/00000000-0000-8899-0000-000000000000/host0/target0:0:0/0:0:0:0")
     machine.add("sr0", "vmbus/cd/0:0:0:2", removable=True)
     machine.add("loop0", None)
@@ -61,15 +61,15 @@ def _machine(tmp_path: Path) -> Machine:
     return machine
 
 
-def test_one_disk(machine: Machine) -> None:
+def test_one_disk_is_single(machine: FakeSysfs) -> None:
     assert machine.single(OS_DISK)
 
 
-def test_two_disks_in_the_set(machine: Machine) -> None:
+def test_two_given_disks_are_not_single(machine: FakeSysfs) -> None:
     assert not machine.single(OS_DISK, Disk("data", "https://store.invalid/data"))
 
 
-def test_a_disk_that_the_set_leaves_out(machine: Machine) -> None:
+def test_other_disk_of_guest_counts(machine: FakeSysfs) -> None:
     machine.add("sdc", "vmbus/f8b3781b-1e82-4818-a1c3-63d806ec15bb/host1/target1:0:0/1:0:0:0")
     assert not machine.single(OS_DISK)
 
@@ -82,21 +82,19 @@ def test_a_disk_that_the_set_leaves_out(machine: Machine) -> None:
         ("nvme0n1", "pci0000:00/nvme/nvme0", "Microsoft NVMe Direct Disk v2"),
     ],
 )
-def test_the_temporary_disk_does_not_count(
-    machine: Machine, name: str, bus: str, model: str
-) -> None:
+def test_temporary_disk_does_not_count(machine: FakeSysfs, name: str, bus: str, model: str) -> None:
     machine.add(name, bus, model=model)
     assert machine.single(OS_DISK)
 
 
-def test_the_disk_of_a_second_generation_machine_counts(machine: Machine) -> None:
+def test_os_disk_of_second_generation_counts(machine: FakeSysfs) -> None:
     bus = "vmbus/f8b3781a-1e82-4818-a1c3-63d806ec15bb/host0/target0:0:0/0:0:0:0"
     machine.add("sdb", bus)
     assert not machine.single(OS_DISK)
 
 
-def test_a_set_of_a_disk_that_is_no_hardware(machine: Machine) -> None:
-    """As in a lab: then the set is all there is to count, whatever the machine has."""
+def test_given_loop_device_is_single(machine: FakeSysfs) -> None:
+    """Check that the machine's own disks do not count when a loop device is given."""
     machine.add("sdc", "vmbus/data/1:0:0:0")
     loops = [path for path in sorted(Path("/dev").glob("loop[0-9]*")) if path.is_block_device()]
     if not loops:

@@ -2,8 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A machine of files: block devices, mounts and processes for tests that need more disks than
-the machine under them has."""
+"""A fake machine made of files: sysfs, device nodes, mounts and processes.
+
+Tests use it where they need more disks than the machine has that runs them.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,17 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storag
     parse_mountinfo,
 )
 
-#: A major number for local use, which no driver has: opening such a device fails.
+#: A major number for local use without a driver: opening such a device fails.
 MAJOR = 240
 
 
-class Machine:
-    """Block devices in a fake sysfs, real device nodes that nothing answers, and mounts."""
+class FakeMachine:
+    """Block devices in a fake sysfs, device nodes without a driver, and mounts."""
 
     def __init__(self, folder: Path) -> None:
         self.sys, self.dev, self.proc = folder / "sys", folder / "dev", folder / "proc"
-        for one in (self.sys / "dev" / "block", self.sys / "devices", self.dev, self.proc):
-            one.mkdir(parents=True)
+        for path in (self.sys / "dev" / "block", self.sys / "devices", self.dev, self.proc):
+            path.mkdir(parents=True)
         (self.proc / "swaps").write_text("Filename\tType\tSize\tUsed\tPriority\n")
         self.blocks = BlockDevices(str(self.sys), str(self.dev))
         self._numbers: Dict[str, int] = {}
@@ -46,15 +48,15 @@ class Machine:
         legs: Tuple[str, ...] = (),
         image: Optional[str] = None,
     ) -> str:
-        """A disk; or a partition C(of) a disk, a volume over C(legs), or a loop over C(image)."""
+        """Add a disk, a partition `of` a disk, a volume over `legs`, or a loop over `image`."""
         number = os.makedev(MAJOR, len(self._numbers))
         self._numbers[name] = number
         parent = self.sys / "devices"
         folder = (parent / of / name) if of else (parent / name)
         folder.mkdir()
         (folder / "dev").write_text(f"{self.show(name)}\n")
-        for one in ("slaves", "holders"):
-            (folder / one).mkdir()
+        for links in ("slaves", "holders"):
+            (folder / links).mkdir()
         if of:
             (folder / "partition").write_text("1\n")
         for leg in legs:
@@ -71,16 +73,16 @@ class Machine:
         return Path(os.path.realpath(self.sys / "dev" / "block" / self.show(name)))
 
     def number(self, name: str) -> int:
-        """The device number of a device."""
+        """Return the device number of a device."""
         return self._numbers[name]
 
     def show(self, name: str) -> str:
-        """The device number of a device as C(major:minor)."""
+        """Return the device number of a device as `major:minor`."""
         number = self._numbers[name]
         return f"{os.major(number)}:{os.minor(number)}"
 
     def btrfs(self, uuid: str, *names: str) -> None:
-        """A btrfs over several devices."""
+        """Add a btrfs over several devices."""
         for name in names:
             folder = self.sys / "fs" / "btrfs" / uuid / "devices"
             folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,7 @@ class Machine:
         extra: str = "rw",
         root: str = "/",
     ) -> None:
-        """Mount a device, or anything else under a C(number) of its own."""
+        """Mount a device, or any other source under its own `number`."""
         mount_id = len(self._lines) + 20
         dev = number or self.show(source)
         shown = str(self.dev / source) if source in self._numbers else source
@@ -117,6 +119,6 @@ class Machine:
         """The mounts."""
         return parse_mountinfo(self.mountinfo)
 
-    def look(self, path: str) -> Optional[Place]:
-        """What is mounted last at a path."""
+    def place_at(self, path: str) -> Optional[Place]:
+        """Return the place of the last mount at a path."""
         return self._places.get(path)

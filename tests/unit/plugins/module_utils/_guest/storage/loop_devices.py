@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Real filesystems in small image files, which these tests mount and never freeze."""
+"""Real filesystems in small image files. These tests mount them and never freeze them."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from typing import List
 
 
 def run(*words: object) -> str:
-    """Run a program; its output."""
+    """Run a program and return its output."""
     done = subprocess.run(
         [str(word) for word in words], check=True, capture_output=True, text=True, timeout=120
     )
     return done.stdout.strip()
 
 
-class Loops:
-    """Loop devices and mounts; C(close) undoes all of it in the reverse order."""
+class LoopDevices:
+    """Loop devices and mounts; `close` removes them in reverse order."""
 
     def __init__(self) -> None:
         self._undo: List[List[object]] = []
 
     def device(self, image: Path, fstype: str = "ext4", mib: int = 16) -> str:
-        """A loop device over a new image file, with a filesystem unless C(fstype) is empty."""
+        """Make a loop device over a new image; it gets a filesystem unless `fstype` is empty."""
         with image.open("wb") as file:
             file.truncate(mib << 20)
         if fstype:
@@ -41,6 +41,6 @@ class Loops:
         self._undo.append(["umount", words[-1]])
 
     def close(self) -> None:
-        """Undo everything."""
+        """Unmount and detach everything."""
         for words in reversed(self._undo):
             run(*words)
