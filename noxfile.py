@@ -157,6 +157,10 @@ def lint(session: nox.Session) -> None:
             "errors.rst is up to date",
             *(TOOLS / "python", "-m", "tests.utils.error_page", "--check"),
         )
+        steps.run(
+            "shared blocks of RETURN",
+            *(TOOLS / "python", "-m", "tests.utils.return_blocks", "--check"),
+        )
         steps.run("antsibull-changelog", TOOLS / "antsibull-changelog", "lint")
 
 

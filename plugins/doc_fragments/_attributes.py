@@ -2,34 +2,31 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What every module says about check mode, diff mode, idempotence and platforms.
-
-PRIVATE: for this collection only.
-"""
+"""Documentation of check mode, diff mode, idempotence and platforms."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The attributes; a module says C(support) (and C(details)) for each that it takes."""
+    """The attributes. A module adds `support` and `details` to each attribute that it takes."""
 
     # For a module that changes something. It gives support for each attribute itself.
     DOCUMENTATION = r"""
 options: {}
 attributes:
   check_mode:
-    description: Runs in C(check_mode) and says what would change without changing anything.
+    description: Predicts changes in C(check_mode) without making them.
   diff_mode:
-    description: Says in diff mode what was changed, or in C(check_mode) what would be.
+    description: Returns in diff mode the changes made, or in C(check_mode) the predicted changes.
   idempotent:
-    description: Does nothing when run again with the same options on a host that is as asked for.
+    description: A second run with the same options makes no further changes.
   platform:
-    description: The operating systems of the hosts that the module runs on.
+    description: The operating systems of the hosts on which the module runs.
     platforms: linux
     support: full
 """
 
-    # For a module that only looks.
+    # For a module that only reads.
     INFO_MODULE = r"""
 options: {}
 attributes:
@@ -42,4 +39,12 @@ attributes:
   idempotent:
     support: full
     details: The module changes nothing.
+"""
+
+    # For a module that calls Azure.
+    CONTROLLER = r"""
+options: {}
+attributes:
+  platform:
+    details: Runs on the controller, or on the host to which the task is delegated.
 """

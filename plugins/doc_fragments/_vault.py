@@ -2,27 +2,24 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which vault, which VMs, and how long to wait.
-
-PRIVATE: for this collection only.
-"""
+"""Documentation of the options for the vault, the VMs and the wait."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The options of M(vault_arguments) and its neighbours in C(_arm/options.py)."""
+    """The options of `vault_arguments`, `vms_arguments` and `wait_arguments`."""
 
     DOCUMENTATION = r"""
 options:
   vault:
     description:
-      - The Recovery Services vault, by its name or its resource id.
+      - The name or resource ID of the Recovery Services vault.
     type: str
     required: true
   resource_group:
     description:
-      - The vault's resource group. Not needed where O(vault) is a resource id.
+      - The resource group of the vault. Not required if O(vault) is a resource ID.
     type: str
 """
 
@@ -30,32 +27,35 @@ options:
 options:
   vms:
     description:
-      - The VMs. Each is a resource id, or C(GROUP/NAME), or a name in O(vm_resource_group). One
-        that is named twice, in whatever case, counts once.
+      - The VMs. Each VM is a resource ID, C(GROUP/NAME), or a name in O(vm_resource_group).
+        Duplicates are ignored. Names are case-insensitive.
     type: list
     elements: str
   vm:
     description:
-      - The VM, where there is one. It is named as in O(vms).
+      - A single VM, in the form of O(vms).
+      - Mutually exclusive with O(vms).
     type: str
   vm_resource_group:
     description:
-      - The resource group of VMs that are given by their name alone. Without it, that of the vault.
+      - The resource group of VMs that are given by name only. Defaults to the resource group of the
+        vault.
     type: str
 """
 
-    # A module says timeout itself, as its default differs.
+    # A module documents timeout itself, because its default differs.
     WAIT = r"""
 options:
   wait:
     description:
-      - Whether to wait until Azure has done what was asked for.
+      - Whether to wait until Azure has completed the operations.
     type: bool
     default: true
   poll_interval:
     description:
-      - The shortest pause between two looks at the jobs, in seconds, at least 0.1. Pauses grow
-        with the time that has passed, up to a minute.
+      - The shortest interval between two polls of the jobs, in seconds. The interval grows with the
+        time that has passed, up to one minute.
+      - The minimum is 0.1.
     type: float
     default: 5.0
 """

@@ -14,51 +14,54 @@ version_added: 0.2.0
 author:
   - The quiesce.azure_backup maintainers (@quiesce)
 description:
-  - Runs on the controller. Waits until a job of a Recovery Services vault is over, or cancels it.
-  - The ids of jobs come from M(quiesce.azure_backup.vm_backup) and
-    M(quiesce.azure_backup.protected_vm), above all with C(wait=false), and from
-    M(quiesce.azure_backup.backup_job_info).
-  - While it waits, and with C(-v), a line of progress is shown whenever something has changed.
-    Into a pipe or a file, Ansible writes it at once only when E(PYTHONUNBUFFERED) is set.
+  - Runs on the controller.
+  - Waits until a job of a Recovery Services vault has finished, or cancels the job.
+  - M(quiesce.azure_backup.vm_backup) and M(quiesce.azure_backup.protected_vm) return job IDs, most
+    useful with C(wait=false). M(quiesce.azure_backup.backup_job_info) lists them.
+  - With C(-v), the task prints a progress line on each change while it waits. Ansible buffers these
+    lines when it writes to a pipe or a file, unless E(PYTHONUNBUFFERED) is set.
 options:
   job_id:
     description:
-      - The job's id, or its resource id.
+      - The ID of the job, or its resource ID.
     type: str
     required: true
   state:
     description:
-      - V(finished) waits until the job is over, and fails when it failed or was cancelled.
-      - V(cancelled) cancels a job that runs. One that is over is left as it is, whatever came of
-        it. A job that Azure does not offer to cancel is an error.
+      - V(finished) waits until the job has finished. The task fails if the job failed or was
+        cancelled.
+      - V(cancelled) cancels a running job. A job that has finished is left unchanged, regardless of
+        its status. The task fails if Azure does not allow the job to be cancelled.
     type: str
     choices: [cancelled, finished]
     required: true
   wait:
     description:
-      - With O(state=cancelled), whether to wait until the job is over. It may still complete.
-      - O(state=finished) always waits, and V(false) is refused unless the job is over.
+      - Whether to wait until the job has finished, with O(state=cancelled). The job may still
+        complete.
+      - O(state=finished) always waits. With it, the task fails if this is V(false) and the job is
+        still running.
   timeout:
     description:
-      - The longest time to wait, in seconds. The job itself goes on in Azure.
+      - The maximum time to wait, in seconds. The job continues in Azure after a timeout.
+      - The minimum is 1.
     type: int
     default: 28800
 attributes:
   check_mode:
     support: full
     details: >-
-      Cancels nothing, and does not wait. With O(state=finished) it fails only for a job that is
-      over and failed.
+      Cancels nothing and does not wait. With O(state=finished), the task fails only for a job that
+      has already failed.
   diff_mode:
     support: none
-    details: The result has the job as it became.
+    details: Returns the final job.
   idempotent:
     support: full
-    details: A job that is over is left alone.
-  platform:
-    details: The controller, or whatever host the task is delegated to.
+    details: A job that has finished is left unchanged.
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
+  - quiesce.azure_backup._attributes.controller
   - quiesce.azure_backup._auth
   - quiesce.azure_backup._vault
   - quiesce.azure_backup._vault.wait
@@ -76,7 +79,7 @@ EXAMPLES = r"""
     wait: false
   register: backup
 
-- name: Wait for it
+- name: Wait for the backup
   quiesce.azure_backup.backup_job:
     resource_group: backup-rg
     vault: vault1
@@ -93,63 +96,80 @@ EXAMPLES = r"""
 
 RETURN = r"""
 job:
-  description: The job as it is at the end.
-  returned: success, and failure once the job was read
+  description: The job in its final state.
+  returned: success, and failure after the job was read
   type: dict
   contains:
-    job_id: {type: str, description: The job's id.}
-    operation: {type: str, description: "What it does, such as V(Backup) or V(ConfigureBackup)."}
+    # BEGIN job
+    job_id: {type: str, description: The ID of the job.}
+    operation:
+      description: The operation, such as V(Backup) or V(ConfigureBackup).
+      type: str
     status:
       description:
-        - Azure's word, one of V(InProgress), V(Completed), V(CompletedWithWarnings), V(Failed),
-          V(Cancelling) and V(Cancelled).
+        - Azure's status. V(InProgress), V(Completed), V(CompletedWithWarnings), V(Failed),
+          V(Cancelling) or V(Cancelled).
       type: str
     vm: {type: str, description: The name of the VM.}
-    resource_group: {type: str, description: "The VM's resource group, in lower case."}
-    start_time: {type: str, description: "When it began, in UTC."}
-    end_time: {type: str, description: "When it ended, in UTC. V(null) while it runs."}
-    duration_s: {type: float, description: How long it has taken so far.}
-    cancellable: {type: bool, description: Whether Azure would cancel it at this stage.}
-    percent: {type: float, description: "How far it is, where Azure says so, while it runs."}
+    resource_group: {type: str, description: "The resource group of the VM, in lower case."}
+    start_time: {type: str, description: "The start time, in UTC."}
+    end_time: {type: str, description: "The end time, in UTC. V(null) while the job runs."}
+    duration_s: {type: float, description: The duration up to now.}
+    cancellable: {type: bool, description: V(true) if the job can be cancelled at this stage.}
+    percent:
+      description:
+        - The progress of a running job, if known. Azure returns it only for a job that is
+          requested by ID.
+      type: float
     tasks:
-      description: Its steps.
+      description:
+        - The steps of the job. Azure returns them only for a job that is requested by ID.
       type: list
       elements: dict
       contains:
         name: {type: str, description: "The step, such as V(Take Snapshot)."}
-        status: {type: str, description: "Such as V(NotStarted), V(InProgress) and V(Completed)."}
-        duration_s: {type: float, description: How long it has taken so far.}
+        status:
+          description: Such as V(NotStarted), V(InProgress) or V(Completed).
+          type: str
+        duration_s: {type: float, description: The duration up to now.}
     properties:
-      description: What Azure adds to it, such as C(Backup Size).
+      description:
+        - Azure's additional properties, such as C(Backup Size). Azure returns them only for a
+          job that is requested by ID.
       type: dict
     error:
-      description: What went wrong, also with a job that completed with warnings.
+      description: The error of a job that failed or completed with warnings.
       type: dict
       contains:
-        code: {type: int, description: Azure's number.}
-        name: {type: str, description: Azure's name.}
-        message: {type: str, description: Azure's words.}
+        code: {type: int, description: "Azure's number of the error."}
+        name: {type: str, description: "Azure's name of the error."}
+        message: {type: str, description: "Azure's description of the error."}
         recommendations:
-          description: What Azure recommends.
+          description: Azure's recommendations.
           type: list
           elements: str
+    # END job
 warnings:
-  description: What Azure says of a job that completed with warnings.
-  returned: when there is any
+  description: Azure's message for a job that completed with warnings.
+  returned: when there are any
   type: list
   elements: str
 failure:
-  description: What failed.
+  description: The error.
   returned: failure
   type: dict
   contains:
-    name: {type: str, description: "The name of the error, Azure's own where it has one."}
-    code: {type: int, description: The number that Azure has for the error of a job.}
-    message: {type: str, description: What went wrong.}
-    recommended_action: {type: str, description: What to do about it.}
-    correlation_id: {type: str, description: What Microsoft's support finds the request by.}
-    http_status: {type: int, description: The status of Azure's answer.}
-    vm: {type: str, description: The resource id of the VM that it concerns.}
+    # BEGIN azure_failure
+    name: {type: str, description: "Azure's code, or a name of this collection."}
+    code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    correlation_id:
+      description: The ID by which Microsoft support finds the request, if known.
+      type: str
+    http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
+    # END azure_failure
+    vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_job import (

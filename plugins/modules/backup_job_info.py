@@ -14,31 +14,34 @@ version_added: 0.2.0
 author:
   - The quiesce.azure_backup maintainers (@quiesce)
 description:
-  - Runs on the controller. Lists the jobs of VMs of a Recovery Services vault, newest first, and
-    counts those of the last 24 hours by their status, as the portal's dashboard does.
-  - Tells of jobs by their ids with all details, and waits for them.
+  - Runs on the controller.
+  - Lists the VM jobs of a Recovery Services vault, newest first.
+  - Counts the jobs of the last 24 hours by status, like the dashboard of the Azure portal.
+  - Returns the full details of jobs given by ID, and can wait for them to finish.
 options:
   job_id:
     description:
-      - The id of a job. Told with all details, whenever it began.
+      - The ID of a job, or its resource ID. Returns this job with all details, regardless of its
+        age.
     type: str
   job_ids:
     description:
-      - The ids of jobs. Told as with O(job_id), by one request for each.
+      - The IDs of jobs, as in O(job_id). Each job takes one request.
     type: list
     elements: str
   vm:
     description:
-      - Only the jobs of this VM. It is a resource id, or C(GROUP/NAME), or a name in
-        O(vm_resource_group).
+      - Return only the jobs of this VM.
+      - The VM is a resource ID, C(GROUP/NAME), or a name in O(vm_resource_group).
     type: str
   vm_resource_group:
     description:
-      - The resource group of a VM that is given by its name alone. Without it, that of the vault.
+      - The resource group of a VM that O(vm) gives by name only.
+      - Defaults to the resource group of the vault.
     type: str
   operation:
     description:
-      - Only the jobs that do this.
+      - Return only the jobs of this operation.
     type: str
     choices:
       - Backup
@@ -52,7 +55,7 @@ options:
       - UnRegister
   status:
     description:
-      - Only the jobs of this status.
+      - Return only the jobs with this status.
     type: str
     choices:
       - Completed
@@ -63,39 +66,41 @@ options:
       - Cancelled
   started_after:
     description:
-      - Only the jobs that began then or later. A date such as V(2026-11-30), or an ISO 8601 time
-        such as V(2026-11-30T18:30:00Z), of UTC where it names no other zone.
-      - Without it and O(started_before), the jobs of the last 24 hours are listed. With
-        O(started_before) alone, those of the 30 days before.
-      - At most 366 days are listed at a time. Each 30 days are a request of their own, or more.
+      - Return only the jobs that started at this time or later.
+      - A date such as V(2026-11-30), or an ISO 8601 time such as V(2026-11-30T18:30:00Z). UTC,
+        unless the time names another zone.
+      - Defaults to 24 hours ago. With O(started_before) alone, defaults to 30 days before it.
+      - The maximum span is 366 days. Each span of 30 days takes at least one request.
     type: str
   started_before:
     description:
-      - Only the jobs that began earlier. A date means its end.
+      - Return only the jobs that started before this time, in the form of O(started_after). A date
+        means the end of that day.
+      - Defaults to the present.
     type: str
   wait:
     description:
-      - Whether to wait until the jobs of O(job_id) and O(job_ids) are over. That a job failed is no
-        failure here.
+      - Whether to wait until the jobs of O(job_id) and O(job_ids) have finished.
+      - A job that failed does not fail the task.
     type: bool
     default: false
   timeout:
     description:
-      - The longest time to wait, in seconds.
+      - The maximum time to wait, in seconds.
+      - The minimum is 1.
     type: int
     default: 28800
   poll_interval:
     description:
-      - The shortest pause between two looks at the jobs, in seconds, at least 0.1. Pauses grow
-        with the time that has passed, up to a minute.
+      - The shortest interval between two polls of the jobs, in seconds. The interval grows with the
+        time that has passed, up to one minute.
+      - The minimum is 0.1.
     type: float
     default: 5.0
-attributes:
-  platform:
-    details: The controller, or whatever host the task is delegated to.
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
   - quiesce.azure_backup._attributes.info_module
+  - quiesce.azure_backup._attributes.controller
   - quiesce.azure_backup._auth
   - quiesce.azure_backup._vault
 seealso:
@@ -104,13 +109,13 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the last 24 hours
+- name: List the jobs of the last 24 hours
   quiesce.azure_backup.backup_job_info:
     resource_group: backup-rg
     vault: vault1
   register: day
 
-- name: Say how many backups failed
+- name: Show how many jobs failed
   ansible.builtin.debug:
     msg: "{{ day.counts.Failed }} failed, {{ day.counts.InProgress }} are in progress"
 
@@ -136,54 +141,64 @@ EXAMPLES = r"""
 RETURN = r"""
 jobs:
   description:
-    - The jobs that the filters leave, newest first; or those that were asked for by their ids, in
-      that order.
+    - The jobs that match the filters, newest first. Jobs that were requested by ID come in the
+      order of the options.
   returned: success
   type: list
   elements: dict
   contains:
-    job_id: {type: str, description: The job's id.}
-    operation: {type: str, description: "What it does, such as V(Backup) or V(ConfigureBackup)."}
+    # BEGIN job
+    job_id: {type: str, description: The ID of the job.}
+    operation:
+      description: The operation, such as V(Backup) or V(ConfigureBackup).
+      type: str
     status:
       description:
-        - Azure's word, one of V(InProgress), V(Completed), V(CompletedWithWarnings), V(Failed),
-          V(Cancelling) and V(Cancelled).
+        - Azure's status. V(InProgress), V(Completed), V(CompletedWithWarnings), V(Failed),
+          V(Cancelling) or V(Cancelled).
       type: str
     vm: {type: str, description: The name of the VM.}
-    resource_group: {type: str, description: "The VM's resource group, in lower case."}
-    start_time: {type: str, description: "When it began, in UTC."}
-    end_time: {type: str, description: "When it ended, in UTC. V(null) while it runs."}
-    duration_s: {type: float, description: How long it has taken so far.}
-    cancellable: {type: bool, description: Whether Azure would cancel it at this stage.}
+    resource_group: {type: str, description: "The resource group of the VM, in lower case."}
+    start_time: {type: str, description: "The start time, in UTC."}
+    end_time: {type: str, description: "The end time, in UTC. V(null) while the job runs."}
+    duration_s: {type: float, description: The duration up to now.}
+    cancellable: {type: bool, description: V(true) if the job can be cancelled at this stage.}
     percent:
-      description: How far it is, where Azure says so, in a job that was asked for by its id.
+      description:
+        - The progress of a running job, if known. Azure returns it only for a job that is
+          requested by ID.
       type: float
     tasks:
-      description: Its steps, in a job that was asked for by its id. Azure's lists leave them out.
+      description:
+        - The steps of the job. Azure returns them only for a job that is requested by ID.
       type: list
       elements: dict
       contains:
         name: {type: str, description: "The step, such as V(Take Snapshot)."}
-        status: {type: str, description: "Such as V(NotStarted), V(InProgress) and V(Completed)."}
-        duration_s: {type: float, description: How long it has taken so far.}
+        status:
+          description: Such as V(NotStarted), V(InProgress) or V(Completed).
+          type: str
+        duration_s: {type: float, description: The duration up to now.}
     properties:
       description:
-        - What Azure adds to it, such as C(Backup Size), in a job that was asked for by its id.
+        - Azure's additional properties, such as C(Backup Size). Azure returns them only for a
+          job that is requested by ID.
       type: dict
     error:
-      description: What went wrong, also with a job that completed with warnings.
+      description: The error of a job that failed or completed with warnings.
       type: dict
       contains:
-        code: {type: int, description: Azure's number.}
-        name: {type: str, description: Azure's name.}
-        message: {type: str, description: Azure's words.}
+        code: {type: int, description: "Azure's number of the error."}
+        name: {type: str, description: "Azure's name of the error."}
+        message: {type: str, description: "Azure's description of the error."}
         recommendations:
-          description: What Azure recommends.
+          description: Azure's recommendations.
           type: list
           elements: str
+    # END job
 counts:
   description:
-    - How many jobs of VMs began in the last 24 hours, by their status. Filters do not matter.
+    - The number of VM jobs that started in the last 24 hours, by status. Filters do not affect it.
   returned: success
   type: dict
   sample:
@@ -194,17 +209,21 @@ counts:
     Failed: 1
     InProgress: 2
 failure:
-  description: What failed.
+  description: The error.
   returned: failure
   type: dict
   contains:
-    name: {type: str, description: "The name of the error, Azure's own where it has one."}
-    code: {type: int, description: The number that Azure has for the error of a job.}
-    message: {type: str, description: What went wrong.}
-    recommended_action: {type: str, description: What to do about it.}
-    correlation_id: {type: str, description: What Microsoft's support finds the request by.}
-    http_status: {type: int, description: The status of Azure's answer.}
-    vm: {type: str, description: The resource id of the VM that it concerns.}
+    # BEGIN azure_failure
+    name: {type: str, description: "Azure's code, or a name of this collection."}
+    code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    correlation_id:
+      description: The ID by which Microsoft support finds the request, if known.
+      type: str
+    http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
+    # END azure_failure
+    vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_job import (

@@ -12,92 +12,96 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_policy
-short_description: Create, change or delete a policy for backups of Azure VMs
+short_description: Create, change or delete a backup policy for Azure VMs
 version_added: 0.2.0
 author:
   - The quiesce.azure_backup maintainers (@quiesce)
 description:
-  - Runs on the controller. Keeps one backup policy of a Recovery Services vault, for Azure VMs, in
-    the state that is asked for. What is there is compared with it in every option, and nothing is
-    sent when they agree.
-  - On a policy that exists, an option that is not given leaves what it has. On one that is to be
-    created it takes the default that is said below. This goes for each suboption of O(schedule) as
-    well, and for each rule of O(retention).
-  - What is outside of the published bounds is refused before anything is written, and what needs
-    no look at the vault to tell, before any request.
-  - A change goes for every VM that is under the policy. Less retention deletes recovery points.
-  - Where Azure carries a change to the VMs by jobs, they are waited for, for an hour at most. The
-    task fails when a job fails, and when Azure names no job although VMs are under the policy.
-    RV(vms) has each VM.
+  - Runs on the controller.
+  - Brings one backup policy for Azure VMs in a Recovery Services vault to the requested state. The
+    module compares all options with the existing policy and sends a request only if they differ.
+  - For an existing policy, an option that is omitted keeps its present value. For a new policy, it
+    takes the default that the option documents. The same applies to each suboption of O(schedule)
+    and to each rule of O(retention).
+  - Values outside Azure's published limits are rejected before the policy is written. Checks that
+    do not depend on the vault run before the first request.
+  - A change affects every VM that uses the policy. Shorter retention deletes recovery points.
+  - If Azure applies a change to the VMs by jobs, the module waits for these jobs, for one hour at
+    most. The task fails if a job fails, or if VMs use the policy and Azure names no job. RV(vms)
+    lists each VM.
 options:
   name:
     description:
-      - The name of the policy. A new one has 3 to 150 letters, digits, hyphens and underscores,
-        and begins with a letter.
+      - The name of the policy.
+      - A new name has 3 to 150 letters, digits, hyphens and underscores, and starts with a letter.
     type: str
     required: true
   state:
     description:
-      - V(absent) deletes the policy. Azure refuses that while VMs are under it. Other options
-        mean nothing then.
+      - V(present) creates or changes the policy.
+      - V(absent) deletes the policy and ignores all other options. Azure rejects this while VMs use
+        the policy.
     type: str
     choices: [present, absent]
     default: present
   policy_type:
     description:
-      - Azure's own names are V1 for V(standard) and V2 for V(enhanced).
-      - V(enhanced) is needed for several backups a day, for O(instant_restore_days) above 5 and for
-        O(snapshot_consistency_type=only_crash_consistent). It cannot be changed later.
-      - A new policy is V(standard) unless this says otherwise.
+      - The type of the policy. Azure calls V(standard) V1 and V(enhanced) V2.
+      - A new policy defaults to V(standard).
+      - V(enhanced) is required for several backups a day, for O(instant_restore_days) above 5, and
+        for O(snapshot_consistency_type=only_crash_consistent).
+      - The type of an existing policy cannot be changed.
     type: str
     choices: [standard, enhanced]
   schedule:
     description:
-      - When backups are taken, in O(time_zone).
+      - The times of the backups, in O(time_zone).
     type: dict
     suboptions:
       frequency:
         description:
-          - V(hourly) needs O(policy_type=enhanced). A new policy is V(daily).
+          - The frequency of the backups. A new policy defaults to V(daily).
+          - V(hourly) requires O(policy_type=enhanced).
         type: str
         choices: [hourly, daily, weekly]
       time:
         description:
-          - The time of daily or weekly backups, as C(HH:MM), on the hour or half past. For a new
-            policy V(18:30).
-          - Put it in quotes. Without them YAML reads C(18:30) as the number 1110.
+          - The time of daily or weekly backups, as C(HH:MM), on the hour or half past. A new policy
+            defaults to V(18:30).
+          - Quote the value. Without quotes, YAML reads C(18:30) as the number 1110.
         type: str
       days_of_week:
         description:
-          - The weekdays of weekly backups. For a new schedule V([sunday]).
+          - The weekdays of weekly backups. A new schedule defaults to V([sunday]).
         type: list
         elements: str
         choices: [sunday, monday, tuesday, wednesday, thursday, friday, saturday]
       interval_hours:
         description:
-          - The hours from one hourly backup to the next, one of 4, 6, 8 and 12. For a new schedule
-            V(4).
+          - The number of hours between two hourly backups. Must be 4, 6, 8 or 12. A new schedule
+            defaults to V(4).
         type: int
       window_start:
         description:
-          - The time of the first of a day's hourly backups, as O(schedule.time). For a new policy
-            V(08:00).
+          - The time of the first hourly backup of a day, in the form of O(schedule.time). A new
+            policy defaults to V(08:00).
         type: str
       window_hours:
         description:
-          - How many hours after O(schedule.window_start) hourly backups are begun, from 4 to 24,
-            and not less than O(schedule.interval_hours). For a new schedule V(12).
+          - The number of hours after O(schedule.window_start) in which hourly backups start. A new
+            schedule defaults to V(12).
+          - Must be from 4 to 24, and at least O(schedule.interval_hours).
         type: int
   retention:
     description:
-      - How long recovery points are kept. A rule that is not given stays as it is.
-      - A rule with a count of 0 is removed.
+      - The retention of recovery points. A rule that is omitted stays unchanged.
+      - A count of 0 removes the rule.
     type: dict
     suboptions:
       daily:
         description:
-          - Every day's recovery points. A policy has this rule unless its schedule is weekly, which
-            cannot have it. For a new policy 30 days.
+          - The rule for the recovery points of each day. A new policy defaults to 30 days.
+          - Required by hourly and daily schedules, and not allowed with a weekly schedule.
         type: dict
         suboptions:
           days:
@@ -106,8 +110,8 @@ options:
             required: true
       weekly:
         description:
-          - One or more recovery points of each week. A policy with a weekly schedule has this rule;
-            for a new one 12 weeks.
+          - The rule for one or more recovery points of each week.
+          - Required by a weekly schedule. A new policy with a weekly schedule defaults to 12 weeks.
         type: dict
         suboptions:
           weeks:
@@ -116,15 +120,17 @@ options:
             required: true
           days_of_week:
             description:
-              - The weekdays. For a new rule those of a weekly schedule, otherwise V([sunday]).
+              - The weekdays. A new rule defaults to the weekdays of a weekly schedule, otherwise to
+                V([sunday]).
             type: list
             elements: str
             choices: [sunday, monday, tuesday, wednesday, thursday, friday, saturday]
       monthly:
         description:
-          - One or more recovery points of each month, either those of dates or those of weekdays in
-            certain weeks. A weekly schedule has no dates. For a new rule the first V(sunday), or
-            the first of the weekdays of a weekly schedule.
+          - The rule for one or more recovery points of each month, chosen either by date or by
+            weekday in certain weeks. A weekly schedule allows weekdays only.
+          - A new rule defaults to the first V(sunday), or to the first of the weekdays of a weekly
+            schedule.
         type: dict
         suboptions:
           months:
@@ -136,11 +142,11 @@ options:
             type: list
             elements: int
           last_day_of_month:
-            description: Whether the last day of the month is one of the dates.
+            description: V(true) adds the last day of the month to the dates.
             type: bool
           days_of_week:
             description:
-              - The weekdays, together with O(retention.monthly.weeks_of_month).
+              - The weekdays, in the weeks of O(retention.monthly.weeks_of_month).
             type: list
             elements: str
             choices: [sunday, monday, tuesday, wednesday, thursday, friday, saturday]
@@ -151,7 +157,8 @@ options:
             choices: [first, second, third, fourth, last]
       yearly:
         description:
-          - One or more recovery points of each year, chosen as those of a month.
+          - The rule for one or more recovery points of each year, chosen as in
+            O(retention.monthly).
         type: dict
         suboptions:
           years:
@@ -159,7 +166,7 @@ options:
             type: int
             required: true
           months_of_year:
-            description: The months. For a new rule V([january]).
+            description: The months. A new rule defaults to V([january]).
             type: list
             elements: str
             choices:
@@ -180,11 +187,11 @@ options:
             type: list
             elements: int
           last_day_of_month:
-            description: Whether the last day of the month is one of the dates.
+            description: V(true) adds the last day of the month to the dates.
             type: bool
           days_of_week:
             description:
-              - The weekdays, together with O(retention.yearly.weeks_of_month).
+              - The weekdays, in the weeks of O(retention.yearly.weeks_of_month).
             type: list
             elements: str
             choices: [sunday, monday, tuesday, wednesday, thursday, friday, saturday]
@@ -195,46 +202,50 @@ options:
             choices: [first, second, third, fourth, last]
   time_zone:
     description:
-      - The time zone of the schedule, by the name that Windows has for it, such as
-        V(W. Europe Standard Time). For a new policy V(UTC).
+      - The time zone of the schedule, by its Windows name, such as V(W. Europe Standard Time). A
+        new policy defaults to V(UTC).
     type: str
   instant_restore_days:
     description:
-      - How many days snapshots are kept beside the disks, for quick restores. From 1 to 5 for
-        V(standard) policies and from 1 to 30 for V(enhanced) ones. With a weekly schedule 5, or,
-        for V(enhanced) ones, 5 and more.
-      - For a new policy 2, or 5 with a weekly schedule.
+      - The number of days that snapshots are kept with the disks for instant restore.
+      - A new policy defaults to 2, or to 5 with a weekly schedule.
+      - Must be from 1 to 5 for V(standard) policies and from 1 to 30 for V(enhanced) policies. A
+        weekly schedule requires exactly 5 for V(standard) and at least 5 for V(enhanced).
     type: int
   snapshot_consistency_type:
     description:
-      - V(application_or_file_system) asks for the best consistency that the VM gives, which is
-        V(application) with working scripts. It is what a new policy has.
-      - V(only_crash_consistent) takes snapshots without the VM's agent, so that the pre-script and
-        the post-script are not used. It needs O(policy_type=enhanced).
+      - The consistency that Azure attempts to reach. A new policy defaults to
+        V(application_or_file_system).
+      - V(application_or_file_system) takes the best consistency that the VM supports. This is
+        application consistency if the scripts on the VM succeed.
+      - V(only_crash_consistent) takes snapshots without the VM agent, so the pre-script and the
+        post-script do not run. It requires O(policy_type=enhanced).
     type: str
     choices: [application_or_file_system, only_crash_consistent]
   instant_restore_resource_group:
     description:
-      - The resource group into which Azure puts the snapshots. Its name is the prefix, a number,
-        and the suffix. An empty string goes back to Azure's own name.
+      - The resource group in which Azure stores the snapshots. Azure builds its name from the
+        prefix, a number and the suffix.
+      - Empty strings restore Azure's default name.
     type: dict
     suboptions:
       prefix:
-        description: How the name begins.
+        description: The start of the name.
         type: str
       suffix:
-        description: How it ends. It needs a prefix.
+        description: The end of the name. Requires a prefix.
         type: str
   archive_tiering:
     description:
-      - Whether Azure moves recovery points to the archive tier. It moves only those of monthly and
-        yearly rules.
+      - The move of recovery points to the archive tier. Azure moves only recovery points of monthly
+        and yearly rules.
     type: dict
     suboptions:
       mode:
         description:
-          - V(recommended) moves what Azure recommends to move, V(after) what is as old as
-            O(archive_tiering.duration), V(do_not_tier) nothing. A new policy has V(do_not_tier).
+          - V(recommended) moves the recovery points that Azure recommends to move.
+          - V(after) moves the recovery points older than O(archive_tiering.duration).
+          - V(do_not_tier) moves no recovery points. A new policy defaults to it.
         type: str
         choices: [recommended, after, do_not_tier]
         required: true
@@ -242,22 +253,21 @@ options:
         description: The age, at least 3 months. Required with O(archive_tiering.mode=after).
         type: int
       unit:
-        description: The unit of O(archive_tiering.duration). V(months) where it is not given.
+        description: The unit of O(archive_tiering.duration). Defaults to V(months).
         type: str
         choices: [months, years]
 attributes:
   check_mode:
     support: full
-    details: Sends no write. The policy is read and everything is checked.
+    details: Reads the policy and checks all options, but sends no write request.
   diff_mode:
     support: full
-    details: Shows the policy in the words of the options.
+    details: Shows the policy in the form of the options.
   idempotent:
     support: full
-  platform:
-    details: The controller, or whatever host the task is delegated to.
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
+  - quiesce.azure_backup._attributes.controller
   - quiesce.azure_backup._auth
   - quiesce.azure_backup._vault
 seealso:
@@ -266,7 +276,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Back up at half past one in the night, and keep some backups for years
+- name: Back up at 01:30 and keep some backups for years
   quiesce.azure_backup.backup_policy:
     resource_group: backup-rg
     vault: vault1
@@ -290,7 +300,7 @@ EXAMPLES = r"""
         days_of_week: [sunday]
         weeks_of_month: [first]
 
-- name: Back up every four hours of the working day
+- name: Back up every four hours from 06:00 to 22:00
   quiesce.azure_backup.backup_policy:
     resource_group: backup-rg
     vault: vault1
@@ -303,7 +313,7 @@ EXAMPLES = r"""
       window_hours: 16
     instant_restore_days: 7
 
-- name: Keep the daily backups for longer, and leave the rest as it is
+- name: Keep daily backups for 60 days and leave other settings unchanged
   quiesce.azure_backup.backup_policy:
     resource_group: backup-rg
     vault: vault1
@@ -312,7 +322,7 @@ EXAMPLES = r"""
       daily:
         days: 60
 
-- name: Keep no yearly backups any more
+- name: Stop keeping yearly backups
   quiesce.azure_backup.backup_policy:
     resource_group: backup-rg
     vault: vault1
@@ -332,12 +342,11 @@ EXAMPLES = r"""
 RETURN = r"""
 policy:
   description:
-    - The policy in the words of the options, so that it can be given to this module again. What
-      the policy does not have is left out. In check mode as it would be. V(null) with
-      O(state=absent).
-    - Where another client has put a retention in a unit that this module does not use for it, such
-      as a weekly one in days, the count has that unit's name. It stays so until you give a count
-      of your own.
+    - The policy in the form of the options, so that it can be passed to this module again. Settings
+      that the policy does not have are omitted. V(null) with O(state=absent).
+    - In check mode, the policy as it would become.
+    - If another client stored a retention in a different unit, such as a weekly rule in days, the
+      count is named after that unit. Your own count replaces it.
   returned: success
   type: dict
   sample:
@@ -356,49 +365,54 @@ policy:
     time_zone: W. Europe Standard Time
 id:
   description:
-    - The policy's resource id. V(null) with O(state=absent), and in check mode for one that is not
-      there yet.
+    - The resource ID of the policy. V(null) with O(state=absent), and in check mode for a policy
+      that does not exist yet.
   returned: success
   type: str
   sample: "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/backup-rg/\
     providers/Microsoft.RecoveryServices/vaults/vault1/backupPolicies/databases"
 vms:
   description:
-    - The VMs to which Azure carries a change of the policy, each by a job of its own, which is
-      followed to its end. Empty when nothing was changed, in check mode, and where Azure has
-      changed the policy at once.
-  returned: success, and failure once the policy was changed
+    - The VMs to which Azure applied the change. The module waits for one job for each VM.
+    - Empty without a change, in check mode, and if Azure applied the change at once.
+  returned: success, and failure after the policy was changed
   type: list
   elements: dict
   contains:
-    name: {type: str, description: "The VM's name. V(null) where its job could not be read."}
-    resource_group: {type: str, description: "The VM's resource group, in lower case."}
-    job_id: {type: str, description: "The job's id."}
-    status: {type: str, description: "The job's status, Azure's word."}
+    name: {type: str, description: "The name of the VM. V(null) if its job could not be read."}
+    resource_group: {type: str, description: "The resource group of the VM, in lower case."}
+    job_id: {type: str, description: The ID of the job.}
+    status: {type: str, description: "Azure's status of the job."}
     failure:
-      description: Why the VM did not get the change, as RV(failure). V(null) if it did.
+      description: The error, as in RV(failure). V(null) if the VM received the change.
       type: dict
 protected_items_count:
-  description: How many VMs are under the policy.
+  description: The number of VMs that use the policy.
   returned: success
   type: int
   sample: 3
+# BEGIN warnings
 warnings:
-  description: What people should know although nothing failed.
-  returned: when there is any
+  description: Problems that did not fail the task.
+  returned: when there are any
   type: list
   elements: str
+# END warnings
 failure:
-  description: What failed.
+  description: The error.
   returned: failure
   type: dict
   contains:
-    name: {type: str, description: "Azure's code, or the name of what is wrong with the options."}
-    code: {type: int, description: "Azure's number, where it has one."}
-    message: {type: str, description: What went wrong.}
-    recommended_action: {type: str, description: What to do about it.}
-    correlation_id: {type: str, description: "What Microsoft's support finds the request by."}
-    http_status: {type: int, description: "The status of Azure's answer."}
+    # BEGIN azure_failure
+    name: {type: str, description: "Azure's code, or a name of this collection."}
+    code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    correlation_id:
+      description: The ID by which Microsoft support finds the request, if known.
+      type: str
+    http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
+    # END azure_failure
 """
 
 from typing import Any, Dict, Mapping

@@ -9,26 +9,25 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_policy_info
-short_description: Show the policies for backups of Azure VMs
+short_description: Return the backup policies for Azure VMs
 version_added: 0.2.0
 author:
   - The quiesce.azure_backup maintainers (@quiesce)
 description:
-  - Runs on the controller. Shows the backup policies of a Recovery Services vault that are for
-    Azure VMs, in the words of the options of M(quiesce.azure_backup.backup_policy), with the
-    number of VMs that are under each.
+  - Runs on the controller.
+  - Returns the backup policies of a Recovery Services vault that apply to Azure VMs.
+  - Each policy has the form of the options of M(quiesce.azure_backup.backup_policy), and the number
+    of VMs that use it.
 options:
   name:
     description:
-      - The one policy to show. When there is none of this name for Azure VMs, RV(policies) is
-        empty.
+      - Return only the policy with this name. RV(policies) is empty if the vault has no such policy
+        for Azure VMs.
     type: str
-attributes:
-  platform:
-    details: The controller, or whatever host the task is delegated to.
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
   - quiesce.azure_backup._attributes.info_module
+  - quiesce.azure_backup._attributes.controller
   - quiesce.azure_backup._auth
   - quiesce.azure_backup._vault
 seealso:
@@ -37,27 +36,27 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the policies
+- name: List the policies
   quiesce.azure_backup.backup_policy_info:
     resource_group: backup-rg
     vault: vault1
   register: found
 
-- name: Say how many VMs are under each
+- name: Show how many VMs use each policy
   ansible.builtin.debug:
     msg: "{{ item.name }}: {{ item.protected_items_count }}"
   loop: "{{ found.policies }}"
   loop_control:
     label: "{{ item.name }}"
 
-- name: Look at one
+- name: Read one policy
   quiesce.azure_backup.backup_policy_info:
     resource_group: backup-rg
     vault: vault1
     name: DefaultPolicy
   register: found
 
-- name: Make one like it in another vault
+- name: Create a copy in another vault
   quiesce.azure_backup.backup_policy:
     resource_group: backup-rg
     vault: vault2
@@ -71,18 +70,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 policies:
-  description: The policies for Azure VMs, by name.
+  description: The policies for Azure VMs, sorted by name.
   returned: success
   type: list
   elements: dict
   contains:
-    id: {type: str, description: The resource id.}
-    name: {type: str, description: The name.}
-    protected_items_count: {type: int, description: How many VMs are under the policy.}
+    id: {type: str, description: The resource ID of the policy.}
+    name: {type: str, description: The name of the policy.}
+    protected_items_count: {type: int, description: The number of VMs that use the policy.}
     policy:
       description:
-        - The policy, as options of M(quiesce.azure_backup.backup_policy). What the policy does not
-          have is left out.
+        - The policy, in the form of the options of M(quiesce.azure_backup.backup_policy). Settings
+          that the policy does not have are omitted.
       type: dict
   sample:
     - id: "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/backup-rg/\
@@ -102,16 +101,20 @@ policies:
         snapshot_consistency_type: application_or_file_system
         time_zone: UTC
 failure:
-  description: What failed.
+  description: The error.
   returned: failure
   type: dict
   contains:
-    name: {type: str, description: "Azure's code, or the name of what is wrong with the options."}
-    code: {type: int, description: "Azure's number, where it has one."}
-    message: {type: str, description: What went wrong.}
-    recommended_action: {type: str, description: What to do about it.}
-    correlation_id: {type: str, description: "What Microsoft's support finds the request by."}
-    http_status: {type: int, description: "The status of Azure's answer."}
+    # BEGIN azure_failure
+    name: {type: str, description: "Azure's code, or a name of this collection."}
+    code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    correlation_id:
+      description: The ID by which Microsoft support finds the request, if known.
+      type: str
+    http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
+    # END azure_failure
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_policy import (

@@ -9,48 +9,50 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: protectable_vm_info
-short_description: Discover the Azure VMs that a Recovery Services vault could protect
+short_description: Discover the Azure VMs that a Recovery Services vault can protect
 version_added: 0.2.0
 author:
   - The quiesce.azure_backup maintainers (@quiesce)
 description:
-  - Runs on the controller. Lets a Recovery Services vault look for new VMs, waits for that, and
-    shows those that it could protect and nobody protects yet.
-  - Those are VMs of the vault's subscription and region. One that is missing may be protected by
-    another vault, or soft-deleted in one; M(quiesce.azure_backup.protected_vm) says why when it is
-    asked to protect it.
+  - Runs on the controller.
+  - Starts the discovery of new VMs in a Recovery Services vault and waits until it has finished.
+    Then returns the VMs that the vault can protect and that are not protected yet.
+  - The vault discovers VMs of its own subscription and region.
+  - A VM may be missing because another vault protects it or holds its soft-deleted data.
+    M(quiesce.azure_backup.protected_vm) reports the reason when it cannot protect a VM.
 options:
   refresh:
     description:
-      - Whether the vault shall look for new VMs first. That takes from some seconds to minutes.
-        Not done in check mode.
-      - While the vault is looking for somebody else, the module waits for that first.
+      - Whether the vault discovers new VMs first. This takes from a few seconds to several minutes.
+      - If a discovery is already running, the module first waits until it has finished.
+      - Ignored in check mode.
     type: bool
     default: true
   timeout:
     description:
-      - The longest time to wait for the vault, in seconds.
+      - The maximum time to wait for the discovery, in seconds.
+      - The minimum is 1.
     type: int
     default: 900
   poll_interval:
     description:
-      - The shortest pause between two looks whether the vault has done, in seconds, at least 0.1.
+      - The shortest interval between two polls of the discovery, in seconds.
+      - The minimum is 0.1.
     type: float
     default: 5.0
 attributes:
   check_mode:
     support: full
-    details: The vault is not told to look for new VMs.
+    details: Does not start a discovery.
   diff_mode:
     support: N/A
     details: The module changes nothing.
   idempotent:
     support: full
-    details: The module changes nothing but what the vault knows.
-  platform:
-    details: The controller, or whatever host the task is delegated to.
+    details: A discovery only updates the vault's list of VMs.
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
+  - quiesce.azure_backup._attributes.controller
   - quiesce.azure_backup._auth
   - quiesce.azure_backup._vault
 seealso:
@@ -64,7 +66,7 @@ EXAMPLES = r"""
     vault: vault1
   register: found
 
-- name: Protect all of one resource group
+- name: Protect all VMs of one resource group
   quiesce.azure_backup.protected_vm:
     resource_group: backup-rg
     vault: vault1
@@ -74,16 +76,16 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vms:
-  description: The VMs that can be protected.
+  description: The VMs that the vault can protect.
   returned: success
   type: list
   elements: dict
   contains:
-    name: {type: str, description: The VM's name.}
-    id: {type: str, description: The VM's resource id.}
-    resource_group: {type: str, description: The VM's resource group.}
-    subscription_id: {type: str, description: The VM's subscription.}
-    protection_state: {type: str, description: The service's own word.}
+    name: {type: str, description: The name of the VM.}
+    id: {type: str, description: The resource ID of the VM.}
+    resource_group: {type: str, description: The resource group of the VM.}
+    subscription_id: {type: str, description: The subscription of the VM.}
+    protection_state: {type: str, description: "Azure's name of the protection state."}
   sample:
     - id: "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/app-rg/\
         providers/Microsoft.Compute/virtualMachines/web01"
@@ -92,21 +94,25 @@ vms:
       resource_group: app-rg
       subscription_id: 00000000-0000-0000-0000-000000000000
 refreshed:
-  description: Whether the vault has looked for new VMs.
+  description: V(true) if the vault discovered new VMs first.
   returned: success
   type: bool
   sample: true
 failure:
-  description: What failed.
+  description: The error.
   returned: failure
   type: dict
   contains:
-    name: {type: str, description: "Azure's code, or the name of what is wrong with the options."}
-    code: {type: int, description: "Azure's number, where it has one."}
-    message: {type: str, description: What went wrong.}
-    recommended_action: {type: str, description: What to do about it.}
-    correlation_id: {type: str, description: "What Microsoft's support finds the request by."}
-    http_status: {type: int, description: "The status of Azure's answer."}
+    # BEGIN azure_failure
+    name: {type: str, description: "Azure's code, or a name of this collection."}
+    code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    correlation_id:
+      description: The ID by which Microsoft support finds the request, if known.
+      type: str
+    http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
+    # END azure_failure
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module

@@ -9,112 +9,114 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: protected_vm
-short_description: Protect Azure VMs with a Recovery Services vault, stop that, or undo it
+short_description: Protect Azure VMs with a Recovery Services vault, stop protection, or undelete
 version_added: 0.2.0
 author:
   - The quiesce.azure_backup maintainers (@quiesce)
 description:
-  - Runs on the controller. Brings one VM or many to a state of protection by a Recovery Services
-    vault.
-  - The vault's list of protected items is compared with what is wanted, and only a difference is
-    sent, because the service starts a job for whatever it is sent. All VMs of a task share the
-    lists and the looks at the jobs, so protect many VMs with one task, not in a loop.
-  - A VM that the vault does not know yet is discovered, once for all VMs of a task. When it still
-    cannot be protected, the module finds out why, as far as its credentials may look. It may be
-    that there is no such VM, that it is in another region than the vault, protected by another
-    vault, soft-deleted there, not running, without a ready VM agent, or has too many data disks.
-    Of a VM in another subscription than the vault's nothing is looked up beforehand.
-  - One VM's failure leaves the others alone. The task fails at the end then, and RV(vms) has what
-    became of each. A second run does what is left.
-  - While another operation is at work on a VM, the module waits for it with O(wait=true), until
+  - Runs on the controller.
+  - Brings one or more VMs to a state of protection by a Recovery Services vault.
+  - The module compares the vault's protected items with the requested state and sends only
+    differences, because each request starts a job in Azure.
+  - All VMs of a task share the lists and the polls of the jobs. Protect several VMs with one task
+    instead of a loop.
+  - VMs that the vault does not list are discovered once for the whole task. If a VM still cannot be
+    protected, the module reports the reason, as far as its credentials allow.
+  - Such a reason is that the VM does not exist, lies in another region, does not run, has no ready
+    VM agent or has too many data disks. Another vault may also protect it or hold its soft-deleted
+    data. The module does not check a VM in another subscription than the vault's beforehand.
+  - If one VM fails, the module still processes the others, and the task fails at the end. RV(vms)
+    lists the outcome of each VM. A second run processes what is left.
+  - If another operation is running on a VM, the module waits for it with O(wait=true), until
     O(timeout).
 options:
   state:
     description:
-      - V(protected) means that backups are made as O(policy) says. A VM whose backups were stopped
-        is resumed, and one that is soft-deleted is undeleted, then protected.
-      - V(stopped) means that no backups are made and the data is kept. It is an error for a VM
-        that the vault does not protect, or whose data is soft-deleted.
-      - V(absent) means that the vault neither protects the VM nor has its data. Where soft delete
-        is on, the vault still keeps the data for some time; then the VM is reported as
-        V(soft_deleted), with the time when the data goes, and counts as absent. It is an error for
-        a VM that the vault does not have while it has a VM of that name in another resource group,
-        whose data is not soft-deleted, unless the VM is given by its resource id.
-      - V(undeleted) means that the data is not soft-deleted. It ends as V(stopped) does, with
-        the data kept and no backups made. A VM that is protected or stopped is left as it is.
+      - V(protected) backs up the VM under O(policy). A VM whose protection was stopped is resumed.
+        A soft-deleted VM is undeleted, then protected.
+      - V(stopped) stops the backups and keeps the data. The task fails for a VM that the vault does
+        not protect, and for a VM with soft-deleted data.
+      - V(absent) ends the protection and deletes the data. With soft delete enabled, the vault
+        keeps the data for a retention period. The VM is then reported as V(soft_deleted), with the
+        time of the final deletion, and counts as absent.
+      - V(absent) fails for a VM that the vault does not list while it lists a VM with the same name
+        in another resource group. It succeeds if that VM is soft-deleted, or if the requested VM is
+        given by its resource ID.
+      - V(undeleted) restores soft-deleted data. The VM ends as with V(stopped), without backups. A
+        VM that is protected or stopped is left unchanged.
     type: str
     choices: [protected, stopped, absent, undeleted]
     default: protected
   policy:
     description:
-      - The policy, by its name or resource id. Only for O(state=protected), where it is needed
-        for every VM that is not protected at the moment. Without it, a VM keeps the one it has.
-        With another state it does nothing, which a warning says, as it does of the disks.
-      - A policy that the vault does not have, or that is not for Azure VMs, is refused before
-        anything is sent.
-      - A VM under an Enhanced policy cannot go back to a Standard one; the service refuses that.
+      - The name or resource ID of the backup policy.
+      - Required with O(state=protected) for each VM that is not protected at present. A protected
+        VM keeps its policy if this is omitted.
+      - Ignored with any other O(state), with a warning.
+      - The task fails before it changes anything if the vault has no such policy for Azure VMs.
+      - Azure does not allow a VM to change from an enhanced policy to a standard policy.
     type: str
   include_disk_luns:
     description:
-      - The data disks that are backed up, by their LUNs, besides the operating system's disk. A
-        disk that is attached later is not backed up.
-      - Each LUN is looked for on the VM. One that the VM does not have, or a VM whose disks cannot
-        be read, is a failure of that VM, also where the vault lists the LUN already.
-      - An empty list is refused. Set O(exclude_all_data_disks=true) to back up the operating
-        system's disk alone.
-      - Only for O(state=protected). Without it, O(exclude_disk_luns) and
-        O(exclude_all_data_disks), a VM keeps what it has, and a new one has all its disks backed
-        up.
+      - The LUNs of the data disks to back up, in addition to the operating system disk. Disks
+        attached later are not backed up.
+      - If this option, O(exclude_disk_luns) and O(exclude_all_data_disks) are omitted, a VM keeps
+        its present selection. A newly protected VM has all its disks backed up.
+      - The module checks each LUN on the VM. A VM fails if it does not have a LUN or if its disks
+        cannot be read, even for a LUN that the vault already lists.
+      - The list must not be empty. Set O(exclude_all_data_disks=true) to back up the operating
+        system disk only.
+      - Ignored with any O(state) except V(protected), with a warning.
     type: list
     elements: int
   exclude_disk_luns:
     description:
-      - The data disks that are not backed up, by their LUNs. An empty list means that all disks
-        are backed up. A disk that is attached later with another LUN is backed up.
-      - Each LUN is looked for on the VM, and a warning names the VMs that do not have it. A VM
-        whose disks cannot be read fails.
-      - Only for O(state=protected).
+      - The LUNs of the data disks to exclude from backups. Disks attached later with other LUNs are
+        backed up. An empty list backs up all disks.
+      - The module checks each LUN on the VM, and warns about VMs that do not have it. A VM fails if
+        its disks cannot be read.
+      - Ignored with any O(state) except V(protected), with a warning.
     type: list
     elements: int
   exclude_all_data_disks:
     description:
-      - Set to V(true) to back up the operating system's disk alone. V(false) is the same as leaving
-        the option out.
-      - Only for O(state=protected). Cannot be used with O(include_disk_luns) or
-        O(exclude_disk_luns).
+      - V(true) backs up the operating system disk only. V(false) has the same effect as omitting
+        the option.
+      - Mutually exclusive with O(include_disk_luns) and O(exclude_disk_luns).
+      - Ignored with any O(state) except V(protected), with a warning.
     type: bool
   wait:
     description:
-      - Whether to wait until Azure has done what was asked for.
-      - With V(false), RV(vms[].job_id) is the job that was started, RV(vms[].state) is what the
-        vault lists at that time, and M(quiesce.azure_backup.backup_job) can wait later.
-      - A soft-deleted VM that is to be protected is waited for even then until it is undeleted,
-        because it cannot be protected before. A VM that another operation is at work on fails.
+      - Whether to wait until Azure has completed the operations.
+      - With V(false), RV(vms[].job_id) is the started job, and RV(vms[].state) is the state in the
+        vault at that time. M(quiesce.azure_backup.backup_job) can wait for the job later.
+      - A soft-deleted VM cannot be protected before it is undeleted. The module always waits for
+        that.
+      - With V(false), a VM fails if another operation is running on it.
   timeout:
     description:
-      - The longest time that the whole task waits, in seconds. What is still going on then goes
-        on in Azure, and the VM's failure has its job's id. At most half of it is spent on the
-        discovery of VMs that the vault does not know yet.
+      - The maximum time to wait in the whole task, in seconds. The discovery of VMs takes at most
+        half of it.
+      - Operations continue in Azure after a timeout. The failure of the VM names the job.
+      - The minimum is 1.
     type: int
     default: 3600
 attributes:
   check_mode:
     support: full
     details: >-
-      Sends nothing that changes anything, so it does not refresh the vault's containers either.
-      A VM that the vault does not list yet is expected to be found, unless a reason can be seen
-      why it cannot be protected.
+      Sends no write request, and therefore starts no discovery. A VM that the vault does not list
+      is expected to be discovered, unless the module finds a reason why it cannot be protected.
   diff_mode:
     support: full
   idempotent:
     support: full
-    details: Protection that is as wanted is left alone, and no job is started.
-  platform:
-    details: The controller, or whatever host the task is delegated to.
+    details: A VM in the requested state is left unchanged, and no job is started.
 requirements:
-  - azure-mgmt-compute >= 33.0, to find out why a VM cannot be protected, and to look for their LUNs
+  - azure-mgmt-compute >= 33.0, to check the LUNs of VMs and to report why a VM cannot be protected
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
+  - quiesce.azure_backup._attributes.controller
   - quiesce.azure_backup._auth
   - quiesce.azure_backup._vault
   - quiesce.azure_backup._vault.vms
@@ -134,21 +136,21 @@ EXAMPLES = r"""
     policy: DefaultPolicy
   register: protection
 
-- name: Say how each is protected
+- name: Show how each VM is protected
   ansible.builtin.debug:
     msg: "{{ item.name }}: {{ item.state }}, policy {{ item.policy }}"
   loop: "{{ protection.vms }}"
   loop_control:
     label: "{{ item.name }}"
 
-- name: Leave the scratch disk of one VM out of its backups
+- name: Exclude the scratch disk of one VM from its backups
   quiesce.azure_backup.protected_vm:
     resource_group: backup-rg
     vault: vault1
     vm: app-rg/db01
     exclude_disk_luns: [1]
 
-- name: Back up the operating system's disk of another VM alone
+- name: Back up only the operating system disk of another VM
   quiesce.azure_backup.protected_vm:
     resource_group: backup-rg
     vault: vault1
@@ -156,7 +158,7 @@ EXAMPLES = r"""
     policy: DefaultPolicy
     exclude_all_data_disks: true
 
-- name: Make no more backups of a VM, and keep those that there are
+- name: Stop the backups of a VM and keep its recovery points
   quiesce.azure_backup.protected_vm:
     resource_group: backup-rg
     vault: vault1
@@ -171,12 +173,12 @@ EXAMPLES = r"""
     state: absent
   register: protection
 
-- name: Say until when that can be undone
+- name: Show until when the deletion can be undone
   ansible.builtin.debug:
     msg: "The data goes for good at {{ protection.vms[0].soft_deleted_until }}."
   when: protection.vms[0].soft_deleted
 
-- name: Undo it
+- name: Undo the deletion
   quiesce.azure_backup.protected_vm:
     resource_group: backup-rg
     vault: vault1
@@ -187,82 +189,90 @@ EXAMPLES = r"""
 RETURN = r"""
 vms:
   description:
-    - The VMs, in the order in which they were given. As the vault lists them at the end; in check
-      mode, as they would be.
-  returned: when the options are good and the vault could be read
+    - The VMs in the order of the options, as the vault lists them at the end. In check mode, as the
+      vault would list them.
+  returned: success, and failure after the vault was read
   type: list
   elements: dict
   contains:
-    name: {type: str, description: The VM's name.}
-    id: {type: str, description: The VM's resource id.}
-    resource_group: {type: str, description: The VM's resource group.}
-    changed: {type: bool, description: "Whether anything of this VM was changed, or would be."}
+    changed: {type: bool, description: "V(true) if the VM was changed, or would be in check mode."}
     actions:
       description:
-        - What was begun, in this order, the last of it being what failed where something did; in
-          check mode, what would be done. Of V(discover), V(undelete), V(protect), V(resume),
-          V(change_policy), V(change_disks), V(stop) and V(delete).
+        - The actions in the order in which they were started, or would be in check mode. If an
+          action failed, it is the last one.
+        - The actions are V(discover), V(undelete), V(protect), V(resume), V(change_policy),
+          V(change_disks), V(stop) and V(delete).
       type: list
       elements: str
+    # BEGIN protected_item
+    name: {type: str, description: The name of the VM.}
+    id: {type: str, description: The resource ID of the VM.}
+    resource_group: {type: str, description: The resource group of the VM.}
     state:
       description:
-        - V(protected), V(stopped), V(soft_deleted) or V(not_protected). V(unknown) when Azure gives
-          no protection state, or one that is not known; it is never taken for protected.
+        - V(protected), V(stopped), V(soft_deleted) or V(not_protected). V(unknown) if Azure
+          returns no protection state or one that is not known. Such a VM does not count as
+          protected.
       type: str
     protection_state:
       description:
-        - The service's own word, such as V(IRPending) (no backup was made yet), V(Protected),
+        - Azure's protection state, such as V(IRPending) (no backup yet), V(Protected),
           V(ProtectionStopped) or V(BackupsSuspended).
       type: str
-    policy: {type: str, description: The policy's name.}
-    policy_id: {type: str, description: The policy's resource id.}
+    policy: {type: str, description: The name of the policy.}
+    policy_id: {type: str, description: The resource ID of the policy.}
     policy_type: {type: str, description: V(standard) or V(enhanced).}
-    soft_deleted: {type: bool, description: Whether the VM's data is soft-deleted.}
-    soft_deleted_until: {type: str, description: "When soft-deleted data goes for good, in UTC."}
+    soft_deleted: {type: bool, description: V(true) if the data of the VM is soft-deleted.}
+    soft_deleted_until:
+      description: The time of the final deletion of soft-deleted data, in UTC.
+      type: str
     include_disk_luns:
       description:
-        - The data disks that are backed up, where they are chosen so. Empty when the operating
-          system's disk alone is backed up.
+        - The data disks that are backed up, if the disks are selected in this way. Empty if
+          only the operating system disk is backed up.
       type: list
       elements: int
     exclude_disk_luns:
-      description: The data disks that are left out. Empty when all disks are backed up.
+      description: The data disks that are excluded. Empty if all disks are backed up.
       type: list
       elements: int
-    health_status: {type: str, description: What the service's checks of the VM say.}
+    health_status: {type: str, description: The result of Azure's health checks of the VM.}
     health_details:
-      description: What each of these checks found.
+      description: The results of the health checks.
       type: list
       elements: dict
       contains:
-        code: {type: int, description: The service's code.}
-        title: {type: str, description: The service's name of it.}
-        message: {type: str, description: What it found.}
+        code: {type: int, description: "Azure's code of the result."}
+        title: {type: str, description: "Azure's name of the result."}
+        message: {type: str, description: The description of the result.}
         recommendations:
-          description: What the service recommends.
+          description: Azure's recommendations.
           type: list
           elements: str
-    last_backup_status: {type: str, description: How the last backup ended.}
-    last_backup_time: {type: str, description: When the last backup was made.}
+    last_backup_status: {type: str, description: The status of the last backup.}
+    last_backup_time: {type: str, description: The time of the last backup.}
     last_recovery_point: {type: str, description: The time of the last recovery point.}
-    job_id: {type: str, description: The last job of this task for the VM.}
+    # END protected_item
+    job_id: {type: str, description: The ID of the last job that this task started for the VM.}
     job_ids:
-      description: All jobs of this task for the VM.
+      description: The IDs of all jobs that this task started for the VM.
       type: list
       elements: str
     failure:
-      description: Why the VM is not as wanted. V(null) when it is.
+      description: The error. V(null) if the VM is in the requested state.
       type: dict
       contains:
-        name:
-          description: Azure's code, or the name of what this module found.
+        # BEGIN azure_failure
+        name: {type: str, description: "Azure's code, or a name of this collection."}
+        code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
+        message: {type: str, description: The description of the error.}
+        recommended_action: {type: str, description: The recommended action.}
+        correlation_id:
+          description: The ID by which Microsoft support finds the request, if known.
           type: str
-        code: {type: int, description: "Azure's number, where it has one."}
-        message: {type: str, description: What went wrong.}
-        recommended_action: {type: str, description: What to do about it.}
-        vm: {type: str, description: The VM's resource id.}
-        correlation_id: {type: str, description: "What Microsoft's support finds the request by."}
-        http_status: {type: int, description: "The status of Azure's answer."}
+        http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
+        # END azure_failure
+        vm: {type: str, description: The resource ID of the VM.}
   sample:
     - actions: [protect]
       changed: true
@@ -288,25 +298,31 @@ vms:
       soft_deleted: false
       soft_deleted_until: null
       state: protected
+# BEGIN warnings
 warnings:
-  description: What people should know although nothing failed, such as a job's warnings.
-  returned: when there is any
+  description: Problems that did not fail the task.
+  returned: when there are any
   type: list
   elements: str
+# END warnings
 failure:
   description:
-    - What failed. When it was only some of the VMs, it names the first of them, and RV(vms) has
-      the failure of each.
+    - The error. If some of the VMs failed, it summarizes them, and RV(vms) has the error of each
+      VM.
   returned: failure
   type: dict
   contains:
-    name: {type: str, description: "Azure's code, or the name of what is wrong."}
-    code: {type: int, description: "Azure's number, where it has one."}
-    message: {type: str, description: What went wrong.}
-    recommended_action: {type: str, description: What to do about it.}
-    vm: {type: str, description: "The VM's resource id, where it is about one."}
-    correlation_id: {type: str, description: "What Microsoft's support finds the request by."}
-    http_status: {type: int, description: "The status of Azure's answer."}
+    # BEGIN azure_failure
+    name: {type: str, description: "Azure's code, or a name of this collection."}
+    code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    correlation_id:
+      description: The ID by which Microsoft support finds the request, if known.
+      type: str
+    http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
+    # END azure_failure
+    vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
 """
 
 from typing import Any, Dict, Mapping

@@ -9,35 +9,34 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: protected_vm_info
-short_description: Show how a Recovery Services vault protects Azure VMs
+short_description: Return how a Recovery Services vault protects Azure VMs
 version_added: 0.2.0
 author:
   - The quiesce.azure_backup maintainers (@quiesce)
 description:
-  - Runs on the controller. Shows the Azure VMs that a Recovery Services vault protects, or keeps
-    data of, with one list for all of them.
+  - Runs on the controller.
+  - Returns the Azure VMs that a Recovery Services vault protects or holds data of. One list request
+    serves all VMs.
 options:
   vms:
     description:
-      - The VMs to show. Each is a resource id, or C(GROUP/NAME), or a name in
-        O(vm_resource_group). One that the vault does not have is shown as V(not_protected).
-        Without this and O(vm), all VMs of the vault are shown.
+      - The VMs to return. Each VM is a resource ID, C(GROUP/NAME), or a name in
+        O(vm_resource_group). VMs that the vault does not list are returned as V(not_protected).
+      - If this and O(vm) are omitted, all VMs of the vault are returned.
   policy:
     description:
-      - Show only VMs under this policy, which is given by its name or resource id.
+      - Return only VMs that use this policy. The policy is a name or a resource ID.
     type: str
   state:
     description:
-      - Show only VMs that are in one of these states.
+      - Return only VMs in one of these states.
     type: list
     elements: str
     choices: [protected, stopped, soft_deleted, not_protected, unknown]
-attributes:
-  platform:
-    details: The controller, or whatever host the task is delegated to.
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
   - quiesce.azure_backup._attributes.info_module
+  - quiesce.azure_backup._attributes.controller
   - quiesce.azure_backup._auth
   - quiesce.azure_backup._vault
   - quiesce.azure_backup._vault.vms
@@ -47,31 +46,31 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at all VMs of the vault
+- name: List all VMs of the vault
   quiesce.azure_backup.protected_vm_info:
     resource_group: backup-rg
     vault: vault1
   register: found
 
-- name: Say of each when it was backed up
+- name: Show the last recovery point of each VM
   ansible.builtin.debug:
     msg: "{{ item.name }}: {{ item.state }}, {{ item.last_recovery_point or 'no backup yet' }}"
   loop: "{{ found.vms }}"
   loop_control:
     label: "{{ item.name }}"
 
-- name: Look at one VM
+- name: Read one VM
   quiesce.azure_backup.protected_vm_info:
     resource_group: backup-rg
     vault: vault1
     vm: app-rg/db01
   register: found
 
-- name: Stop when it is not protected
+- name: Fail if the VM is not protected
   ansible.builtin.assert:
     that: found.vms[0].state == 'protected'
 
-- name: Look for data that will be deleted for good
+- name: List soft-deleted data
   quiesce.azure_backup.protected_vm_info:
     resource_group: backup-rg
     vault: vault1
@@ -81,55 +80,60 @@ EXAMPLES = r"""
 RETURN = r"""
 vms:
   description:
-    - The VMs, in the order in which they were given, or by resource group and name.
+    - The VMs in the order of the options, or sorted by resource group and name.
   returned: success
   type: list
   elements: dict
   contains:
-    name: {type: str, description: The VM's name.}
-    id: {type: str, description: The VM's resource id.}
-    resource_group: {type: str, description: The VM's resource group.}
+    # BEGIN protected_item
+    name: {type: str, description: The name of the VM.}
+    id: {type: str, description: The resource ID of the VM.}
+    resource_group: {type: str, description: The resource group of the VM.}
     state:
       description:
-        - V(protected), V(stopped), V(soft_deleted) or V(not_protected). V(unknown) when Azure gives
-          no protection state, or one that is not known; it is never taken for protected.
+        - V(protected), V(stopped), V(soft_deleted) or V(not_protected). V(unknown) if Azure
+          returns no protection state or one that is not known. Such a VM does not count as
+          protected.
       type: str
     protection_state:
       description:
-        - The service's own word, such as V(IRPending) (no backup was made yet), V(Protected),
+        - Azure's protection state, such as V(IRPending) (no backup yet), V(Protected),
           V(ProtectionStopped) or V(BackupsSuspended).
       type: str
-    policy: {type: str, description: The policy's name.}
-    policy_id: {type: str, description: The policy's resource id.}
+    policy: {type: str, description: The name of the policy.}
+    policy_id: {type: str, description: The resource ID of the policy.}
     policy_type: {type: str, description: V(standard) or V(enhanced).}
-    soft_deleted: {type: bool, description: Whether the VM's data is soft-deleted.}
-    soft_deleted_until: {type: str, description: "When soft-deleted data goes for good, in UTC."}
+    soft_deleted: {type: bool, description: V(true) if the data of the VM is soft-deleted.}
+    soft_deleted_until:
+      description: The time of the final deletion of soft-deleted data, in UTC.
+      type: str
     include_disk_luns:
       description:
-        - The data disks that are backed up, where they are chosen so. Empty when the operating
-          system's disk alone is backed up.
+        - The data disks that are backed up, if the disks are selected in this way. Empty if
+          only the operating system disk is backed up.
       type: list
       elements: int
     exclude_disk_luns:
-      description: The data disks that are left out. Empty when all disks are backed up.
+      description: The data disks that are excluded. Empty if all disks are backed up.
       type: list
       elements: int
-    health_status: {type: str, description: What the service's checks of the VM say.}
+    health_status: {type: str, description: The result of Azure's health checks of the VM.}
     health_details:
-      description: What each of these checks found.
+      description: The results of the health checks.
       type: list
       elements: dict
       contains:
-        code: {type: int, description: The service's code.}
-        title: {type: str, description: The service's name of it.}
-        message: {type: str, description: What it found.}
+        code: {type: int, description: "Azure's code of the result."}
+        title: {type: str, description: "Azure's name of the result."}
+        message: {type: str, description: The description of the result.}
         recommendations:
-          description: What the service recommends.
+          description: Azure's recommendations.
           type: list
           elements: str
-    last_backup_status: {type: str, description: How the last backup ended.}
-    last_backup_time: {type: str, description: When the last backup was made.}
+    last_backup_status: {type: str, description: The status of the last backup.}
+    last_backup_time: {type: str, description: The time of the last backup.}
     last_recovery_point: {type: str, description: The time of the last recovery point.}
+    # END protected_item
   sample:
     - exclude_disk_luns: []
       health_details:
@@ -155,16 +159,20 @@ vms:
       soft_deleted_until: null
       state: protected
 failure:
-  description: What failed.
+  description: The error.
   returned: failure
   type: dict
   contains:
-    name: {type: str, description: "Azure's code, or the name of what is wrong with the options."}
-    code: {type: int, description: "Azure's number, where it has one."}
-    message: {type: str, description: What went wrong.}
-    recommended_action: {type: str, description: What to do about it.}
-    correlation_id: {type: str, description: "What Microsoft's support finds the request by."}
-    http_status: {type: int, description: "The status of Azure's answer."}
+    # BEGIN azure_failure
+    name: {type: str, description: "Azure's code, or a name of this collection."}
+    code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    correlation_id:
+      description: The ID by which Microsoft support finds the request, if known.
+      type: str
+    http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
+    # END azure_failure
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module

@@ -14,26 +14,27 @@ version_added: 0.2.0
 author:
   - The quiesce.azure_backup maintainers (@quiesce)
 description:
-  - Runs on the controller. Lists the recovery points that a Recovery Services vault has of VMs,
-    newest first, with how consistent each is and where its data lies.
-  - A VM that was deleted from the vault and is soft-deleted is told of too.
-  - A VM of which the vault has nothing is an error. The others are told of all the same.
+  - Runs on the controller.
+  - Lists the recovery points that a Recovery Services vault holds for VMs, newest first, with their
+    consistency and storage tiers.
+  - Soft-deleted VMs are included.
+  - The task fails if the vault holds no data for a VM, but still returns the others.
 options:
   started_after:
     description:
-      - Only the recovery points of then or later. A date such as V(2026-11-30), or an ISO 8601 time
-        such as V(2026-11-30T18:30:00Z), of UTC where it names no other zone.
+      - Return only the recovery points taken at this time or later.
+      - A date such as V(2026-11-30), or an ISO 8601 time such as V(2026-11-30T18:30:00Z). UTC,
+        unless the time names another zone.
     type: str
   started_before:
     description:
-      - Only the recovery points from before that time. A date means its end.
+      - Return only the recovery points taken before this time, in the form of O(started_after). A
+        date means the end of that day.
     type: str
-attributes:
-  platform:
-    details: The controller, or whatever host the task is delegated to.
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
   - quiesce.azure_backup._attributes.info_module
+  - quiesce.azure_backup._attributes.controller
   - quiesce.azure_backup._auth
   - quiesce.azure_backup._vault
   - quiesce.azure_backup._vault.vms
@@ -50,7 +51,7 @@ EXAMPLES = r"""
     vm: app-rg/db01
   register: points
 
-- name: Stop when there is no application-consistent one of this week
+- name: Fail without an application-consistent recovery point of this week
   ansible.builtin.assert:
     that: >-
       points.vms[0].recovery_points
@@ -61,31 +62,33 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vms:
-  description: The VMs, in the order in which they were given.
-  returned: success, and failure once the vault was read
+  description: The VMs in the order of the options.
+  returned: success, and failure after the vault was read
   type: list
   elements: dict
   contains:
-    name: {type: str, description: The VM's name.}
-    id: {type: str, description: The VM's resource id.}
+    name: {type: str, description: The name of the VM.}
+    id: {type: str, description: The resource ID of the VM.}
     state:
-      description: Its state in the vault, as M(quiesce.azure_backup.protected_vm) names it.
+      description:
+        - The state of the VM in the vault, as in M(quiesce.azure_backup.protected_vm_info).
       type: str
     recovery_points:
-      description: Its recovery points, newest first.
+      description: The recovery points of the VM, newest first.
       type: list
       elements: dict
       contains:
-        recovery_point_id: {type: str, description: "The recovery point's id, a number."}
+        # BEGIN recovery_point
+        recovery_point_id: {type: str, description: "The ID of the recovery point, a number."}
         consistency:
           description:
-            - V(application), V(file-system) or V(crash). V(null) for a kind that is not known.
+            - V(application), V(file-system) or V(crash). V(null) if the type is not known.
           type: str
-        type: {type: str, description: "Azure's own word, such as V(FileSystemConsistent)."}
-        time: {type: str, description: "When the snapshot was taken, in UTC."}
-        expiry_time: {type: str, description: "When it expires, in UTC, where Azure says so."}
+        type: {type: str, description: "Azure's type, such as V(FileSystemConsistent)."}
+        time: {type: str, description: "The time of the snapshot, in UTC."}
+        expiry_time: {type: str, description: "The expiry time, in UTC, if Azure returns it."}
         tiers:
-          description: Where the data is.
+          description: The storage tiers of the data.
           type: list
           elements: dict
           contains:
@@ -96,58 +99,69 @@ vms:
               type: str
             status: {type: str, description: "V(Valid), V(Deleted), V(Disabled) or V(Rehydrated)."}
         os_type: {type: str, description: "V(Linux) or V(Windows)."}
-        encrypted: {type: bool, description: Whether the VM's disks were encrypted.}
-        security_type: {type: str, description: "The VM's security type, such as V(TrustedLaunch)."}
-        vm_size: {type: str, description: The VM's size at that time.}
+        encrypted: {type: bool, description: V(true) if the disks of the VM were encrypted.}
+        security_type:
+          description: The security type of the VM, such as V(TrustedLaunch).
+          type: str
+        vm_size: {type: str, description: The size of the VM at the time of the snapshot.}
         created_with_policy_type:
           description:
-            - Azure's C(createdWithPolicyType), V(V1) or V(V2). It is not the type of the VM's
-              policy. Azure was seen to return V(V2) under a standard policy.
+            - Azure's C(createdWithPolicyType), V(V1) or V(V2). It may differ from the type of the
+              policy. Azure has returned V(V2) under a standard policy.
           type: str
-        managed_disks: {type: bool, description: Whether the VM's disks are managed disks.}
+        managed_disks: {type: bool, description: V(true) if the disks of the VM are managed disks.}
         included_disk_count:
           description:
-            - How many disks the recovery point holds, the OS disk among them. V(null) where Azure
-              gives no number, as it does for VMs of which no disk is excluded.
+            - The number of disks in the recovery point, including the operating system disk.
+              V(null) if Azure returns no number, as for VMs without excluded disks.
           type: int
         attached_disk_count:
           description:
-            - How many disks the VM had, the OS disk among them. V(null) where Azure gives no
-              number.
+            - The number of disks of the VM, including the operating system disk. V(null) if Azure
+              returns no number.
           type: int
         included_disks:
           description:
-            - The disks in it. V(null), as Azure names them only when a recovery point is read by
-              its id; M(quiesce.azure_backup.vm_backup) does that for the one that it made.
+            - The disks in the recovery point. V(null) if Azure does not name them. Azure names them
+              only for a recovery point that is requested by ID.
+              M(quiesce.azure_backup.vm_backup) does so, M(quiesce.azure_backup.recovery_point_info)
+              does not.
           type: list
           elements: dict
           contains:
-            lun: {type: int, description: "The disk's LUN. V(-1) is the OS disk."}
-            name: {type: str, description: The disk's name.}
+            lun:
+              description: The LUN of the disk. V(-1) is the operating system disk.
+              type: int
+            name: {type: str, description: The name of the disk.}
         excluded_disks:
           description:
-            - The disks that are not in it, as far as Azure names them. The list may be empty
-              although disks were left out, so compare the two counts.
+            - The disks that are not in the recovery point, as far as Azure names them. The list may
+              be empty although disks were excluded, so compare the two counts.
           type: list
           elements: dict
           contains:
-            lun: {type: int, description: The disk's LUN.}
-            name: {type: str, description: The disk's name.}
+            lun: {type: int, description: The LUN of the disk.}
+            name: {type: str, description: The name of the disk.}
+        # END recovery_point
     failure:
-      description: Why nothing can be told of this VM, as RV(failure). V(null) if it can.
+      description: The error, as in RV(failure). V(null) if the recovery points were listed.
       type: dict
 failure:
-  description: What failed.
+  description: The error.
   returned: failure
   type: dict
   contains:
-    name: {type: str, description: "The name of the error, Azure's own where it has one."}
-    code: {type: int, description: The number that Azure has for the error of a job.}
-    message: {type: str, description: What went wrong.}
-    recommended_action: {type: str, description: What to do about it.}
-    correlation_id: {type: str, description: What Microsoft's support finds the request by.}
-    http_status: {type: int, description: The status of Azure's answer.}
-    vm: {type: str, description: The resource id of the VM that it concerns.}
+    # BEGIN azure_failure
+    name: {type: str, description: "Azure's code, or a name of this collection."}
+    code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    correlation_id:
+      description: The ID by which Microsoft support finds the request, if known.
+      type: str
+    http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
+    # END azure_failure
+    vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.options import vms_rules

@@ -9,60 +9,63 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: snapshot_scripts
-short_description: Put the pre-script, the post-script and their configuration on a Linux VM
+short_description: Install the pre-script, the post-script and their configuration on a Linux VM
 version_added: 0.1.0
 author:
   - The quiesce.azure_backup maintainers (@quiesce)
 description:
-  - Runs on the VM itself, as root. Prepares it for application-consistent backups by the
-    framework for pre-scripts and post-scripts, as Azure Backup's agent and
-    M(quiesce.azure_backup.vm_snapshot) read it.
-  - The configuration and both scripts are one unit. Everything is checked before anything is
-    written, and when a write fails the files that were written before it are put back.
-  - Each file is written beside its place, written out to the disk and renamed, so that there is
-    always the old one or the new one. The configuration is root's with mode 0600, the scripts
-    are root's with mode 0700, as the framework's documentation asks.
-  - Folders that are missing are made, root's with mode 0755. A path is refused when somebody
-    other than root could swap the file, which is so when a folder above it is a symbolic link,
-    belongs to another user, or may be written to by others (the sticky bit does not help).
-  - The configuration is written whole, in the form of the published template. Keys for which
-    there is no option are dropped, with a warning.
-  - A hidden file beside the configuration, C(.VMSnapshotScriptPluginConfig.json.quiesce), records
-    which scripts this module has written, for O(state=absent).
+  - Runs on the VM, as root.
+  - Prepares the VM for application-consistent backups with Azure Backup's framework for pre-scripts
+    and post-scripts. Azure Backup's agent and M(quiesce.azure_backup.vm_snapshot) both read these
+    files.
+  - The configuration and both scripts are one unit. The module checks all of them before it writes
+    the first file. If a write fails, it restores the files that it wrote before.
+  - Each file is replaced atomically by a synced temporary file in the same folder. Root owns all
+    files. The configuration has mode 0600 and the scripts have mode 0700, as the framework's
+    documentation requires.
+  - Missing folders are created, owned by root, with mode 0755.
+  - A path is rejected if a user other than root could replace the file. This is the case if a
+    folder above it is a symbolic link, belongs to another user, or is writable by others, even with
+    the sticky bit.
+  - The configuration is always written completely, in the form of the published template. Keys
+    without an option are removed, with a warning.
+  - A hidden file next to the configuration, C(.VMSnapshotScriptPluginConfig.json.quiesce), records
+    the scripts that this module wrote, for O(state=absent).
 options:
   state:
     description:
-      - V(present) puts the unit there.
-      - V(absent) removes the configuration, and the scripts that this module has written for it,
-        and nothing else. A script that was there before and was given without its content stays,
-        and so do folders, and a script that is no regular file of root's any more. Only
-        O(config_path) matters then.
+      - V(present) writes the configuration and the scripts.
+      - V(absent) removes the configuration and the scripts that this module wrote for it. It uses
+        O(config_path) and ignores all other options.
+      - V(absent) keeps folders, scripts that were given without content, and scripts that are no
+        longer regular files owned by root.
     type: str
     choices: [present, absent]
     default: present
   pre_script_location:
     description:
-      - The full path of the pre-script, which makes the application quiet before the snapshot.
+      - The full path of the pre-script, which quiesces the application before the snapshot.
       - Required with O(state=present).
     type: path
   pre_script_content:
     description:
-      - The text of the pre-script, starting with the line C(#!/bin/sh). Microsoft's agent runs
-        every script by C(sh), whatever that line says; M(quiesce.azure_backup.vm_snapshot) runs
-        it by what the line says. A script that C(sh) cannot run is written with a warning.
-      - Without this the script must be there already, and only its owner and mode are seen to.
-      - It is shown in diff mode. Do not write secrets into it, or set C(diff) and C(no_log) of
-        the task accordingly.
+      - The text of the pre-script, starting with the line C(#!/bin/sh).
+      - If this is omitted, the script must exist, and the module sets only its owner and mode.
+      - Azure Backup's agent runs every script with C(sh) and ignores the first line.
+        M(quiesce.azure_backup.vm_snapshot) uses the interpreter of the first line. The module warns
+        about a script that C(sh) cannot run.
+      - Diff mode shows the text. Keep secrets out of it, or set C(diff=false) and C(no_log=true)
+        for the task.
     type: str
   pre_script_params:
-    description: The parameters of the pre-script. They are given as they are, by no shell.
+    description: The arguments of the pre-script. No shell expands them.
     type: list
     elements: str
     default: []
   pre_script_no_of_retries:
     description:
-      - How often to try again when the pre-script fails. Microsoft's agent ignores this and
-        tries once.
+      - The number of retries after the pre-script failed. Azure Backup's agent ignores this and
+        runs the script once.
     type: int
     default: 0
   post_script_location:
@@ -71,38 +74,42 @@ options:
       - Required with O(state=present).
     type: path
   post_script_content:
-    description: The text of the post-script, as for O(pre_script_content).
+    description: The text of the post-script, as in O(pre_script_content).
     type: str
   post_script_params:
-    description: The parameters of the post-script.
+    description: The arguments of the post-script. No shell expands them.
     type: list
     elements: str
     default: []
   post_script_no_of_retries:
-    description: How often to try again when the post-script fails.
+    description:
+      - The number of retries after the post-script failed. Azure Backup's agent ignores this and
+        runs the script once.
     type: int
     default: 0
   timeout_in_seconds:
     description:
-      - How long the pre-script may take, and the post-script, each by itself, over all its
-        attempts. From 1 to 1800.
+      - The time limit of each script over all its attempts, in seconds. The pre-script and the
+        post-script each have this limit.
+      - Must be from 1 to 1800.
     type: int
     default: 30
   continue_backup_on_failure:
     description:
-      - Whether a backup goes on, less consistent, when a script fails. V(false) makes it fail,
-        except on a VM with a single disk.
+      - Whether a backup continues with a lower consistency if a script fails. With V(false) the
+        backup fails, except on a VM with a single disk.
     type: bool
     default: true
   fs_freeze_enabled:
     description:
-      - Whether the filesystems are frozen for the snapshot. Leave this V(true) unless the
-        application needs it off.
+      - Whether the filesystems are frozen for the snapshot. Set V(false) only if the application
+        requires it.
     type: bool
     default: true
   config_path:
     description:
-      - The configuration. The framework's place for it is the default; another one is for tests.
+      - The path of the configuration. The framework reads only the default path. Other paths are
+        for tests.
     type: path
     default: /etc/azure/VMSnapshotScriptPluginConfig.json
 attributes:
@@ -110,7 +117,7 @@ attributes:
     support: full
   diff_mode:
     support: full
-    details: Shows the text of the configuration and the scripts, and owners and modes.
+    details: Shows the text of the configuration and the scripts, and their owners and modes.
   idempotent:
     support: full
 extends_documentation_fragment:
@@ -135,7 +142,7 @@ EXAMPLES = r"""
     post_script_no_of_retries: 2
     timeout_in_seconds: 60
 
-- name: Use one script that is there already, with a parameter
+- name: Use one existing script with different arguments
   become: true
   quiesce.azure_backup.snapshot_scripts:
     pre_script_location: /usr/local/sbin/quiesce-database
@@ -144,7 +151,7 @@ EXAMPLES = r"""
     post_script_params: [end]
     continue_backup_on_failure: false
 
-- name: Go back to backups without scripts
+- name: Remove the configuration and the scripts
   become: true
   quiesce.azure_backup.snapshot_scripts:
     state: absent
@@ -152,9 +159,10 @@ EXAMPLES = r"""
 
 RETURN = r"""
 config:
-  description: The configuration by the names of the options. V(null) with O(state=absent).
+  description: The configuration, in the form of the options. V(null) with O(state=absent).
   returned: success
   type: dict
+  # BEGIN script_config_sample
   sample:
     continue_backup_on_failure: true
     fs_freeze_enabled: true
@@ -165,6 +173,7 @@ config:
     pre_script_no_of_retries: 0
     pre_script_params: []
     timeout_in_seconds: 60
+  # END script_config_sample
 written:
   description: The files that were written, or would be in check mode.
   returned: success
@@ -177,22 +186,30 @@ removed:
   type: list
   elements: str
   sample: []
+# BEGIN warnings
 warnings:
-  description: What people should know although nothing failed.
-  returned: when there is any
+  description: Problems that did not fail the task.
+  returned: when there are any
   type: list
   elements: str
+# END warnings
 failure:
-  description: What failed. Nothing was changed then.
+  description: The error. The module changed nothing.
   returned: failure
   type: dict
   contains:
+    # BEGIN guest_failure
     name:
-      description: The name of the error; the framework's own, where it has one.
+      description:
+        - The name of the error, such as V(Pre-ScriptExecutionFailed). It is the documented name
+          of the framework if there is one.
       type: str
-    code: {type: int, description: "The code that the extension reports for it, where it has one."}
-    message: {type: str, description: What went wrong.}
-    recommended_action: {type: str, description: What to do about it.}
+    code:
+      description: The code that Azure Backup's extension reports. V(null) if it has none.
+      type: int
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    # END guest_failure
 """
 
 from typing import Any, Dict, Mapping

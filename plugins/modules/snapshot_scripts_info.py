@@ -9,37 +9,38 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: snapshot_scripts_info
-short_description: Say whether the scripts for application-consistent backups would run on a VM
+short_description: Check whether the scripts for application-consistent backups would run on a VM
 version_added: 0.1.0
 author:
   - The quiesce.azure_backup maintainers (@quiesce)
 description:
-  - Runs on the VM itself, as root. Looks at the plugin-host file, the configuration and the
-    scripts, and says what Azure Backup's agent would do with them right now, and what
-    M(quiesce.azure_backup.vm_snapshot) would do.
-  - Every error that applies is reported by its documented name, in the order in which the agent
-    would come upon them; the agent itself stops at the first.
-  - The agent runs every script by C(sh), whatever its first line says. The module reads the first
-    line, and asks C(sh) for its opinion of the syntax, which runs nothing of the script. A script
-    whose first line names another interpreter is a finding, also when it happens to run by C(sh).
-  - The rules are those of the agent's published sources. Where the agent accepts more than its
-    documentation, that is a warning.
+  - Runs on the VM, as root.
+  - Reads the plugin-host file, the configuration and the scripts. Reports what Azure Backup's agent
+    and M(quiesce.azure_backup.vm_snapshot) would do with them in a backup at this time.
+  - Reports every error by its documented name, in the order in which the agent would detect them.
+    The agent itself stops at the first error.
+  - The agent runs every script with C(sh) and ignores the first line. The module reads the first
+    line and checks the syntax with C(sh), which runs nothing of the script. A first line with
+    another interpreter is a finding, even if the script also runs with C(sh).
+  - The rules follow the agent's published sources. If the agent accepts more than its documentation
+    allows, the module warns.
 options:
   config_path:
     description:
-      - The configuration. The agent reads the default; another place is for tests, and needs a
-        plugin-host file that names it.
+      - The path of the configuration. The agent reads the default path. Other paths are for tests,
+        and require a plugin-host file that names them.
     type: path
     default: /etc/azure/VMSnapshotScriptPluginConfig.json
   plugin_host_path:
     description:
-      - The agent's plugin-host file. When it is missing the agent uses its own copy.
+      - The path of the agent's plugin-host file. If the file is missing, the agent uses its own
+        copy.
     type: path
     default: /etc/azure/VMSnapshotPluginHost.conf
   workload_path:
     description:
-      - The agent's file for databases that it prepares by itself. When it names a workload, the
-        agent runs no scripts. It may be missing.
+      - The path of the agent's file for databases that the agent itself quiesces. If the file names
+        a workload, the agent runs no scripts. The file is optional.
     type: path
     default: /etc/azure/workload.conf
     version_added: 0.2.0
@@ -52,19 +53,19 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look whether the next backup would be application-consistent
+- name: Check whether the next backup would be application-consistent
   become: true
   quiesce.azure_backup.snapshot_scripts_info:
   register: scripts
 
-- name: Say what is wrong, and what to do
+- name: Show the errors and the recommended actions
   ansible.builtin.debug:
     msg: "{{ item.applies_to }} {{ item.name }}: {{ item.message }} {{ item.recommended_action }}"
   loop: "{{ scripts.findings }}"
   loop_control:
     label: "{{ item.name }}"
 
-- name: Stop when the scripts would not run
+- name: Fail if the scripts would not run
   ansible.builtin.assert:
     that: scripts.ready
     fail_msg: "The next backup would be {{ scripts.expected_consistency }}-consistent."
@@ -73,41 +74,49 @@ EXAMPLES = r"""
 RETURN = r"""
 ready:
   description:
-    - Whether Azure Backup's agent and M(quiesce.azure_backup.vm_snapshot) would both run the
-      pre-script and the post-script. V(false) when either would not; RV(findings[].applies_to)
-      says which.
+    - V(true) if Azure Backup's agent and M(quiesce.azure_backup.vm_snapshot) would both run the
+      pre-script and the post-script. With V(false), RV(findings[].applies_to) names the programs
+      that would not.
   returned: success
   type: bool
   sample: true
 expected_consistency:
   description:
-    - The consistency of the agent's next backup, if the scripts that it can run succeed and the
-      disks can be frozen. V(application), V(file-system), V(crash), or V(none) when the backup
-      would fail. It is what the backup is and not what the agent reports, which with a plugin-host
-      file that names no plugin is application-consistent without a script having run.
+    - The consistency of the agent's next backup, if its scripts succeed and the disks can be
+      frozen. V(application), V(file-system), V(crash), or V(none) if the backup would fail.
+    - This is the actual consistency. With a plugin-host file that names no plugin, the agent
+      reports an application-consistent backup although no script ran.
   returned: success
   type: str
   sample: application
 findings:
   description:
-    - The errors, by their documented names. Empty when both programs would run the scripts.
-    - An error that both programs have under one name is listed once, in the agent's words;
-      RV(vm_snapshot.findings) has all of M(quiesce.azure_backup.vm_snapshot).
+    - The errors by their documented names. Empty if both programs would run the scripts.
+    - An error that both programs would report under one name is listed once, in the agent's words.
+      RV(vm_snapshot.findings) lists all errors of M(quiesce.azure_backup.vm_snapshot).
   returned: success
   type: list
   elements: dict
   contains:
-    name: {type: str, description: The documented name of the error.}
+    # BEGIN guest_failure
+    name:
+      description:
+        - The name of the error, such as V(Pre-ScriptExecutionFailed). It is the documented name
+          of the framework if there is one.
+      type: str
+    code:
+      description: The code that Azure Backup's extension reports. V(null) if it has none.
+      type: int
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    # END guest_failure
     applies_to:
       description:
-        - The programs that would not run the scripts for this reason. V(agent) is Azure Backup's
-          agent, V(vm_snapshot) is M(quiesce.azure_backup.vm_snapshot).
+        - The programs that would not run the scripts because of this error. V(agent) is Azure
+          Backup's agent, V(vm_snapshot) is M(quiesce.azure_backup.vm_snapshot).
       type: list
       elements: str
       version_added: 0.2.0
-    code: {type: int, description: The code that the agent reports.}
-    message: {type: str, description: "What is wrong, and where."}
-    recommended_action: {type: str, description: What to do about it.}
   sample:
     - name: Pre-ScriptNotFound
       applies_to: [agent, vm_snapshot]
@@ -116,27 +125,35 @@ findings:
       recommended_action: Put the pre-script where preScriptLocation says.
 vm_snapshot:
   description:
-    - What M(quiesce.azure_backup.vm_snapshot) would do. It keeps to the documentation, and asks
-      that only root could have written the files, where the agent does not.
+    - The decision of M(quiesce.azure_backup.vm_snapshot). Unlike the agent, it follows the
+      documentation strictly and requires that only root can write the files.
   returned: success
   type: dict
   contains:
     state:
       description:
-        - V(ready); V(absent) when there is no configuration, so that no scripts run;
-          V(unusable) when there is one that cannot be read or trusted, or has a wrong value, so
-          that no scripts run either; V(untrusted_scripts) when a script is missing, not trusted
-          or cannot be started, so that C(continueBackupOnFailure) decides.
+        - V(ready) if the scripts would run.
+        - V(absent) if the configuration is missing, so that no scripts run.
+        - V(unusable) if the configuration cannot be read or trusted, or has an invalid value, so
+          that no scripts run.
+        - V(untrusted_scripts) if a script is missing, cannot be trusted or cannot be started, so
+          that C(continueBackupOnFailure) decides.
       type: str
-    expected_consistency: {type: str, description: "As above, for that module."}
-    findings: {type: list, elements: dict, description: "As above, for that module."}
+    expected_consistency:
+      description: The consistency, as in RV(expected_consistency).
+      type: str
+    findings:
+      description: The errors, as in RV(findings).
+      type: list
+      elements: dict
   sample: {"expected_consistency": "application", "findings": [], "state": "ready"}
 config:
   description:
-    - The configuration, by the names of the options of M(quiesce.azure_backup.snapshot_scripts).
-      V(null) when it is missing or M(quiesce.azure_backup.vm_snapshot) could not use it.
+    - The configuration, in the form of the options of M(quiesce.azure_backup.snapshot_scripts).
+      V(null) if it is missing or M(quiesce.azure_backup.vm_snapshot) could not use it.
   returned: success
   type: dict
+  # BEGIN script_config_sample
   sample:
     continue_backup_on_failure: true
     fs_freeze_enabled: true
@@ -147,22 +164,31 @@ config:
     pre_script_no_of_retries: 0
     pre_script_params: []
     timeout_in_seconds: 60
+  # END script_config_sample
 warnings:
   description:
-    - Where the documentation is stricter than the agent, keys that neither program reads, and
-      other things that people should know.
-  returned: when there is any
+    - Problems that do not prevent the scripts from running, such as keys that neither program
+      reads, and settings that the documentation does not allow although the agent accepts them.
+  returned: when there are any
   type: list
   elements: str
 failure:
-  description: What failed, when the module itself could not look.
+  description: The error, if the module could not read the files.
   returned: failure
   type: dict
   contains:
-    name: {type: str, description: The name of the error.}
-    code: {type: int, description: Always V(null) here.}
-    message: {type: str, description: What went wrong.}
-    recommended_action: {type: str, description: What to do about it.}
+    # BEGIN guest_failure
+    name:
+      description:
+        - The name of the error, such as V(Pre-ScriptExecutionFailed). It is the documented name
+          of the framework if there is one.
+      type: str
+    code:
+      description: The code that Azure Backup's extension reports. V(null) if it has none.
+      type: int
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    # END guest_failure
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import (

@@ -9,66 +9,68 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vm_backup
-short_description: Back up Azure VMs now, and say how consistent the backups are
+short_description: Back up Azure VMs on demand and report the consistency of the backups
 version_added: 0.2.0
 author:
   - The quiesce.azure_backup maintainers (@quiesce)
 description:
-  - Runs on the controller. Asks a Recovery Services vault for a backup of one VM or many that it
-    protects, waits until the jobs are over, finds the recovery point that each job has made, and
-    says how consistent it is.
-  - A job that Azure calls completed may have made a less consistent recovery point than you rely
-    on. Azure falls back to a crash-consistent snapshot when it cannot take a better one. With
-    O(require_consistency) that is a failure.
-  - All VMs of a task share the looks at the jobs, so back up many VMs with one task, not in a loop.
-  - The VMs that the vault does not protect, whose backup was stopped, or that are soft-deleted are
-    found out before anything is sent; the others are backed up. One VM's failure leaves the others
-    alone. The task fails at the end then, and RV(vms) has what became of each.
-  - While it waits, and with C(-v), a line of progress is shown whenever something has changed.
-    Into a pipe or a file, Ansible writes it at once only when E(PYTHONUNBUFFERED) is set.
+  - Runs on the controller.
+  - Starts a backup of one or more VMs that a Recovery Services vault protects, and waits until the
+    jobs have finished. Then finds the recovery point of each job and reports its consistency.
+  - A completed job does not guarantee the consistency that you rely on. Azure falls back to a
+    crash-consistent snapshot if it cannot take a better one. With O(require_consistency), the task
+    then fails.
+  - All VMs of a task share the polls of the jobs. Back up several VMs with one task instead of a
+    loop.
+  - The module detects VMs that are not protected, stopped or soft-deleted before it sends a
+    request, and backs up the others. If one VM fails, the module still processes the others, and
+    the task fails at the end. RV(vms) lists the outcome of each VM.
+  - With C(-v), the task prints a progress line on each change while it waits. Ansible buffers these
+    lines when it writes to a pipe or a file, unless E(PYTHONUNBUFFERED) is set.
 options:
   retain_until:
     description:
-      - How long the recovery points are kept. A date such as V(2027-01-31), which means the end of
-        that day in UTC, or an ISO 8601 time such as V(2027-01-31T18:30:00Z).
-      - It must be in the future, and at most 99 years from now. Without it Azure keeps the
-        recovery points for 30 days.
+      - The time until which Azure keeps the recovery points. A date such as V(2027-01-31), which
+        means the end of that day in UTC, or an ISO 8601 time such as V(2027-01-31T18:30:00Z).
+      - Defaults to 30 days, as set by Azure.
+      - Must be in the future, and at most 99 years from now.
     type: str
   require_consistency:
     description:
-      - The least consistency that each recovery point must have. The task fails when it is not
-        reached. The recovery point is kept all the same.
-      - V(application) needs a pre-script and a post-script on the VM, see
+      - The minimum consistency of each recovery point. The task fails if a recovery point has a
+        lower consistency. The recovery point is kept.
+      - If this is omitted, any consistency is accepted.
+      - V(application) requires a pre-script and a post-script on the VM, see
         M(quiesce.azure_backup.snapshot_scripts).
-      - Cannot be combined with O(wait=false).
+      - Requires O(wait=true).
     type: str
     choices: [application, file-system, crash]
   wait:
     description:
-      - Whether to wait until the jobs are over and their recovery points are found.
-      - With V(false), RV(vms[].job_id) is the job that was started, and
-        M(quiesce.azure_backup.backup_job) can wait for it later.
+      - Whether to wait until the jobs have finished and their recovery points are found.
+      - With V(false), RV(vms[].job_id) is the started job. M(quiesce.azure_backup.backup_job) can
+        wait for it later.
   timeout:
     description:
-      - The longest time that the whole task waits, in seconds. What is still going on then goes
-        on in Azure, and the VM's failure has its job's id.
-      - A backup takes from half an hour to several hours.
+      - The maximum time to wait in the whole task, in seconds. A backup takes from half an hour to
+        several hours.
+      - Jobs continue in Azure after a timeout. The failure of the VM names the job.
+      - The minimum is 1.
     type: int
     default: 28800
 attributes:
   check_mode:
     support: full
-    details: Says which VMs would be backed up, and fails for those that could not be.
+    details: Returns the VMs that would be backed up, and fails for VMs that cannot be backed up.
   diff_mode:
     support: none
-    details: There is nothing to compare. A backup adds a recovery point.
+    details: A backup adds a recovery point, so there is nothing to compare.
   idempotent:
     support: none
-    details: Each run makes a backup.
-  platform:
-    details: The controller, or whatever host the task is delegated to.
+    details: Each run takes a backup.
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
+  - quiesce.azure_backup._attributes.controller
   - quiesce.azure_backup._auth
   - quiesce.azure_backup._vault
   - quiesce.azure_backup._vault.vms
@@ -78,11 +80,11 @@ seealso:
   - module: quiesce.azure_backup.backup_job
   - module: quiesce.azure_backup.recovery_point_info
   - module: quiesce.azure_backup.snapshot_scripts_info
-    description: Says on the VM whether its scripts would run.
+    description: Checks on the VM whether its scripts would run.
 """
 
 EXAMPLES = r"""
-- name: Back up a database before its upgrade, and go on only with a good backup
+- name: Back up a database before its upgrade, and require consistency
   quiesce.azure_backup.vm_backup:
     resource_group: backup-rg
     vault: vault1
@@ -91,7 +93,7 @@ EXAMPLES = r"""
     retain_until: "{{ now(utc=true).year + 1 }}-12-31"
   register: backup
 
-- name: Say what was made
+- name: Show the recovery point
   ansible.builtin.debug:
     msg: "{{ backup.vms[0].recovery_point.time }}: {{ backup.consistency }}-consistent"
 
@@ -103,7 +105,7 @@ EXAMPLES = r"""
     wait: false
   register: started
 
-- name: Wait for them later
+- name: Wait for these backups later
   quiesce.azure_backup.backup_job_info:
     resource_group: backup-rg
     vault: vault1
@@ -113,35 +115,38 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vms:
-  description: What became of each VM, in the order in which they were given.
-  returned: success, and failure once the vault was read
+  description: The outcome of each VM, in the order of the options.
+  returned: success, and failure after the vault was read
   type: list
   elements: dict
   contains:
-    name: {type: str, description: The VM's name.}
-    id: {type: str, description: The VM's resource id.}
-    changed: {type: bool, description: "Whether a backup was started, or would be in check mode."}
-    job_id: {type: str, description: "The id of the backup's job."}
+    name: {type: str, description: The name of the VM.}
+    id: {type: str, description: The resource ID of the VM.}
+    changed: {type: bool, description: "V(true) if a backup started, or would in check mode."}
+    job_id: {type: str, description: The ID of the backup job.}
     status:
-      description: The status of the job, Azure's word. V(null) in check mode, and without a job.
+      description: Azure's status of the job. V(null) in check mode, and without a job.
       type: str
     consistency:
-      description: How consistent the recovery point is, V(application), V(file-system) or V(crash).
+      description:
+        - The consistency of the recovery point. V(application), V(file-system) or V(crash). V(null)
+          if it is not known.
       type: str
     recovery_point:
-      description: The recovery point that the job has made. V(null) when it was not waited for.
+      description: The recovery point of the job. V(null) with O(wait=false), and without one.
       type: dict
       contains:
-        recovery_point_id: {type: str, description: "The recovery point's id, a number."}
+        # BEGIN recovery_point
+        recovery_point_id: {type: str, description: "The ID of the recovery point, a number."}
         consistency:
           description:
-            - V(application), V(file-system) or V(crash). V(null) for a kind that is not known.
+            - V(application), V(file-system) or V(crash). V(null) if the type is not known.
           type: str
-        type: {type: str, description: "Azure's own word, such as V(FileSystemConsistent)."}
-        time: {type: str, description: "When the snapshot was taken, in UTC."}
-        expiry_time: {type: str, description: "When it expires, in UTC, where Azure says so."}
+        type: {type: str, description: "Azure's type, such as V(FileSystemConsistent)."}
+        time: {type: str, description: "The time of the snapshot, in UTC."}
+        expiry_time: {type: str, description: "The expiry time, in UTC, if Azure returns it."}
         tiers:
-          description: Where the data is.
+          description: The storage tiers of the data.
           type: list
           elements: dict
           contains:
@@ -152,75 +157,87 @@ vms:
               type: str
             status: {type: str, description: "V(Valid), V(Deleted), V(Disabled) or V(Rehydrated)."}
         os_type: {type: str, description: "V(Linux) or V(Windows)."}
-        encrypted: {type: bool, description: Whether the VM's disks were encrypted.}
-        security_type: {type: str, description: "The VM's security type, such as V(TrustedLaunch)."}
-        vm_size: {type: str, description: The VM's size at that time.}
+        encrypted: {type: bool, description: V(true) if the disks of the VM were encrypted.}
+        security_type:
+          description: The security type of the VM, such as V(TrustedLaunch).
+          type: str
+        vm_size: {type: str, description: The size of the VM at the time of the snapshot.}
         created_with_policy_type:
           description:
-            - Azure's C(createdWithPolicyType), V(V1) or V(V2). It is not the type of the VM's
-              policy. Azure was seen to return V(V2) under a standard policy.
+            - Azure's C(createdWithPolicyType), V(V1) or V(V2). It may differ from the type of the
+              policy. Azure has returned V(V2) under a standard policy.
           type: str
-        managed_disks: {type: bool, description: Whether the VM's disks are managed disks.}
+        managed_disks: {type: bool, description: V(true) if the disks of the VM are managed disks.}
         included_disk_count:
           description:
-            - How many disks the recovery point holds, the OS disk among them. V(null) where Azure
-              gives no number, as it does for VMs of which no disk is excluded.
+            - The number of disks in the recovery point, including the operating system disk.
+              V(null) if Azure returns no number, as for VMs without excluded disks.
           type: int
         attached_disk_count:
           description:
-            - How many disks the VM had, the OS disk among them. V(null) where Azure gives no
-              number.
+            - The number of disks of the VM, including the operating system disk. V(null) if Azure
+              returns no number.
           type: int
         included_disks:
           description:
-            - The disks in it. V(null) where Azure does not name them.
+            - The disks in the recovery point. V(null) if Azure does not name them. Azure names them
+              only for a recovery point that is requested by ID.
+              M(quiesce.azure_backup.vm_backup) does so, M(quiesce.azure_backup.recovery_point_info)
+              does not.
           type: list
           elements: dict
           contains:
-            lun: {type: int, description: "The disk's LUN. V(-1) is the OS disk."}
-            name: {type: str, description: The disk's name.}
+            lun:
+              description: The LUN of the disk. V(-1) is the operating system disk.
+              type: int
+            name: {type: str, description: The name of the disk.}
         excluded_disks:
           description:
-            - The disks that are not in it, as far as Azure names them. The list may be empty
-              although disks were left out, so compare the two counts.
+            - The disks that are not in the recovery point, as far as Azure names them. The list may
+              be empty although disks were excluded, so compare the two counts.
           type: list
           elements: dict
           contains:
-            lun: {type: int, description: The disk's LUN.}
-            name: {type: str, description: The disk's name.}
+            lun: {type: int, description: The LUN of the disk.}
+            name: {type: str, description: The name of the disk.}
+        # END recovery_point
     warnings:
       description:
-        - What Azure says of a backup that completed with warnings, and which disks of the VM the
-          recovery point does not hold.
+        - Azure's message for a backup that completed with warnings, and the disks that the recovery
+          point does not hold.
       type: list
       elements: str
     failure:
-      description: Why this VM was not backed up as asked for, as RV(failure). V(null) if it was.
+      description: The error, as in RV(failure). V(null) if the VM was backed up as requested.
       type: dict
 consistency:
   description:
-    - The least consistency of all VMs. V(null) when that of any is not known, as with
+    - The lowest consistency of all VMs. V(null) if it is not known for every VM, as with
       O(wait=false).
-  returned: success, and failure once the vault was read
+  returned: success, and failure after the vault was read
   type: str
   sample: application
 warnings:
-  description: All warnings of the VMs.
-  returned: when there is any
+  description: The warnings of all VMs.
+  returned: when there are any
   type: list
   elements: str
 failure:
-  description: What failed.
+  description: The error.
   returned: failure
   type: dict
   contains:
-    name: {type: str, description: "The name of the error, Azure's own where it has one."}
-    code: {type: int, description: The number that Azure has for the error of a job.}
-    message: {type: str, description: What went wrong.}
-    recommended_action: {type: str, description: What to do about it.}
-    correlation_id: {type: str, description: What Microsoft's support finds the request by.}
-    http_status: {type: int, description: The status of Azure's answer.}
-    vm: {type: str, description: The resource id of the VM that it concerns.}
+    # BEGIN azure_failure
+    name: {type: str, description: "Azure's code, or a name of this collection."}
+    code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    correlation_id:
+      description: The ID by which Microsoft support finds the request, if known.
+      type: str
+    http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
+    # END azure_failure
+    vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.options import vms_rules

@@ -9,38 +9,36 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vm_extension_info
-short_description: Show the VM agent and the extensions of Azure VMs
+short_description: Return the status of the VM agent and the extensions of Azure VMs
 version_added: 0.2.0
 author:
   - The quiesce.azure_backup maintainers (@quiesce)
 description:
-  - Runs on the controller. Azure Backup reaches a VM by its VM agent and by the extension
-    VMSnapshotLinux (VMSnapshot on Windows), which the agent installs with the first backup. This
-    module shows the state of both, and of the VM's other extensions, as Azure knows them, and
-    names what stands in the way of a backup.
-  - What a VM says of its agent and its extensions is of when it ran last. Of a VM that does not
-    run it is old or missing, which is said.
-  - Needs no vault, but a role that may read the VMs, such as Reader.
-  - A VM that cannot be read leaves the others alone; the task fails at its end, and the result
-    has what there is of each.
+  - Runs on the controller.
+  - Azure Backup reaches a VM by its VM agent and by the extension VMSnapshotLinux (VMSnapshot on
+    Windows). The agent installs this extension during the first backup.
+  - Returns Azure's status of the agent and of all extensions of a VM, and the problems that prevent
+    a backup.
+  - The status of the agent and extensions dates from when the VM last ran. For a VM that does not
+    run it may be outdated or missing, and RV(vms[].current) is V(false).
+  - Requires no vault, but a role with permission to read the VMs, such as Reader.
+  - If a VM cannot be read, the module still reads the others, and the task fails at the end. The
+    result contains all VMs.
 options:
   vault:
     description:
-      - Not needed, and not read. It is here so that C(module_defaults) of the action group
-        C(quiesce.azure_backup.azure) may have it. Where it is a resource id, its subscription and
-        its resource group are the defaults of those of the VMs.
+      - Not used to contact a vault. The option exists so that C(module_defaults) of the action
+        group C(quiesce.azure_backup.azure) can contain it.
+      - If it is a resource ID, its subscription and resource group are the defaults for the VMs.
     type: str
   resource_group:
     description:
-      - The resource group of VMs that are given by their name alone, unless O(vm_resource_group)
-        says otherwise.
+      - The resource group of VMs that are given by name only, if O(vm_resource_group) is omitted.
     type: str
-attributes:
-  platform:
-    details: The controller, or whatever host the task is delegated to.
 extends_documentation_fragment:
   - quiesce.azure_backup._attributes
   - quiesce.azure_backup._attributes.info_module
+  - quiesce.azure_backup._attributes.controller
   - quiesce.azure_backup._auth
   - quiesce.azure_backup._vault.vms
 requirements:
@@ -51,40 +49,41 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the extensions of two VMs
+- name: Read the extensions of two VMs
   quiesce.azure_backup.vm_extension_info:
     vms: [app-rg/db01, app-rg/db02]
   register: found
 
-- name: Say what stands in the way of their backups
+- name: Show the problems that prevent backups
   ansible.builtin.debug:
     msg: "{{ item.message }} {{ item.recommended_action }}"
   loop: "{{ found.vms | map(attribute='findings') | flatten }}"
   loop_control:
     label: "{{ item.name }}"
 
-- name: Stop when the agent of one is not ready
+- name: Fail if the agent of a VM is not ready
   ansible.builtin.assert:
     that: found.vms | map(attribute="agent.state") | unique == ["ready"]
 """
 
 RETURN = r"""
 vms:
-  description: The VMs, in the order in which they were given.
-  returned: always, unless the options are wrong
+  description: The VMs in the order of the options.
+  returned: always, unless an option is invalid
   type: list
   elements: dict
   contains:
-    name: {type: str, description: "The VM's name, as it was given."}
-    resource_group: {type: str, description: Its resource group.}
-    id: {type: str, description: Its resource id.}
-    os_type: {type: str, description: "C(Linux) or C(Windows)."}
-    provisioning_state: {type: str, description: "The state of the VM's last change."}
+    name: {type: str, description: "The name of the VM, as given."}
+    resource_group: {type: str, description: The resource group of the VM.}
+    id: {type: str, description: The resource ID of the VM.}
+    os_type: {type: str, description: "V(Linux) or V(Windows)."}
+    provisioning_state: {type: str, description: The state of the last change of the VM.}
     power_state:
-      description: "V(running), V(deallocated), V(stopped) and the like. V(null) if not known."
+      description: Such as V(running), V(deallocated) or V(stopped). V(null) if it is not known.
       type: str
     current:
-      description: Whether the VM runs, so that what is said of its agent and extensions is of now.
+      description:
+        - V(true) if the VM runs, so that the status of its agent and extensions is current.
       type: bool
     agent:
       description: The VM agent.
@@ -92,54 +91,54 @@ vms:
       contains:
         state:
           description:
-            - V(ready), V(not_ready), or V(absent) where Azure knows of none.
+            - V(ready), V(not_ready), or V(absent) if Azure knows no agent.
           type: str
-        version: {type: str, description: "The version. V(null) if not known."}
+        version: {type: str, description: "The version. V(null) if it is not known."}
         statuses:
-          description: What the agent says of itself.
+          description: The statuses that the agent reports.
           type: list
           elements: dict
           contains:
             code: {type: str, description: "Azure's code."}
-            level: {type: str, description: "C(Info), C(Warning) or C(Error)."}
-            display_status: {type: str, description: The status in short.}
-            message: {type: str, description: The status in words.}
-            time: {type: str, description: When it was said.}
+            level: {type: str, description: "V(Info), V(Warning) or V(Error)."}
+            display_status: {type: str, description: The short form of the status.}
+            message: {type: str, description: The message of the status.}
+            time: {type: str, description: The time of the status.}
     snapshot_extension:
       description:
-        - The extension that takes snapshots for Azure Backup, as one of RV(vms[].extensions).
-          V(null) when it is not installed, as before the first backup.
+        - The extension that takes snapshots for Azure Backup, as in RV(vms[].extensions). V(null)
+          if it is not installed, as before the first backup.
       type: dict
     extensions:
-      description: The extensions, that of Azure Backup first.
+      description: The extensions, with the one of Azure Backup first.
       type: list
       elements: dict
       contains:
-        name: {type: str, description: The name on this VM.}
-        publisher: {type: str, description: Who makes it.}
-        type: {type: str, description: "What it is, such as C(VMSnapshotLinux)."}
-        version: {type: str, description: The version that is installed.}
-        provisioning_state: {type: str, description: "C(Succeeded), C(Failed) and the like."}
-        message: {type: str, description: "What it says of its state, an error before others."}
+        name: {type: str, description: The name of the extension on this VM.}
+        publisher: {type: str, description: The publisher of the extension.}
+        type: {type: str, description: "The type of the extension, such as V(VMSnapshotLinux)."}
+        version: {type: str, description: The installed version.}
+        provisioning_state: {type: str, description: "Such as V(Succeeded) or V(Failed)."}
+        message: {type: str, description: "The message of its status. Errors take precedence."}
         statuses:
-          description: All that it says, as for RV(vms[].agent.statuses).
+          description: All statuses of the extension, as in RV(vms[].agent.statuses).
           type: list
           elements: dict
     findings:
-      description: What stands in the way of a backup. Empty when all is well.
+      description: The problems that prevent a backup. Empty if there are none.
       type: list
       elements: dict
       contains:
         name:
           description:
-            - Azure's name for it where it has one, such as
-              C(UserErrorGuestAgentStatusUnavailable). C(VmNotRunning), C(ExtensionFailed),
-              C(VmProvisioningStateUnknown) and C(ExtensionStateUnknown) are ours.
+            - Azure's name of the problem, such as V(UserErrorGuestAgentStatusUnavailable), or a
+              name of this collection. The latter are V(VmNotRunning), V(ExtensionFailed),
+              V(VmProvisioningStateUnknown) and V(ExtensionStateUnknown).
           type: str
-        message: {type: str, description: What is wrong.}
-        recommended_action: {type: str, description: What to do about it.}
+        message: {type: str, description: The description of the problem.}
+        recommended_action: {type: str, description: The recommended action.}
     failure:
-      description: Why the VM could not be read, as RV(failure). V(null) if it was.
+      description: The error, as in RV(failure). V(null) if the VM was read.
       type: dict
   sample:
     - name: db01
@@ -156,17 +155,21 @@ vms:
       findings: []
       failure: null
 failure:
-  description: What failed first.
+  description: The first error.
   returned: failure
   type: dict
   contains:
-    name: {type: str, description: "Azure's code, or the name of what is wrong with the options."}
-    code: {type: int, description: "Azure's number, where it has one."}
-    message: {type: str, description: What went wrong.}
-    recommended_action: {type: str, description: What to do about it.}
-    correlation_id: {type: str, description: "What Microsoft's support finds the request by."}
-    http_status: {type: int, description: "The status of Azure's answer."}
-    vm: {type: str, description: "The VM's resource id."}
+    # BEGIN azure_failure
+    name: {type: str, description: "Azure's code, or a name of this collection."}
+    code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
+    message: {type: str, description: The description of the error.}
+    recommended_action: {type: str, description: The recommended action.}
+    correlation_id:
+      description: The ID by which Microsoft support finds the request, if known.
+      type: str
+    http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
+    # END azure_failure
+    vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.options import vms_rules
