@@ -2,23 +2,16 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whatever a test does with the lab's Azure, every answer is judged by Azure's own documents."""
+"""Hooks of all tests. It imports pytest alone, so that a unit test runs without the lab."""
 
 from __future__ import annotations
 
-import os
 import signal
-import tempfile
-from pathlib import Path
-from typing import Any, Iterator, List, Optional
+from typing import Any
 
 import pytest
 
-from tests.contract import evidence
-from tests.contract.journal import JournalReader
-from tests.lab.recovery_services.journal import FOLDER
-
-_said: List[str] = []
+from tests.utils import report
 
 
 def pytest_configure() -> None:
@@ -31,59 +24,21 @@ def pytest_configure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what was judged, and what was left out and why, after all tests."""
-    if _said:
+    """Report what was judged, and what was left out and why, after all tests."""
+    if report.LINES:
         terminalreporter.section("contract")
-        for line in _said:
+        for line in dict.fromkeys(report.LINES):
             terminalreporter.write_line(line)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Where tests run in several processes, give what is to be said to the one that says it."""
+    """Hand the lines of a worker process to the process that reports."""
     output = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output["said"] = _said
+        output["lines"] = report.LINES
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take what one of the processes has to say."""
-    _said.extend(line for line in getattr(node, "workeroutput", {}).get("said", ()))
-
-
-@pytest.fixture(scope="session")
-def say() -> List[str]:
-    """Lines for the end of the run."""
-    return _said
-
-
-@pytest.fixture(scope="session", autouse=True)
-def journals(say: List[str]) -> Iterator[Optional[JournalReader]]:
-    """Let every server that is started from now on keep a journal."""
-    if not evidence.PRESENT:
-        say.append(evidence.WHY_SKIPPED)
-        yield None
-        return
-    with tempfile.TemporaryDirectory(prefix="quiesce-journal-") as folder:
-        before = os.environ.get(FOLDER)
-        os.environ[FOLDER] = folder
-        reader = JournalReader(Path(folder))
-        try:
-            yield reader
-        finally:
-            if before is None:
-                del os.environ[FOLDER]
-            else:
-                os.environ[FOLDER] = before
-        if reader.judgement.judged:
-            say += reader.lines()
-
-
-@pytest.fixture(autouse=True)
-def answers_judged(journals: Optional[JournalReader]) -> Iterator[None]:
-    """Fail the test that got an answer which Azure would not give."""
-    yield
-    if journals is not None:
-        news = journals.judge_news()
-        if news.problems:
-            pytest.fail(f"The lab's Azure answered as Azure would not:\n{news}", pytrace=False)
+    """Take the lines of a worker process."""
+    report.LINES.extend(getattr(node, "workeroutput", {}).get("lines", ()))

@@ -10,9 +10,12 @@ from typing import Iterator
 
 import pytest
 
+from tests.contract.judging import answers_judged, journals, say
 from tests.contract.served import Served
 from tests.lab.recovery_services import seed as seeds
 from tests.lab.recovery_services.lab import RecoveryServices
+
+__all__ = ["answers_judged", "journals", "say"]
 
 #: The subscription and the region of the recordings.
 RECORDED_SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"

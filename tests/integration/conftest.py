@@ -12,8 +12,11 @@ from typing import Iterator
 
 import pytest
 
+from tests.contract.judging import answers_judged, journals, say
 from tests.lab.azurite import Azurite
 from tests.lab.recovery_services.lab import RecoveryServices
+
+__all__ = ["answers_judged", "journals", "say"]
 
 
 @pytest.fixture(scope="session", autouse=True)

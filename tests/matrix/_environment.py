@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import fcntl
+import contextlib
 import os
 import shutil
 import subprocess
@@ -103,7 +104,9 @@ def _candidates(version: str) -> Iterator[Path]:
         Path("/opt"),
     )
     for folder in folders:
-        yield from sorted(folder.glob(f"*{version}*/bin/{name}"))
+        # Another user's folder may not be readable.
+        with contextlib.suppress(PermissionError):
+            yield from sorted(folder.glob(f"*{version}*/bin/{name}"))
     for place in ("/usr/bin", "/usr/local/bin"):
         if Path(place, name).is_file():
             yield Path(place, name)

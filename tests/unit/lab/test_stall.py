@@ -24,6 +24,7 @@ def test_overlap() -> None:
     assert overlap_ns((10, 20), [(0, 12), (15, 16), (19, 40)]) == 4
 
 
+@pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can freeze filesystems")
 def test_sees_how_long_a_filesystem_was_frozen() -> None:
     """While it lasts, and after it; and a write after it is done."""

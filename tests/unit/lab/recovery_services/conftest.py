@@ -11,12 +11,15 @@ from typing import Iterator
 
 import pytest
 
+from tests.contract.judging import answers_judged, journals, say
 from tests.lab.recovery_services import seed as seeds
 from tests.lab.recovery_services.clock import VirtualClock
 from tests.lab.recovery_services.estate import Estate
 from tests.lab.recovery_services.growth import grow
 from tests.lab.recovery_services.lab import RecoveryServices
 from tests.unit.lab.recovery_services.client import Client
+
+__all__ = ["answers_judged", "journals", "say"]
 
 START = datetime(2026, 3, 1, 12, 0, 0, tzinfo=timezone.utc)
 

@@ -138,6 +138,7 @@ def test_a_fault_that_is_none_is_refused(azure: RecoveryServices) -> None:
         azure.fault(colour="red")
 
 
+@pytest.mark.slow
 def test_the_hourly_limits(client: Client) -> None:
     client.azure.reset(limits=True)
     client.sign_in()
@@ -203,6 +204,7 @@ def test_the_process_alone(tmp_path: Path) -> None:
         process.stdout.close() if process.stdout else None
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_the_one_that_started_it() -> None:
     program = (
         "from tests.lab.recovery_services.lab import RecoveryServices\n"

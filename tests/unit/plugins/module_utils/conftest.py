@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from typing import TYPE_CHECKING, Iterator
 
 import pytest
 
-from tests.lab.azurite import Azurite
 from tests.lab.guest_files import GuestFiles
 from tests.lab.proxy import FaultProxy
+
+if TYPE_CHECKING:
+    from tests.lab.azurite import Azurite
 
 
 @pytest.fixture
@@ -23,6 +25,9 @@ def guest() -> Iterator[GuestFiles]:
 
 @pytest.fixture(name="azurite", scope="session")
 def _azurite() -> Iterator[Azurite]:
+    # Here, so that a test without a blob store needs no Azure SDK.
+    from tests.lab.azurite import Azurite
+
     with Azurite() as azurite:
         yield azurite
 

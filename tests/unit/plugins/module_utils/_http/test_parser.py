@@ -157,6 +157,7 @@ def test_after_bytes_of_nobody_the_connection_is_given_up(bodiless: bool) -> Non
     assert not reader.keeps_open
 
 
+@pytest.mark.slow
 def test_a_body_without_end_is_given_up() -> None:
     reader = ResponseParser()
     reader.feed(b"HTTP/1.1 200 OK\r\n\r\n")

@@ -14,6 +14,8 @@ import pytest
 
 from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import Rig, until
 
+pytestmark = pytest.mark.root
+
 
 def _unified() -> Path:
     for line in Path("/proc/self/mounts").read_text().splitlines():

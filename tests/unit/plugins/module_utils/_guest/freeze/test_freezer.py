@@ -13,6 +13,8 @@ import pytest
 
 from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import LONG_S, Rig, outcomes, script
 
+pytestmark = pytest.mark.root
+
 
 @pytest.mark.parametrize("fstypes", [("ext4",), ("ext4", "xfs", "btrfs")])
 def test_window(tmp_path: Path, fstypes: tuple[str, ...]) -> None:

@@ -33,6 +33,8 @@ from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import (
     until,
 )
 
+pytestmark = pytest.mark.root
+
 #: Whom the blocked FIFREEZE meets, and what the run can still do then.
 _FAULTS: List[Faults] = [
     {},

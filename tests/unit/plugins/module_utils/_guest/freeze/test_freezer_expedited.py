@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.rcu_expedited import (
     MARK,
     Setting,
 )
 from tests.unit.plugins.module_utils._guest.freeze.expedite_places import value
 from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import Rig, outcomes, until
+
+pytestmark = pytest.mark.root
 
 
 def test_on_during_fifreeze_only(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import (
     until,
 )
 
+pytestmark = pytest.mark.root
+
 _WHO = ("run", "guard", "watchdog")
 _HOW = (signal.SIGKILL, signal.SIGSTOP)
 _SINGLE: List[Faults] = [{who: how} for who, how in itertools.product(_WHO, _HOW)]

@@ -19,6 +19,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze
 from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import lives
 
 
+@pytest.mark.slow
 def test_no_more_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first supervisor is ended when the second cannot be made, and the error says why."""
     fork, made = os.fork, list[int]()

@@ -114,6 +114,7 @@ def test_all_at_once(tmp_path: Path) -> None:
             payers.close()
 
 
+@pytest.mark.slow
 def test_lock_of_a_payer_about_to_start(tmp_path: Path) -> None:
     """While another process holds the lock nobody starts the script; then its word counts."""
     paid = tmp_path / "paid"
@@ -187,6 +188,7 @@ def test_output_without_its_payer(tmp_path: Path, much: int) -> None:
         payers.close()
 
 
+@pytest.mark.root
 def test_lock_without_files_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the call is missing or forbidden, another file that has no name serves as well."""
 
@@ -206,6 +208,7 @@ def test_lock_without_files_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
         common.close()
 
 
+@pytest.mark.slow
 def test_budget_without_its_payer(tmp_path: Path) -> None:
     """A script whose payer is dead is killed by a survivor when its time is up."""
     pid = tmp_path / "pid"

@@ -46,6 +46,8 @@ from tests.lab.frozen import Guarded
 from tests.unit.plugins.module_utils._guest.freeze.expedite_places import places_below, value
 from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import PATIENCE_S, until
 
+pytestmark = pytest.mark.root
+
 
 class Stage:
     """A filesystem, a board, and a process that holds the guard's end of its wire."""

@@ -151,6 +151,7 @@ def test_task_ids_are_remembered(folder: Path) -> None:
     assert sorted(one.name for one in folder.iterdir()) == ["lock", "tasks.json"]
 
 
+@pytest.mark.slow
 def test_only_the_last_thousand(folder: Path) -> None:
     with RunLock(str(folder)) as lock:
         for number in range(1003):
@@ -171,6 +172,7 @@ def test_a_damaged_memory_is_an_error_and_kept(folder: Path, data: bytes) -> Non
     assert (folder / "tasks.json").read_bytes() == data
 
 
+@pytest.mark.root
 def test_a_folder_that_is_not_ours_alone(folder: Path, tmp_path: Path) -> None:
     folder.mkdir(mode=0o700)
     folder.chmod(0o770)

@@ -200,6 +200,7 @@ def test_a_script_that_leaves_processes(stage: Stage, kind: str) -> None:
     assert f"{kind}-script left processes" in warning
 
 
+@pytest.mark.slow
 def test_a_script_that_times_out(stage: Stage) -> None:
     stage.pre, stage.script_fields = "exec sleep 1000", {"timeout_s": 1.0}
     record = stage.run()

@@ -127,6 +127,7 @@ def test_what_the_caller_notices_ends_the_wait() -> None:
             calls.call("hanging")
 
 
+@pytest.mark.root
 def test_it_holds_no_lock_and_no_output_of_the_run(tmp_path: Path) -> None:
     lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)

@@ -125,6 +125,7 @@ def test_a_retry_that_succeeds(folder: Folder) -> None:
     assert outcome.attempts == 2 == len(set(started))
 
 
+@pytest.mark.slow
 def test_a_hang_ends_with_the_budget_and_with_all_its_processes(folder: Folder) -> None:
     child = folder.path / "child"
     spec = folder.spec(
@@ -147,6 +148,7 @@ def test_a_hang_ends_with_the_budget_and_with_all_its_processes(folder: Folder) 
     assert not alive(pids[0]) and not alive(int(child.read_text()))
 
 
+@pytest.mark.slow
 def test_one_budget_over_all_attempts(folder: Folder) -> None:
     outcome = run_script(folder.spec("sleep 0.7; exit 1", retries=1000, timeout_s=2.0))
     assert outcome.timed_out
@@ -154,6 +156,7 @@ def test_one_budget_over_all_attempts(folder: Folder) -> None:
     assert 1 <= outcome.attempts <= 3
 
 
+@pytest.mark.slow
 def test_a_budget_given_by_the_caller_goes_first(folder: Folder) -> None:
     outcome = run_script(folder.spec("exec sleep 1000"), budget_s=1.0)
     assert outcome.timed_out
@@ -291,6 +294,7 @@ def test_what_cannot_be_started(folder: Folder, shebang: str, mode: int, words: 
     assert not outcome.succeeded
 
 
+@pytest.mark.root
 def test_a_filesystem_mounted_noexec(folder: Folder) -> None:
     mount_point = folder.path / "noexec"
     mount_point.mkdir()

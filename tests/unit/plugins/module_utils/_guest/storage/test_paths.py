@@ -112,6 +112,7 @@ def test_root_of_any_type_is_resolved(folder: Path) -> None:
     assert Paths(found).resolve(str(folder)) == str(folder)
 
 
+@pytest.mark.root
 def test_filesystem_on_hanging_one_gives_only_mount_points(tmp_path: Path) -> None:
     """Check that only names which the kernel has in memory are resolved."""
     machine = FakeMachine(tmp_path / "a machine")
@@ -133,6 +134,7 @@ def test_filesystem_on_hanging_one_gives_only_mount_points(tmp_path: Path) -> No
     assert refused(paths, "/inner/c") == "/inner"
 
 
+@pytest.mark.root
 def test_image_below_hidden_mounts_may_be_in_any(tmp_path: Path) -> None:
     machine = FakeMachine(tmp_path / "a machine")
     for name in ("sda", "sdb", "sdc"):
@@ -151,6 +153,7 @@ def test_image_below_hidden_mounts_may_be_in_any(tmp_path: Path) -> None:
     assert set(stack.image_holders(machine.number("loop1"))) == both
 
 
+@pytest.mark.root
 def test_image_below_mount_of_other_namespace(tmp_path: Path) -> None:
     machine = FakeMachine(tmp_path / "a machine")
     for name in ("sda", "sdb", "sdc"):
