@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The gates before the tests: lint, sanity and build. C(./dev) makes their tools and calls them.
+"""Checks before the tests: lint, sanity and build. `./dev` installs their tools and calls them.
 
-The sessions use the tools of C(.venv) as they are, so that a run spends its time on the checks.
+The sessions use the tools of `.venv` as they are, so that a run spends its time on the checks.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parent
 LAB = ROOT / ".lab"
 TOOLS = Path(sys.executable).parent
 TAIL_LINES = 60
-# What mypy looks at, always strictly.
+# Checked by mypy, in strict mode.
 TYPED = (
     "ansible_collections.quiesce.azure_backup.plugins",
     "tests.contract",
@@ -45,7 +45,7 @@ TYPED = (
     "tests.bench",
     "tests.matrix",
 )
-# Nothing of the work on the collection belongs in what its users install.
+# Users do not need the files of the development.
 UNWANTED = re.compile(
     r"^(\.(?!yamllint$)|dev$|noxfile\.py$|tests/|node_modules/)|__pycache__|\.pyc$"
 )
@@ -55,7 +55,7 @@ nox.options.default_venv_backend = "none"
 
 
 class Steps:
-    """The steps of one session: a line each, all are run, and any that failed fails the session."""
+    """Steps of a session; all are run, and each one that fails makes the session fail."""
 
     def __init__(self, session: nox.Session) -> None:
         self._session = session
@@ -74,12 +74,12 @@ class Steps:
         *command: str | Path,
         cwd: Path = ROOT,
         env: Optional[Mapping[str, str]] = None,
-        again: Callable[[str], bool] = lambda _said: False,
+        again: Callable[[str], bool] = lambda _output: False,
     ) -> Optional[str]:
         """Run a command and return its output, or None if it failed (its end is shown then).
 
-        C(again): says of the output of one that failed whether to try it again, twice at most, for
-        those that fetch what they need or fail by chance.
+        `again` decides by the output of a failed command whether to repeat it, at most twice. It is
+        for commands that use the network or fail by chance.
         """
         print(f"  {title:<62}", end="", flush=True)
         began = time.monotonic()
@@ -107,7 +107,7 @@ class Steps:
         return None
 
     def failed(self, title: str, output: str) -> None:
-        """Note that a step failed, keep what it said, and show the errors and the end of it."""
+        """Record a failed step, keep its output, and show the errors or the last lines."""
         self._failed.append(title)
         log = LAB / "log" / f"{re.sub('[^a-z0-9]+', '-', title.lower())}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -120,13 +120,13 @@ class Steps:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Look at style, types and documentation, all offline."""
+    """Check style, types and documentation, all offline."""
     present = [
         package
         for package in TYPED
         if not package.startswith("tests.") or (ROOT / package.replace(".", "/")).is_dir()
     ]
-    # An ansible-lint that was run by hand may have left an old copy of the collection here.
+    # An ansible-lint that was run by hand leaves an old copy of the collection here.
     shutil.rmtree(ROOT / ".ansible", ignore_errors=True)
     with Steps(session) as steps:
         steps.run("ruff format", TOOLS / "ruff", "format", "--check", "--diff", ".")
@@ -149,9 +149,9 @@ def lint(session: nox.Session) -> None:
             "antsibull-docs",
             *(TOOLS / "antsibull-docs", "lint-collection-docs", "--plugin-docs"),
             *("--validate-collection-refs=all", "."),
-            # It works in a folder of a random name, takes the name for its own text, and one that
-            # happens to end in an underscore for a link to nowhere.
-            again=lambda said: 'Unknown target name: "antsibull-docs-' in said,
+            # It works in a folder with a random name and reports that name as a broken link if it
+            # ends in an underscore.
+            again=lambda output: 'Unknown target name: "antsibull-docs-' in output,
         )
         steps.run(
             "errors.rst is up to date",
@@ -178,7 +178,7 @@ def sanity(session: nox.Session) -> None:
             *session.posargs,
             cwd=copy,
             env={"HOME": str(home)},
-            again=lambda said: "issue(s) which need to be resolved" not in said,
+            again=lambda output: "issue(s) which need to be resolved" not in output,
         )
         if output is not None and not session.posargs:
             missing = sanity_not_run(output)
@@ -188,7 +188,7 @@ def sanity(session: nox.Session) -> None:
 
 @nox.session
 def build(session: nox.Session) -> None:
-    """Build the collection, look at what is in it, and let Galaxy's importer judge it."""
+    """Build the collection, check its contents, and run Galaxy's importer on it."""
     importer = LAB / "importer"
     with Steps(session) as steps, tempfile.TemporaryDirectory(prefix="quiesce-build-") as folder:
         work = Path(folder)
@@ -213,7 +213,7 @@ def build(session: nox.Session) -> None:
 
 
 def check_members(steps: Steps, archive: Path) -> None:
-    """Fail when the archive holds what users have no use for, or lacks a plugin."""
+    """Fail if the archive holds files that users do not need, or lacks a plugin."""
     with tarfile.open(archive) as tar:
         members = {member.name for member in tar if member.isfile()}
     unwanted = sorted(name for name in members if UNWANTED.search(name))
@@ -224,7 +224,7 @@ def check_members(steps: Steps, archive: Path) -> None:
 
 
 def make_importer(steps: Steps, folder: Path) -> None:
-    """Make the importer's environment, unless it was made for these very requirements."""
+    """Make the importer's environment, unless it exists for these requirements."""
     wanted = ROOT / "tests/requirements-importer.txt"
     stamp = folder / "made-for"
     want = f"{folder} {sys.version} {zlib.crc32(wanted.read_bytes())}"
@@ -239,6 +239,6 @@ def make_importer(steps: Steps, folder: Path) -> None:
         "--no-input",
         "--disable-pip-version-check",
     )
-    fetched = steps.run("install galaxy-importer", *pip, "-r", wanted, again=lambda _said: True)
+    fetched = steps.run("install galaxy-importer", *pip, "-r", wanted, again=lambda _output: True)
     if fetched is not None:
         stamp.write_text(want)

@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the collection costs, a JSON object a line: C(python -m tests.bench freeze), C(vault) or
-C(latency)."""
+"""What the collection costs, a JSON object a line: `python -m tests.bench freeze`, `vault` or
+`latency`."""
 
 from __future__ import annotations
 

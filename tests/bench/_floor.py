@@ -58,7 +58,7 @@ class Hands:
 
 
 def warm_request(url: str) -> Callable[[], None]:
-    """A function that asks for a snapshot on a connection that is open and has been used."""
+    """Return a function that asks for a snapshot on a connection that is open and has been used."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     target = f"{parts.path}?{parts.query}"

@@ -88,7 +88,7 @@ class Bench:
         found.append(max(pauses, default=0) / 1e6)
 
     def ours(self, expedite: bool) -> Tuple[float, float, float]:
-        """Once by C(vm_snapshot): window, of which frozen, and the writer's pause, in ms."""
+        """Once by `vm_snapshot`: window, of which frozen, and the writer's pause, in ms."""
         disks = [
             {"name": f"disk{index}", "blob_uri": url, "device": str(self.disks[index].device)}
             for index, url in enumerate(self.urls)
@@ -146,7 +146,7 @@ def expedited(wanted: bool) -> Iterator[None]:
 def measure(
     azurite: Azurite, disks: int, latency_ms: int, runs: int, plain: bool
 ) -> Dict[str, Any]:
-    """One case: the JSON object of its line. All times in milliseconds."""
+    """Return one case: the JSON object of its line. All times in milliseconds."""
     with Bench(azurite, disks, latency_ms) as bench:
         sides = {False: _Side(), True: _Side()}
         for run in range(runs + 1):
@@ -190,7 +190,7 @@ class _Side:
         self._stores.append(store)
 
     def line(self) -> Dict[str, Any]:
-        """The medians, and how far the windows and the pauses were apart."""
+        """Return the medians, and how far the windows and the pauses were apart."""
         window, floor, store = (
             statistics.median(values) for values in (self._windows, self._floors, self._stores)
         )

@@ -34,11 +34,11 @@ basic.AnsibleModule(argument_spec={}).exit_json()
 
 
 def measure(runs: int) -> Dict[str, Any]:
-    """The object of one line; medians over so many runs, in turns with the empty module.
+    """Return the object of one line; medians over so many runs, in turns with the empty module.
 
-    C(import_s): until the options have been read, by module; they are such that it refuses them.
-    C(first_request_s): until it has also imported the SDK and its first request has arrived.
-    C(task_s): until it has signed in, read one policy and ended.
+    `import_s`: until the options have been read, by module; they are such that it refuses them.
+    `first_request_s`: until it has also imported the SDK and its first request has arrived.
+    `task_s`: until it has signed in, read one policy and ended.
     """
     meta = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())
     names: List[str] = meta["action_groups"]["azure"]

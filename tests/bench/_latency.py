@@ -5,7 +5,7 @@
 """How late a program that sleeps for a millisecond wakes up, on every CPU, while freezes go on.
 
 It measures what the setting that makes FIFREEZE short does to the rest of the machine. Each CPU has
-a program of its own, pinned to it and of the highest real-time priority, as C(cyclictest) has.
+a program of its own, pinned to it and of the highest real-time priority, as `cyclictest` has.
 Meanwhile some filesystems are frozen and thawed over and over, much more often than a backup does.
 """
 
@@ -31,7 +31,7 @@ _PAUSE_S = 0.02
 
 
 def measure() -> Iterator[Dict[str, Any]]:
-    """The JSON object of each case, all times in microseconds."""
+    """Yield the JSON object of each case, all times in microseconds."""
     with contextlib.ExitStack() as stack:
         mounts = [
             stack.enter_context(LoopDisk(16 * MIB, "ext4")).mount_point for _disk in range(_DISKS)

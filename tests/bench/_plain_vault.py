@@ -26,7 +26,7 @@ _PLACE = {"vault_name": "vault1", "resource_group_name": "backup-rg", "fabric_na
 
 
 def protect(count: int, speed: float) -> None:
-    """Protect C(vm0001) and so on; raises what the SDK raises."""
+    """Protect `vm0001` and so on; raises what the SDK raises."""
     given, url = os.environ, os.environ["AZURE_RESOURCE_MANAGER_ENDPOINT"]
     trust: Dict[str, Any] = {"connection_verify": given["AZURE_CA_CERTIFICATES"]}
     credential = ClientSecretCredential(

@@ -41,10 +41,10 @@ _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?")
 
 
 def measure(vms: int, speed: float) -> Iterator[Dict[str, Any]]:
-    """An object for each run, of which each is a process of its own.
+    """Yield an object for each run, of which each is a process of its own.
 
-    C(first): VMs that the vault does not know yet, so that it must look for them; C(unchanged): the
-    same once more; C(known): VMs that it has seen before; C(plain): these by the SDK alone.
+    `first`: VMs that the vault does not know yet, so that it must look for them; `unchanged`: the
+    same once more; `known`: VMs that it has seen before; `plain`: these by the SDK alone.
     """
     with RecoveryServices(seed=seeds.fleet(vms), speed=speed, limits=True) as azure:
         azure.forget_requests()
@@ -127,7 +127,7 @@ def _discover(azure: RecoveryServices) -> None:
 
 
 def _slowest_job_s(azure: RecoveryServices) -> float:
-    """The longest of all jobs, on Azure's clock."""
+    """Return the longest of all jobs, on Azure's clock."""
     jobs = azure.state()["vaults"]["vault1"]["jobs"]
     return max(_seconds(job["properties"]["duration"]) for job in jobs)
 
@@ -140,7 +140,7 @@ def _search_s(sent: List[Request]) -> Optional[float]:
 
 
 def moment(text: str) -> datetime:
-    """A time as the lab's Azure writes it."""
+    """Return a time as the lab's Azure writes it."""
     return datetime.strptime(text[:26].rstrip("Z"), "%Y-%m-%dT%H:%M:%S.%f")
 
 

@@ -91,7 +91,7 @@ CLIENTS_MISTAKES: Tuple[Tuple[str, str], ...] = (
 )
 
 #: What the documents in the evidence do not describe, by the beginning of what follows
-#: C(/providers/) in the path, in lower case, and why it is not judged.
+#: `/providers/` in the path, in lower case, and why it is not judged.
 NOT_DESCRIBED: Dict[str, str] = {
     "microsoft.compute/": "Compute's documents are not in the evidence",
     "microsoft.storage/": "another service",

@@ -5,7 +5,7 @@
 """Where the evidence of how Azure behaves lies, and how it is read.
 
 It is not part of the checkout: Microsoft's OpenAPI documents and recorded exchanges with Azure, in
-the folder that E(QUIESCE_AZURE_EVIDENCE) names, by default C(shared/azure) beside the checkout.
+the folder that E(QUIESCE_AZURE_EVIDENCE) names, by default `shared/azure` beside the checkout.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class Exchange:
 
 
 def recordings() -> List[str]:
-    """The names of the recorded sessions."""
+    """Return the names of the recorded sessions."""
     return sorted(path.stem for path in RECORDINGS.glob("test_*.jsonl"))
 
 
 def exchanges(name: str) -> List[Exchange]:
-    """The exchanges of a recording, in order."""
+    """Return the exchanges of a recording, in order."""
     return list(_read(RECORDINGS / f"{name}.jsonl"))
 
 

@@ -21,7 +21,7 @@ _NEVER = "2001-01-01T00:00:00Z"
 
 
 def exchanges() -> List[Exchange]:
-    """All of them, without the refusals."""
+    """Return all of them, without the refusals."""
     return [_items(), _points(), *_jobs(), _listed_jobs(), _policies()]
 
 
@@ -216,7 +216,7 @@ def _jobs() -> List[Exchange]:
 
 
 def _listed_jobs() -> Exchange:
-    """A list has no tasks and no properties."""
+    """Return a list has no tasks and no properties."""
     left_out = ("extendedInfo",)
     value = [
         {
@@ -316,7 +316,7 @@ def _policies() -> Exchange:
 
 
 def errors() -> List[Exchange]:
-    """Refusals, as of a list of items; C(command) is the code."""
+    """Refusals, as of a list of items; `command` is the code."""
     found = [
         (403, "AuthorizationFailed", "The client 'hand' may not do this here."),
         (400, "BMSUserErrorInvalidInput", "This input is not valid."),

@@ -56,6 +56,6 @@ class JournalReader:
                     )
 
     def lines(self) -> List[str]:
-        """What to tell at the end."""
+        """Return what to tell at the end."""
         first = str(self.judgement).splitlines()[0]
         return [f"the lab's Azure: {first}; {self.faults} answers were faults that tests ordered"]

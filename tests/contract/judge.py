@@ -75,7 +75,7 @@ class Judgement:
 
 
 def _tolerated(exchange: Exchange, problem: str) -> bool:
-    """Whether it is in the request, and of a client that is used with Azure in this way."""
+    """Return True if it is in the request, and of a client that is used with Azure in this way."""
     return problem.startswith("request ") and any(
         client in exchange.client and re.search(pattern, problem)
         for client, pattern in CLIENTS_MISTAKES
@@ -83,7 +83,7 @@ def _tolerated(exchange: Exchange, problem: str) -> bool:
 
 
 def not_judged(exchange: Exchange) -> Optional[str]:
-    """Why the exchange is not one of the service that the documents describe, if so."""
+    """Return why the exchange is not one of the service that the documents describe, if so."""
     _scope, found, rest = exchange.path.lower().partition("/providers/")
     if not found:
         return "not of a resource provider"

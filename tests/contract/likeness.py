@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from tests.contract.evidence import Exchange
 
-#: The only header names that the recordings were left with; that of C(errors.jsonl) with one more.
+#: The only header names that the recordings were left with; that of `errors.jsonl` with one more.
 HEADERS = (
     "azure-asyncoperation",
     "location",
@@ -55,21 +55,21 @@ _FIXED = (
 
 
 def plain(text: str) -> str:
-    """The text without what changes."""
+    """Return the text without what changes."""
     for pattern, word in _CHANGING:
         text = re.sub(pattern, word, text, flags=re.IGNORECASE)
     return "<text>" if len(text.split()) >= _A_SENTENCE else text
 
 
 def link(url: str) -> str:
-    """Where a header points to, without its host and the service's signature."""
+    """Return where a header points to, without its host and the service's signature."""
     parts = urlsplit(url)
     query = [one for one in parts.query.split("&") if one.startswith("api-version=")]
     return plain("?".join([unquote(parts.path), *query]))
 
 
 def differences(recorded: Exchange, ours: Exchange) -> List[str]:
-    """What is different, each with its place; empty when the answers are alike."""
+    """Return what is different, each with its place; empty when the answers are alike."""
     if recorded.status != ours.status:
         return [f"status {ours.status}, recorded {recorded.status}: {ours.response}"[:300]]
     found = []
@@ -128,7 +128,7 @@ def _kind(value: Any) -> str:
 
 
 def progress(exchange: Exchange) -> Tuple[Any, ...]:
-    """How far things have come, as the answer tells: what only time changes."""
+    """Return how far things have come, as the answer tells: what only time changes."""
     return (exchange.status, *_words(exchange.response))
 
 

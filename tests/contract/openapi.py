@@ -6,7 +6,7 @@
 
 The documents are read as closed: what they do not name is an error, and an object whose type a
 discriminator tells has the properties of that type only. That is stricter than they were meant,
-and needs a list of what the real service adds (C(tests/contract/deviations.py)).
+and needs a list of what the real service adds (`tests/contract/deviations.py`).
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ Json = Dict[str, Any]
 class Deviation:
     """Something that the real service does and its documents do not say."""
 
-    #: The document's name and the definition's, such as C(bms.ProtectedItem).
+    #: The document's name and the definition's, such as `bms.ProtectedItem`.
     definition: str
     property: str
     #: A JSON schema of its values.
     schema: Json
-    #: A recording that shows it, as C(file:line).
+    #: A recording that shows it, as `file:line`.
     seen: str
     why: str = ""
 
@@ -67,7 +67,7 @@ class Operation:
     name: str
     method: str
     path: re.Pattern[str]
-    #: By status, and C(default); None where the answer has no body.
+    #: By status, and `default`; None where the answer has no body.
     answers: Mapping[str, Optional[Json]]
     body: Optional[Json]
     #: How many segments of the path are literal: of two that match, the one with more is meant.
@@ -86,7 +86,7 @@ class Verdict:
 def _discriminated(
     validator: Validator, by: Mapping[str, Any], instance: Any, _schema: Any
 ) -> Iterator[jsonschema.ValidationError]:
-    """The schema of the variant that the instance says it is."""
+    """Yield the schema of the variant that the instance says it is."""
     if not isinstance(instance, dict):
         yield jsonschema.ValidationError(f"{instance!r} is not an object")
         return
@@ -168,7 +168,7 @@ class Documents:
     # --- judging ------------------------------------------------------------------------------
 
     def operation(self, method: str, path: str) -> Optional[Operation]:
-        """The operation that is meant, or None."""
+        """Return the operation that is meant, or None."""
         found = [
             operation
             for operation in self._operations
@@ -215,7 +215,7 @@ class Documents:
     # --- reading the documents ----------------------------------------------------------------
 
     def _of(self, uri: str) -> Iterator[Operation]:
-        """The operations of a document."""
+        """Yield the operations of a document."""
         document = self._documents[uri]
         resolver = self._registry.resolver(uri)
         for path, item in document.get("paths", {}).items():
@@ -250,7 +250,7 @@ class Documents:
         return None
 
     def _closed(self, node: Json, resolver: Resolver[Any]) -> Json:
-        """The node as a JSON schema that allows nothing but what it names."""
+        """Return the node as a JSON schema that allows nothing but what it names."""
         if "$ref" in node:
             return self._reference(node["$ref"], resolver)
         schema: Json = {key: node[key] for key in _PLAIN if key in node}
@@ -296,7 +296,7 @@ class Documents:
         return {one.property: one.schema for one in known}
 
     def _place(self, reference: str, resolver: Resolver[Any]) -> Tuple[str, str]:
-        """The document and the name of the definition that is referred to."""
+        """Return the document and the name of the definition that is referred to."""
         contents = resolver.lookup(reference).contents
         name = reference.rpartition("/")[2]
         for document, text in self._documents.items():
@@ -305,7 +305,7 @@ class Documents:
         raise LookupError(reference)
 
     def _reference(self, reference: str, resolver: Resolver[Any]) -> Json:
-        """A reference to the definition, which is read when it is first met."""
+        """Return a reference to the definition, which is read when it is first met."""
         document, name = self._place(reference, resolver)
         variants = dict(self._variants(document, name))
         if not variants:
@@ -329,7 +329,7 @@ class Documents:
         return {"$ref": f"#/$defs/{key}"}
 
     def _bases(self, document: str, name: str) -> List[str]:
-        """The definition and those that it builds on, in the same document."""
+        """Return the definition and those that it builds on, in the same document."""
         definitions = self._documents[document]["definitions"]
         found = [name]
         for base in definitions[name].get("allOf", ()):
@@ -346,7 +346,7 @@ class Documents:
         return ""
 
     def _variants(self, document: str, name: str) -> Iterator[Tuple[str, str]]:
-        """What may stand where the definition is named: pairs of the word for it and its name."""
+        """Yield what may stand where the definition is named: pairs of the word for it and its name."""
         if not self._discriminator(document, name):
             return
         definitions = self._documents[document]["definitions"]
@@ -361,7 +361,7 @@ class Documents:
 
 
 def _error_without_words(answer: Any) -> List[str]:
-    """What an error must have, though the documents require nothing of it."""
+    """Return what an error must have, though the documents require nothing of it."""
     error = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(error, dict) and error.get("code") and isinstance(error.get("message"), str):
         return []

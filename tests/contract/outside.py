@@ -12,7 +12,7 @@ from typing import Dict, List
 
 
 class Outside:
-    """A context manager. What a program wanted there is in C(wanted) afterwards."""
+    """A context manager. What a program wanted there is in `wanted` afterwards."""
 
     def __enter__(self) -> Outside:
         self.wanted: List[str] = []

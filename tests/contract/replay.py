@@ -111,7 +111,7 @@ class Replay:
         return differences(recorded, ours)
 
     def _like(self, recorded: Exchange, ours: Exchange) -> Optional[Exchange]:
-        """Another answer to the same request at the same stage: some moments are short."""
+        """Return another answer to the same request at the same stage: some moments are short."""
         for other in self.recording:
             same = (other.method, other.path) == (recorded.method, recorded.path)
             if same and progress(other) == progress(recorded) and not differences(other, ours):
@@ -136,7 +136,7 @@ class Replay:
             self.target.next_backup(_vm_of_item(recorded.path), self._outcome(number))
 
     def _storage_version(self) -> str:
-        """How the recorded vault stores backups, which it says once it has some."""
+        """Return how the recorded vault stores backups, which it says once it has some."""
         for later in reversed(self.recording):
             if later.path == self._vault and isinstance(later.response, dict):
                 found = (later.response.get("properties") or {}).get("backupStorageVersion")
@@ -165,7 +165,7 @@ class Replay:
         self.target.add_vm(vm)
 
     def _neighbours(self, number: int) -> List[str]:
-        """The VMs of the list of protectable items that comes next."""
+        """Return the VMs of the list of protectable items that comes next."""
         for later in self.recording[number:]:
             if later.path.lower().endswith("/backupprotectableitems"):
                 return [one["properties"]["virtualMachineId"] for one in later.response["value"]]
@@ -205,7 +205,7 @@ class Replay:
             self._refresh()
 
     def _outcome(self, number: int) -> str:
-        """What the backup that is asked for yielded."""
+        """Return what the backup that is asked for yielded."""
         words = {"AppConsistent": "application", "FileSystemConsistent": "file-system"}
         for later in self.recording[number:]:
             answer = later.response if isinstance(later.response, dict) else {}
@@ -263,14 +263,14 @@ class Replay:
 
 
 def _agent(properties: Mapping[str, Any]) -> str:
-    """What the VM agent said."""
+    """Return what the VM agent said."""
     statuses = properties.get("instanceView", {}).get("vmAgent", {}).get("statuses", ())
     unready = [one for one in statuses if one["displayStatus"] != "Ready"]
     return str(unready[0]["message"]) if unready else "Ready"
 
 
 def _in_a_month() -> str:
-    """A time that lies ahead, as the recorded ones did then."""
+    """Return a time that lies ahead, as the recorded ones did then."""
     then = datetime.now(timezone.utc) + timedelta(days=30)
     return f"{then:%Y-%m-%d}T00:00:00.000Z"
 
@@ -285,7 +285,7 @@ def _operation(exchange: Exchange) -> str:
 
 
 def _is_over(exchange: Exchange) -> bool:
-    """Whether what is looked at will not change any more."""
+    """Return True if what is looked at will not change any more."""
     answer = exchange.response if isinstance(exchange.response, dict) else {}
     status = (answer.get("properties") or {}).get("status") or answer.get("status")
     return status is not None and status not in ("InProgress", "Cancelling")
@@ -298,7 +298,7 @@ def _vm_of_item(path: str) -> str:
 
 
 def _compute_differences(recorded: Exchange, ours: Exchange) -> List[str]:
-    """The lab has what backups need of Compute, and that must be in the recording too."""
+    """Return the lab has what backups need of Compute, and that must be in the recording too."""
     if recorded.method != "GET" or recorded.status != ours.status:
         return differences(_lowered(recorded), _lowered(ours))
     return list(_not_in("$", recorded.response, ours.response))

@@ -40,7 +40,7 @@ class Source:
     exchanges: Sequence[Exchange]
 
     def answers(self, path: str) -> List[Exchange]:
-        """The answers with status 200 to reads whose path ends like this pattern, each once."""
+        """Return the answers with status 200 to reads whose path ends like this pattern, each once."""
         found: Dict[str, Exchange] = {}
         for one in self.exchanges:
             is_read = (one.method, one.status) == ("GET", 200)
@@ -89,11 +89,11 @@ class Served:
         )
 
     def now(self) -> str:
-        """The time that the answers bear; it stands still."""
+        """Return the time that the answers bear; it stands still."""
         return self._azure.now()
 
     def asked(self) -> List[str]:
-        """The requests that were answered, as method and last part of the path."""
+        """Return the requests that were answered, as method and last part of the path."""
         return [
             f"{one.method} {one.path.rpartition('/')[2]}"
             for one in self._azure.requests()
@@ -101,12 +101,12 @@ class Served:
         ]
 
     def writes(self) -> List[str]:
-        """The requests that could have changed something."""
+        """Return the requests that could have changed something."""
         return [f"{one.method} {one.path}" for one in self._azure.writes()]
 
 
 def properties(exchange: Exchange) -> Iterator[Mapping[str, Any]]:
-    """The properties of each element of a list."""
+    """Yield the properties of each element of a list."""
     for one in exchange.response["value"]:
         yield one["properties"]
 
@@ -121,7 +121,7 @@ ERRORS = Source("errors", evidence.exchanges("errors") if evidence.PRESENT else 
 
 
 def sources(path: str, also: Sequence[Source] = ()) -> List[Any]:
-    """The sources that have such answers, as parameters of a test.
+    """Return the sources that have such answers, as parameters of a test.
 
     In place of the recordings, where they are absent, there is one that is skipped.
     """
@@ -132,7 +132,7 @@ def sources(path: str, also: Sequence[Source] = ()) -> List[Any]:
 
 
 def skipped_recordings() -> List[Any]:
-    """A parameter that says that the recordings are absent; none where they are not."""
+    """Return a parameter that says that the recordings are absent; none where they are not."""
     if evidence.PRESENT:
         return []
     skipped = pytest.mark.skip(reason=evidence.WHY_SKIPPED)
@@ -140,7 +140,7 @@ def skipped_recordings() -> List[Any]:
 
 
 def time_of(text: Optional[str]) -> Optional[datetime]:
-    """A time of Azure's or of ours, to the second; nothing for a time that stands for never."""
+    """Return a time of Azure's or of ours, to the second; nothing for a time that stands for never."""
     if not text:
         return None
     found = datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)

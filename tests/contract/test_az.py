@@ -81,7 +81,7 @@ class Az:
         return json.loads(done.stdout) if done.stdout.strip() else None
 
     def backup(self, *words: str, **options: str) -> Any:
-        """Run C(az backup) for the vault."""
+        """Run `az backup` for the vault."""
         given = {"vault-name": "vault1", "resource-group": self.azure.resource_group, **options}
         pairs = [(f"--{name.replace('_', '-')}", value) for name, value in given.items()]
         return self("backup", *words, *(word for pair in pairs for word in pair))
@@ -110,7 +110,7 @@ def az(outside: Outside, tmp_path_factory: pytest.TempPathFactory) -> Iterator[A
 
 
 def one(listed: List[Dict[str, Any]]) -> Any:
-    """The properties of the only element."""
+    """Return the properties of the only element."""
     (found,) = listed
     return found["properties"]
 

@@ -79,7 +79,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Any]:
 
 
 def properties(results: Dict[str, Any], task: str, *keys: str) -> Dict[str, Any]:
-    """The properties that a task found."""
+    """Return the properties that a task found."""
     found = results["tasks"][task]
     for key in keys:
         found = found[key]

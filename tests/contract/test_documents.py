@@ -26,7 +26,7 @@ FREE = {"propertyBag", "internalPropertyBag", "tags", "recoveryPointMoveReadines
 
 
 def recorded(where: str) -> Exchange:
-    """The recorded exchange at this place."""
+    """Return the recorded exchange at this place."""
     name, _colon, line = where.partition(":")
     return evidence.exchanges(name.partition(".")[0])[int(line) - 1]
 
@@ -62,7 +62,7 @@ REFRESH = "test_backup_item.jsonl:13"
 
 
 def _set(path: str, value: Any) -> Callable[[Any], None]:
-    """Set a property of the answer; C(path) has its names, and numbers for elements."""
+    """Set a property of the answer; `path` has its names, and numbers for elements."""
 
     def change(answer: Any) -> None:
         *before, last = path.split(".")
@@ -151,7 +151,7 @@ def test_a_request_that_azure_would_not_take_is_refused() -> None:
 
 
 def _properties(value: Any, path: str = "$") -> Iterator[Tuple[str, Dict[str, Any], str]]:
-    """Each property of a document: where it is, the object it belongs to, and its name."""
+    """Yield each property of a document: where it is, the object it belongs to, and its name."""
     if isinstance(value, list):
         for number, one in enumerate(value[:1]):
             yield from _properties(one, f"{path}[{number}]")

@@ -59,17 +59,17 @@ IN_JOBS_AND_ITEMS = (
 
 
 def code_of(exchange: Exchange) -> str:
-    """The code that the recording is kept for."""
+    """Return the code that the recording is kept for."""
     return exchange.command.partition(".")[0]
 
 
 def recorded(code: str) -> Exchange:
-    """The first recording of it."""
+    """Return the first recording of it."""
     return next(one for one in ERRORS if code_of(one) == code)
 
 
 def vault_url(azure: RecoveryServices, rest: str) -> str:
-    """An address in the vault."""
+    """Return an address in the vault."""
     return (
         f"/subscriptions/{azure.subscription_id}/resourceGroups/{azure.resource_group}/providers"
         f"/Microsoft.RecoveryServices/vaults/vault1/{rest}?{VERSION}"

@@ -24,7 +24,7 @@ from tests.lab.recovery_services.lab import RecoveryServices
 
 
 def entry(**changes: Any) -> Dict[str, Any]:
-    """A journal's entry: something that Azure said, changed."""
+    """Return a journal's entry: something that Azure said, changed."""
     exchange = recorded(ITEMS)
     return {
         "method": exchange.method,

@@ -48,7 +48,7 @@ def _state(of: Mapping[str, Any]) -> str:
 
 
 def _gone_for_good(of: Mapping[str, Any], now: Optional[datetime]) -> Optional[datetime]:
-    """When soft-deleted data goes: so many days after the deletion, which is the time given.
+    """Return when soft-deleted data goes: so many days after the deletion, which is the time given.
 
     Until 2022 Azure did not say how many days, only how much time is left.
     """
@@ -68,7 +68,7 @@ def _vms(listed: Exchange) -> Dict[str, Mapping[str, Any]]:
 
 
 def _lists_of_all_kinds(source: Source) -> Iterator[Exchange]:
-    """The lists that have an item unlike those of the lists before."""
+    """Yield the lists that have an item unlike those of the lists before."""
     seen: Set[Tuple[str, ...]] = set()
     for listed in source.answers(ITEMS):
         kinds = {
@@ -125,7 +125,7 @@ def test_states_and_dates_of_what_is_made_by_hand(served: Served) -> None:
 
 
 def _one_of_each(source: Source) -> Iterator[Tuple[Exchange, str, Mapping[str, Any]]]:
-    """A list, a VM in it, and its properties: one for each state."""
+    """Yield a list, a VM in it, and its properties: one for each state."""
     seen: Set[Tuple[str, ...]] = set()
     for listed in source.answers(ITEMS):
         for vm, of in _vms(listed).items():

@@ -31,7 +31,7 @@ def _seconds(duration: str) -> float:
 
 
 def _jobs(source: Source) -> Dict[str, List[Exchange]]:
-    """What each job of a VM was like, from its first look to its last."""
+    """Return what each job of a VM was like, from its first look to its last."""
     found: Dict[str, List[Exchange]] = {}
     for one in source.answers(JOB):
         if one.response["properties"]["jobType"] == "AzureIaaSVMJob":

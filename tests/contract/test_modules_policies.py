@@ -36,7 +36,7 @@ POLICY = "/backupPolicies/[^/]+"
 
 
 def _policies(source: Source) -> List[Exchange]:
-    """Each policy for VMs, as the answer to a read of it by name."""
+    """Return each policy for VMs, as the answer to a read of it by name."""
     bodies = [body for one in source.answers("/backupPolicies") for body in one.response["value"]]
     single = re.compile(f"{POLICY}$")
     bodies += [
@@ -56,7 +56,7 @@ def _policies(source: Source) -> List[Exchange]:
 
 
 def _by_turns(policies: Sequence[Exchange]) -> Iterator[List[Exchange]]:
-    """The policies in groups in which each name is there once."""
+    """Yield the policies in groups in which each name is there once."""
     left = list(policies)
     while left:
         group = {one.response["name"]: one for one in reversed(left)}

@@ -38,7 +38,7 @@ class Tally:
         return [step for steps in self.steps.values() for step in steps]
 
     def lines(self) -> List[str]:
-        """What to tell."""
+        """Return what to tell."""
         left_out: Counter[str] = collections.Counter(
             f"{step.recorded.method} ({step.left_out})" for step in self.all if step.left_out
         )

@@ -23,7 +23,7 @@ _SAFE = "/?&=%;:$',+()@"
 
 
 class Wire:
-    """Requests with a token, and their answers as exchanges. A C(replay.Target)."""
+    """Requests with a token, and their answers as exchanges. A `replay.Target`."""
 
     def __init__(self, azure: RecoveryServices) -> None:
         self.azure = azure
@@ -43,7 +43,7 @@ class Wire:
             return str(json.loads(answer.read())["access_token"])
 
     def send(self, method: str, url: str, body: Any = None) -> Exchange:
-        """Send a request; C(url) is its path and query."""
+        """Send a request; `url` is its path and query."""
         data: Optional[bytes] = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         request = urllib.request.Request(

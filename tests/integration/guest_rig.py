@@ -122,7 +122,7 @@ class Guest:
     def run_with(
         self, options: Dict[str, Any], before: Sequence[str] = (), **how: Any
     ) -> ModuleRun:
-        """Run the module with exactly these options; C(before) are words before its command."""
+        """Run the module with exactly these options; `before` are words before its command."""
         prefix = [*before, *own_lock(self.locks)]
         return run_module("vm_snapshot", options, prefix=prefix, **how)
 
@@ -158,17 +158,17 @@ class Guest:
             time.sleep(0.05)
 
     def document(self) -> str:
-        """The address of a new blob for a document."""
+        """Return the address of a new blob for a document."""
         return self._azurite.block_blob(str(uuid.uuid4()))
 
 
 def holds(done: ModuleRun) -> Dict[str, Optional[bool]]:
-    """The evidence without its words."""
+    """Return the evidence without its words."""
     return {name: one["holds"] for name, one in done["evidence"].items()}
 
 
 def warnings(done: ModuleRun) -> List[str]:
-    """The warnings, in whichever form Ansible gives them."""
+    """Return the warnings, in whichever form Ansible gives them."""
     return [
         one if isinstance(one, str) else one["event"]["msg"]
         for one in done.result.get("warnings", ())

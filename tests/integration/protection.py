@@ -42,7 +42,7 @@ def protect(azure: RecoveryServices, *vms: str, **options: Any) -> ModuleRun:
 
 
 def done_well(azure: RecoveryServices, *vms: str, **options: Any) -> ModuleRun:
-    """The same, as a step on the way to what is tested; the record of requests begins anew."""
+    """Return the same, as a step on the way to what is tested; the record of requests begins anew."""
     done = protect(azure, *vms, **options)
     assert not done.failed, done.stdout
     azure.forget_requests()
@@ -50,28 +50,28 @@ def done_well(azure: RecoveryServices, *vms: str, **options: Any) -> ModuleRun:
 
 
 def by_name(done: ModuleRun) -> Dict[str, Dict[str, Any]]:
-    """The VMs of a result."""
+    """Return the VMs of a result."""
     return {vm["name"].lower(): vm for vm in done["vms"]}
 
 
 def only(done: ModuleRun) -> Dict[str, Any]:
-    """The only VM of a result."""
+    """Return the only VM of a result."""
     (vm,) = done["vms"]
     found: Dict[str, Any] = vm
     return found
 
 
 def sent(azure: RecoveryServices, action: str) -> List[Request]:
-    """The requests of an action, by the end of its name."""
+    """Return the requests of an action, by the end of its name."""
     return [one for one in azure.requests() if one.action.lower().endswith(action.lower())]
 
 
 def control_plane(azure: RecoveryServices) -> List[Request]:
-    """All requests but those to sign in."""
+    """Return all requests but those to sign in."""
     return [one for one in azure.requests() if one.action not in ("signin", "metadata")]
 
 
 def listed(azure: RecoveryServices, vault: str = "vault1") -> Dict[str, Dict[str, Any]]:
-    """What the vault has, by the VM's name, as it shows it."""
+    """Return what the vault has, by the VM's name, as it shows it."""
     items = azure.state()["vaults"][vault]["items"]
     return {one["properties"]["friendlyName"].lower(): one["properties"] for one in items}

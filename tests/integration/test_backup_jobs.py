@@ -32,7 +32,7 @@ def job(azure: RecoveryServices, state: str, **options: Any) -> ModuleRun:
 
 
 def started(azure: RecoveryServices, vm: str = "db01", **plan: Any) -> str:
-    """The id of a backup's job that runs."""
+    """Return the id of a backup's job that runs."""
     azure.next_backup(vm, **plan)
     done = run(azure, "vm_backup", vm=f"app-rg/{vm}", wait=False)
     assert not done.failed, done.result

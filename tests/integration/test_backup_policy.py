@@ -76,7 +76,7 @@ KINDS: Dict[str, Dict[str, Any]] = {
 
 
 def put(azure: RecoveryServices, check: bool = False, **options: Any) -> ModuleRun:
-    """Run backup_policy on the policy C(gold), with a new record of requests."""
+    """Run backup_policy on the policy `gold`, with a new record of requests."""
     azure.forget_requests()
     return run_module(
         "backup_policy", {**azure.options(), "name": "gold", **options}, check=check, diff=True
@@ -96,19 +96,19 @@ def only(azure: RecoveryServices, name: str = "gold") -> Dict[str, Any]:
 
 
 def requests(azure: RecoveryServices) -> List[str]:
-    """The methods of the requests for policies, in order."""
+    """Return the methods of the requests for policies, in order."""
     return [one.method for one in azure.requests() if POLICIES in one.path]
 
 
 def sent(azure: RecoveryServices) -> Dict[str, Any]:
-    """The properties of the one policy that was sent."""
+    """Return the properties of the one policy that was sent."""
     (request,) = [one for one in azure.requests() if one.method == "PUT"]
     properties: Dict[str, Any] = request.body["properties"]
     return properties
 
 
 def within(wanted: Any, found: Any) -> bool:
-    """Whether all that is wanted is found, lists in any order."""
+    """Return True if all that is wanted is found, lists in any order."""
     if isinstance(wanted, dict):
         return all(within(value, found[key]) for key, value in wanted.items())
     if isinstance(wanted, list):
@@ -201,7 +201,7 @@ def test_one_change_changes_nothing_else(
 
 
 def blank(policy: Dict[str, Any], where: List[str]) -> Dict[str, Any]:
-    """The policy without the one value."""
+    """Return the policy without the one value."""
     first, *rest = where
     others = {key: value for key, value in policy.items() if key != first}
     return {**others, first: blank(policy[first], rest)} if rest else others
@@ -253,7 +253,7 @@ def test_what_there_is_no_option_for_stays(recovery_services: RecoveryServices) 
 
 
 def raw(azure: RecoveryServices) -> List[Dict[str, Any]]:
-    """The policies as Azure gives them."""
+    """Return the policies as Azure gives them."""
     connection = connect(azure.options())
     return connection.items(
         "list policies", lambda: connection.backup.backup_policies.list(**connection.at)
@@ -420,7 +420,7 @@ class Lab(Fast):
 
 
 def change(azure: RecoveryServices) -> Dict[str, Any]:
-    """Change DefaultPolicy, the lab's clock standing; the result, with C(failed)."""
+    """Change DefaultPolicy, the lab's clock standing; the result, with `failed`."""
     params = {**azure.options(), "name": "DefaultPolicy", "state": "present"}
     params["instant_restore_days"] = 4
     arguments = {**dict.fromkeys(policy_arguments()), **params}

@@ -109,7 +109,7 @@ def _files() -> Iterator[GuestFiles]:
 
 
 def told(files: GuestFiles) -> Dict[str, Any]:
-    """What snapshot_scripts_info says; it changes nothing."""
+    """Return what snapshot_scripts_info says; it changes nothing."""
     before = files.state()
     options = {
         "config_path": str(files.config),

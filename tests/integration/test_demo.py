@@ -72,7 +72,7 @@ def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
 
 
 def _processes(folder: str) -> List[str]:
-    """The processes that have this folder as their temporary one, or whose demo has."""
+    """Return the processes that have this folder as their temporary one, or whose demo has."""
     found = []
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):

@@ -99,7 +99,7 @@ class Service:
                 assert all(secret not in text for text in texts)
 
     def read(self) -> Dict[str, Any]:
-        """The status document; its form is checked."""
+        """Return the status document; its form is checked."""
         data = self.azurite.read(self.status).rstrip(b"\0")
         (document,) = json.loads(data)
         assert set(document) == {"version", "timestampUTC", "status"}

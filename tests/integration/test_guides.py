@@ -86,7 +86,7 @@ def test_the_examples_of(name: str, recovery_services: RecoveryServices, tmp_pat
 
 
 def of_today(text: str) -> str:
-    """The same with dates that are as far from today as they were from the day of writing."""
+    """Return the same with dates that are as far from today as they were from the day of writing."""
     today = datetime.now(timezone.utc)
     for date, days in _DATES.items():
         text = text.replace(date, f"{today + timedelta(days=days):%Y-%m-%d}")

@@ -38,7 +38,7 @@ def disk() -> Iterator[LoopDisk]:
 
 
 def _writes(folder: Path, limit_s: float = 60.0) -> bool:
-    """Whether a process can write there; a write to a frozen filesystem waits until the thaw."""
+    """Return True if a process can write there; a write to a frozen filesystem waits until the thaw."""
     file = folder / f"write-{time.monotonic_ns()}"
     process = subprocess.Popen(["/bin/sh", "-c", 'echo 1 >"$0"', str(file)])
     try:

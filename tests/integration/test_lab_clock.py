@@ -24,12 +24,12 @@ def _azure(recovery_services: RecoveryServices) -> RecoveryServices:
 
 
 def back_up(azure: RecoveryServices, **options: Any) -> Dict[str, Any]:
-    """The options of a backup of the VM."""
+    """Return the options of a backup of the VM."""
     return {**azure.options(), "vm": "app-rg/db01", **options}
 
 
 def moment(azure: RecoveryServices) -> datetime:
-    """The service's time."""
+    """Return the service's time."""
     return datetime.fromisoformat(azure.now()[:19])
 
 

@@ -44,7 +44,7 @@ class Play:
     def running(
         self, tasks: Sequence[Dict[str, Any]], *words: str, hosts: str = "localhost,"
     ) -> Iterator["subprocess.Popen[str]"]:
-        """Run the tasks; C(words) are options of ansible-playbook."""
+        """Run the tasks; `words` are options of ansible-playbook."""
         play = {
             "hosts": "all",
             "gather_facts": False,
@@ -94,7 +94,7 @@ class Play:
                 process.stdout.close()
 
     def run(self, tasks: Sequence[Dict[str, Any]], *words: str, hosts: str = "localhost,") -> str:
-        """All that it says, once it is over."""
+        """Return all that it says, once it is over."""
         with self.running(tasks, *words, hosts=hosts) as process:
             said = process.communicate()[0]
             assert process.returncode == 0, said
@@ -118,7 +118,7 @@ def task(module: str = "vm_backup", **options: Any) -> Dict[str, Any]:
 def read_until(
     process: "subprocess.Popen[str]", is_there: Callable[[Sequence[str]], bool]
 ) -> List[str]:
-    """The lines up to the one with which the condition holds."""
+    """Return the lines up to the one with which the condition holds."""
     assert process.stdout is not None
     lines: List[str] = []
     for line in process.stdout:

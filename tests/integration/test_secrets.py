@@ -125,7 +125,7 @@ def test_the_search_finds_what_is_there(azurite: Azurite) -> None:
 
 
 def settings(azurite: Azurite, guest: Guest, number: int, object_str: Any) -> Dict[str, Any]:
-    """The extension's documents, the status's address among the public ones."""
+    """Return the extension's documents, the status's address among the public ones."""
     return {
         "settings": {
             "taskId": f"{guest.folder.name.split()[-1]}_{number}",
@@ -141,7 +141,7 @@ def settings(azurite: Azurite, guest: Guest, number: int, object_str: Any) -> Di
 
 
 def addresses(value: Any) -> List[str]:
-    """Every address in a value, however deep."""
+    """Return every address in a value, however deep."""
     if isinstance(value, str):
         return [value] if value.startswith(("http", "blob http")) and "sig=" in value else []
     items = value.values() if isinstance(value, dict) else value

@@ -115,5 +115,5 @@ def ok_and_changed(output: str, changes: bool) -> None:
 
 
 def python_of_hosts() -> str:
-    """The interpreter of the guests: the system's, as on a real one."""
+    """Return the interpreter of the guests: the system's, as on a real one."""
     return "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable

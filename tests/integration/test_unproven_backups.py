@@ -47,7 +47,7 @@ def _azure(recovery_services: RecoveryServices) -> RecoveryServices:
 
 
 def run(azure: RecoveryServices, *vms: str, **options: Any) -> Dict[str, Any]:
-    """Return the result of vm_backup, also of a task that fails; its name is under C(failed)."""
+    """Return the result of vm_backup, also of a task that fails; its name is under `failed`."""
     params = {
         **azure.options(),
         "vms": list(vms or ("app-rg/db01",)),

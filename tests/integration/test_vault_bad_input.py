@@ -366,7 +366,7 @@ def test_lists_of_more_than_a_page(recovery_services: RecoveryServices) -> None:
 
 
 def count(done: ModuleRun) -> int:
-    """How many recovery points a result has."""
+    """Return how many recovery points a result has."""
     assert not done.failed, done
     points: List[Any] = [point for vm in done["vms"] for point in vm["recovery_points"]]
     return len({point["recovery_point_id"] for point in points})

@@ -59,7 +59,7 @@ class Rig:
         return connect(given, self.said.append, self.clock)
 
     def reads(self) -> List[int]:
-        """The answers to reads of policies."""
+        """Return the answers to reads of policies."""
         return [one.status for one in self.azure.requests() if one.action == READ]
 
     def sign_ins(self) -> int:
@@ -85,7 +85,7 @@ def failure(work: Callable[[], Any]) -> VaultError:
 
 
 def operation(connection: VaultConnection, method: str, name: str = "db01") -> Callable[[], Any]:
-    """A PUT, DELETE or POST of a protected item."""
+    """Return a PUT, DELETE or POST of a protected item."""
     vm = VmId(connection.vault.subscription_id, "app-rg", name)
     at: Dict[str, Any] = {
         **connection.at,

@@ -49,12 +49,12 @@ def no_azure_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def without(azure: RecoveryServices, *names: str, **more: Any) -> Dict[str, Any]:
-    """The lab's options without some of them."""
+    """Return the lab's options without some of them."""
     return {name: value for name, value in {**azure.options(), **more}.items() if name not in names}
 
 
 def token(azure: RecoveryServices) -> str:
-    """A token of the lab's Azure."""
+    """Return a token of the lab's Azure."""
     options = azure.options()
     cloud = cloud_of(options)
     return Tokens(lambda: make_credential(options, cloud), cloud.scope).current()
@@ -122,7 +122,7 @@ def az(folder: Path, script: str) -> None:
 
 
 def logged_in(azure: RecoveryServices) -> str:
-    """The Azure CLI of somebody who is logged in."""
+    """Return the Azure CLI of somebody who is logged in."""
     expires = int(time.time()) + 3600
     got = json.dumps(
         {
@@ -326,7 +326,7 @@ def test_no_azure_cli(recovery_services: RecoveryServices) -> None:
 
 @contextmanager
 def identity_endpoint(answer: Dict[str, Any], status: int = 200) -> Iterator[List[str]]:
-    """What gives a machine's identity its tokens; on this machine instead."""
+    """Yield what gives a machine's identity its tokens; on this machine instead."""
     asked: List[str] = []
 
     class Handler(BaseHTTPRequestHandler):

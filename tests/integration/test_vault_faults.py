@@ -109,7 +109,7 @@ class Everyone:
         self.azure.fault(**{"method": task.method, "path": path, **fault})
 
     def run(self, **more: Any) -> Dict[str, ModuleRun]:
-        """Run all of them; C(more) for protected_vm."""
+        """Run all of them; `more` for protected_vm."""
         known = {VM: "app-rg/{}", JOB: self.job_id}
         running = {}
         for module, task in TASKS.items():
@@ -128,7 +128,7 @@ class Everyone:
         }
 
     def writes(self) -> Dict[str, int]:
-        """How many requests each module has sent that could have changed something."""
+        """Return how many requests each module has sent that could have changed something."""
         sent = dict.fromkeys(TASKS, 0)
         for one in writes(self.azure):
             for module in TASKS:
@@ -137,7 +137,7 @@ class Everyone:
         return sent
 
 
-#: What each changes when it is let; C(vm_extension_info) and its like nothing.
+#: What each changes when it is let; `vm_extension_info` and its like nothing.
 CHANGES = {"protected_vm", "backup_policy", "vm_backup", "backup_job"}
 
 

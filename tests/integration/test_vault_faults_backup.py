@@ -40,7 +40,7 @@ JOBS, POINTS = "/backupJobs$", "/recoveryPoints$"
 
 
 def trigger(vm: str) -> Dict[str, Any]:
-    """The request that asks for the backup of a VM."""
+    """Return the request that asks for the backup of a VM."""
     return {"method": "POST", "path": f";{GROUP};{vm}/backup$"}
 
 

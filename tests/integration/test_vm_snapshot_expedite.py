@@ -62,7 +62,7 @@ def test_somebody_elses_stays(guest: Guest, tmp_path: Path, wish: str) -> None:
 
 @pytest.mark.parametrize("check", [False, True])
 def test_refused_where_it_could_have_no_effect(guest: Guest, tmp_path: Path, check: bool) -> None:
-    """C(yes) fails with a name before anything is done; C(auto) goes on without."""
+    """`yes` fails with a name before anything is done; `auto` goes on without."""
     guest.configure()
     prefix = fake(tmp_path, rcu_expedited="0\n", rcu_normal="1\n")
     done = guest.run_with(guest.options(expedite="yes"), before=prefix, check=check)

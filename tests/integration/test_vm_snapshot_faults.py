@@ -153,12 +153,12 @@ _NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
 def _holds(process: Path, file: Path) -> bool:
-    """Whether the process has the file open, under whichever name it sees it."""
+    """Return True if the process has the file open, under whichever name it sees it."""
     return any(one.samefile(file) for one in (process / "fd").iterdir() if one.exists())
 
 
 def _session(guest: Guest, process: int) -> Dict[str, int]:
-    """The three processes of a run that uses the folder of this guest's lock, by their names."""
+    """Return the three processes of a run that uses the folder of this guest's lock, by their names."""
     found = {"run": process}
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

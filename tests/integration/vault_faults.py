@@ -35,12 +35,12 @@ _POLLS = ("protected_vm", "protectable_vm_info", "vm_backup", "backup_job", "bac
 
 
 def item(vm: str, group: str = GROUP) -> str:
-    """The end of the path of a VM's item."""
+    """Return the end of the path of a VM's item."""
     return f"/protectedItems/VM;iaasvmcontainerv2;{group};{vm}$"
 
 
 def options_for(azure: RecoveryServices, module: str, options: Mapping[str, Any]) -> Dict[str, Any]:
-    """The options, and with them those that every test needs."""
+    """Return the options, and with them those that every test needs."""
     fast = {"poll_interval": 0.1} if module in _POLLS else {}
     return {**azure.options(vault=options.get("vault", "vault1")), **fast, **options}
 
@@ -65,7 +65,7 @@ def started(azure: RecoveryServices, module: str, **options: Any) -> ModuleProce
 
 
 def checked(azure: RecoveryServices, done: ModuleRun) -> ModuleRun:
-    """The run of a module that ended as modules end, and kept to itself what is secret."""
+    """Return the run of a module that ended as modules end, and kept to itself what is secret."""
     said = done.stdout + done.stderr
     assert not done.stderr, done.stderr
     for secret in (azure.secret, SIGNATURE, "eyJ"):
@@ -76,14 +76,14 @@ def checked(azure: RecoveryServices, done: ModuleRun) -> ModuleRun:
 
 
 def protect(azure: RecoveryServices, *vms: str, **options: Any) -> ModuleRun:
-    """Run protected_vm for these VMs of C(GROUP)."""
+    """Run protected_vm for these VMs of `GROUP`."""
     if options.get("state", "protected") == "protected":
         options.setdefault("policy", "DefaultPolicy")
     return run(azure, "protected_vm", vms=[f"{GROUP}/{vm}" for vm in vms], **options)
 
 
 def back_up(azure: RecoveryServices, *vms: str, **options: Any) -> ModuleRun:
-    """Run vm_backup for these VMs of C(GROUP)."""
+    """Run vm_backup for these VMs of `GROUP`."""
     return run(azure, "vm_backup", vms=[f"{GROUP}/{vm}" for vm in vms], **options)
 
 
@@ -96,28 +96,28 @@ def explained(failure: Mapping[str, Any], name: str, *words: str) -> None:
 
 
 def by_name(done: ModuleRun) -> Dict[str, Dict[str, Any]]:
-    """The VMs of a result."""
+    """Return the VMs of a result."""
     return {vm["name"].lower(): vm for vm in done["vms"]}
 
 
 def failed(done: ModuleRun) -> Dict[str, str]:
-    """The names of the failures of a result, by VM."""
+    """Return the names of the failures of a result, by VM."""
     return {vm["name"]: vm["failure"]["name"] for vm in done["vms"] if vm["failure"]}
 
 
 def writes(azure: RecoveryServices) -> List[Request]:
-    """The requests that could have changed something, without those to sign in."""
+    """Return the requests that could have changed something, without those to sign in."""
     return [one for one in azure.writes() if one.action not in ("signin", "metadata")]
 
 
 def listed(azure: RecoveryServices, vault: str = "vault1") -> Dict[str, Dict[str, Any]]:
-    """The items that the vault really has, by VM."""
+    """Return the items that the vault really has, by VM."""
     items = azure.state()["vaults"][vault]["items"]
     return {one["properties"]["friendlyName"].lower(): one["properties"] for one in items}
 
 
 def jobs(azure: RecoveryServices, operation: str = "", vault: str = "vault1") -> Dict[str, str]:
-    """The VMs of the jobs that there really are, by the jobs' ids."""
+    """Return the VMs of the jobs that there really are, by the jobs' ids."""
     found = azure.state()["vaults"][vault]["jobs"]
     return {
         one["name"]: one["properties"]["entityFriendlyName"].lower()
@@ -127,7 +127,7 @@ def jobs(azure: RecoveryServices, operation: str = "", vault: str = "vault1") ->
 
 
 def state_of(azure: RecoveryServices, vm: str) -> str:
-    """The state of a VM in the words of a result, by what the vault really has."""
+    """Return the state of a VM in the words of a result, by what the vault really has."""
     has = listed(azure).get(vm)
     if has is None:
         return "not_protected"
@@ -137,7 +137,7 @@ def state_of(azure: RecoveryServices, vm: str) -> str:
 
 
 def add_vms(azure: RecoveryServices, names: Sequence[str], state: str = "") -> None:
-    """Add VMs; protected, C(stopped) or C(soft_deleted) in vault1 where a state is given."""
+    """Add VMs; protected, `stopped` or `soft_deleted` in vault1 where a state is given."""
     for name in names:
         azure.change(add_vm={"name": name, "luns": [0]})
         if not state:
@@ -240,5 +240,5 @@ def finishes(azure: RecoveryServices, way: Way, *vms: str, left: Any) -> None:
 
 
 def stays(**fault: Any) -> Dict[str, Any]:
-    """A fault that every attempt meets."""
+    """Return a fault that every attempt meets."""
     return {"times": ALWAYS, "headers": SUPPORT, **fault}

@@ -39,7 +39,7 @@ def start(
     """Start a server that ends when the thread that started it does, at the latest.
 
     It has a session of its own, so that Ctrl-C does not end it before what depends on it. Its
-    output is appended to C(log).
+    output is appended to `log`.
     """
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -75,9 +75,9 @@ def wait_until(
     log: Optional[Path] = None,
     limit_s: float = PATIENCE_S,
 ) -> None:
-    """Wait until C(true()); raises C(LabError) with the end of the log when it does not become so.
+    """Wait until `true()`; raises `LabError` with the end of the log when it does not become so.
 
-    Gives up at once when C(process), which should bring it about, has ended.
+    Gives up at once when `process`, which should bring it about, has ended.
     """
     deadline = time.monotonic() + limit_s
     while not true():
@@ -95,7 +95,7 @@ def run(
     limit_s: float = PATIENCE_S,
     env_more: Optional[Mapping[str, str]] = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command without input; raises C(LabError) with what it said when it fails."""
+    """Run a command without input; raises `LabError` with its output if it fails."""
     done = subprocess.run(
         list(argv),
         stdin=subprocess.DEVNULL,
@@ -114,7 +114,7 @@ def run(
 
 
 def discard(folder: Path, keep_log: Optional[Path] = None) -> None:
-    """Remove the lab's own folder; C(keep_log), a file in it, is kept in C(.lab/log)."""
+    """Remove the lab's own folder; `keep_log`, a file in it, is kept in `.lab/log`."""
     if keep_log is not None and keep_log.exists() and keep_log.stat().st_size:
         (LAB / "log").mkdir(parents=True, exist_ok=True)
         kept = LAB / "log" / f"{folder.name}-{keep_log.name}"

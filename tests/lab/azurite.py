@@ -45,7 +45,7 @@ class Snapshot:
 
 
 def signatures(url: str) -> List[str]:
-    """The signature in an address, in each form in which it could leak."""
+    """Return the signature in an address, in each form in which it could leak."""
     found = parse_qs(urlsplit(url).query).get("sig", [])
     return [
         form
@@ -63,7 +63,7 @@ class Azurite:
 
     def __init__(self, account: str = "quiesce", keep_alive_s: Optional[int] = None) -> None:
         self.account = account
-        #: Made anew each time: there is no secret that could be in a file.
+        #: Made for each server, so that no file can hold this secret.
         self.key = base64.b64encode(secrets.token_bytes(64)).decode()
         self.account_url = ""
         self.port = 0
@@ -114,7 +114,7 @@ class Azurite:
         return f"{self.account_url}/{name}"
 
     def page_blob(self, name: str, size: int, container: str = "disks") -> str:
-        """Make a page blob of zeros; C(size) in bytes, a multiple of 512."""
+        """Make a page blob of zeros; `size` in bytes, a multiple of 512."""
         url = f"{self.container(container)}/{name}"
         with self.client(url) as blob:
             blob.create_page_blob(size)
@@ -128,7 +128,7 @@ class Azurite:
         return url
 
     def client(self, url: str, snapshot: Optional[str] = None) -> BlobClient:
-        """The SDK's client for the blob, with the account's key; a query in C(url) is ignored."""
+        """Return a client of the SDK with the account's key; the query of `url` is ignored."""
         bare = url.partition("?")[0]
         return BlobClient.from_blob_url(bare, credential=self.key, snapshot=snapshot)
 
@@ -144,17 +144,17 @@ class Azurite:
         offset: Optional[int] = None,
         length: Optional[int] = None,
     ) -> bytes:
-        """The bytes of the blob, or of its snapshot."""
+        """Return the bytes of the blob, or of its snapshot."""
         with self.client(url, snapshot) as blob:
             return bytes(blob.download_blob(offset=offset, length=length).readall())
 
     def exists(self, url: str, snapshot: Optional[str] = None) -> bool:
-        """Whether the blob, or its snapshot, is there."""
+        """Return True if the blob, or its snapshot, is there."""
         with self.client(url, snapshot) as blob:
             return bool(blob.exists())
 
     def snapshots(self, url: str) -> List[Snapshot]:
-        """The snapshots of the blob, oldest first."""
+        """Return the snapshots of the blob, oldest first."""
         bare = url.partition("?")[0]
         container, _slash, name = bare[len(self.account_url) + 1 :].partition("/")
         name = unquote(name)
@@ -181,9 +181,9 @@ class Azurite:
         start_s: Optional[float] = None,
         snapshot: Optional[str] = None,
     ) -> str:
-        """The blob's address with a signature for this blob only (C(sr=b)).
+        """Return the blob's address with a signature for this blob only (`sr=b`).
 
-        C(permission) is the letters of C(sp); C(expiry_s) and C(start_s) count from now and may be
+        `permission` is the letters of `sp`; `expiry_s` and `start_s` count from now and may be
         negative.
         """
         bare = url.partition("?")[0]
@@ -201,7 +201,7 @@ class Azurite:
         return f"{bare}?{token}"
 
     def container_sas(self, url: str, permission: str = "rwdl", expiry_s: float = 3600.0) -> str:
-        """The same with a signature for the blob's whole container (C(sr=c))."""
+        """Return the same with a signature for the blob's whole container (`sr=c`)."""
         bare = url.partition("?")[0]
         container = bare[len(self.account_url) + 1 :].partition("/")[0]
         token = generate_container_sas(
@@ -220,7 +220,7 @@ class Azurite:
         expiry_s: float = 3600.0,
         resource_types: str = "sco",
     ) -> str:
-        """The same with a signature for the account."""
+        """Return the same with a signature for the account."""
         token = generate_account_sas(
             self.account,
             account_key=self.key,

@@ -4,8 +4,8 @@
 
 """A disk whose bytes are a page blob, and a disk that shows a snapshot of one.
 
-nbdkit with a plugin of our own serves the blob, nbdfuse makes it a file, and a loop device with
-direct I/O makes that a disk.
+nbdkit with our plugin serves the blob, nbdfuse makes it a file, and a loop device with direct I/O
+makes that file a disk.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Write:
     ns: int
     offset: int
     length: int
-    #: C(write), C(zero) or C(trim).
+    #: `write`, `zero` or `trim`.
     kind: str
 
 
@@ -80,7 +80,7 @@ class _Server:
 
 
 class BlobDisk(MountedDisk):
-    """A new disk of C(size) bytes that are a page blob, with a filesystem, mounted.
+    """A new disk of `size` bytes that are a page blob, with a filesystem, mounted.
 
     A context manager; enter it in a thread that lives as long as the disk.
     """
@@ -126,14 +126,14 @@ class BlobDisk(MountedDisk):
         return self._server.nbdkit
 
     def writes(self) -> List[Write]:
-        """Every request so far that changed the disk, in the order of their arrival."""
+        """Return every request so far that changed the disk, in the order of their arrival."""
         return self._server.writes()
 
 
 class SnapshotDisk:
-    """A snapshot of a page blob as a device that nobody can write to; a context manager.
+    """A snapshot of a page blob as a read-only device; a context manager.
 
-    C(key) is the account's, C(device) becomes the loop device. Nothing is mounted.
+    `key` is the account's, `device` becomes the loop device. Nothing is mounted.
     """
 
     def __init__(self, key: str, url: str, snapshot: str) -> None:
@@ -169,7 +169,7 @@ def _end_view(nbdfuse: Popen[bytes], view: Path) -> None:
 
 
 def _same_python() -> None:
-    """The plugin runs in nbdkit's own Python but with the packages of ours."""
+    """Check that nbdkit's Python can use our packages: the plugin runs in it."""
     said = run("nbdkit", "python", "--dump-plugin").stdout
     theirs = [line for line in said.splitlines() if line.startswith("python_version=")]
     ours = f"python_version={sys.version_info[0]}.{sys.version_info[1]}."

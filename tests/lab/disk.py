@@ -33,7 +33,7 @@ SMALLEST = {"ext4": 16 * MIB, "xfs": 64 * MIB, "btrfs": 128 * MIB}
 
 
 def attach(image: Path, *, read_only: bool = False, direct_io: bool = False) -> str:
-    """A loop device for the file; its name."""
+    """Return a loop device for the file; its name."""
     argv = ["losetup", "--find", "--show", *(["--read-only"] if read_only else [])]
     argv += ["--direct-io=on"] if direct_io else []
     until = time.monotonic() + PATIENCE_S
@@ -73,7 +73,7 @@ def make_filesystem(device: str, fstype: str) -> None:
 
 
 def mount(device: str, point: Path, fstype: str, options: Sequence[str] = ()) -> None:
-    """Mount the device; raises C(LabError) with what the kernel said when it refuses."""
+    """Mount the device; raises `LabError` with the kernel's message if it refuses."""
     run("mount", "-t", fstype, "-o", ",".join(["noatime", *options]), device, str(point))
 
 
@@ -96,14 +96,14 @@ def unmount(point: Path) -> None:
 
 
 def is_mounted(point: Path) -> bool:
-    """Whether something is mounted exactly there."""
+    """Return True if something is mounted exactly there."""
     escaped = str(point).replace("\\", "\\134").replace(" ", "\\040")
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     return any(line.split(" ")[4] == escaped for line in lines)
 
 
 def holders(path: str) -> str:
-    """Which processes have something open there, for an error's text."""
+    """Return which processes have something open there, for an error's text."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -111,11 +111,11 @@ def holders(path: str) -> str:
             links.append(str((process / "cwd").readlink()))
             if any(one.startswith(path) for one in links):
                 found.append(f"{process.name} {(process / 'comm').read_text().strip()}")
-    return "in use by " + (", ".join(found) or "nobody that is seen")
+    return "in use by " + (", ".join(found) or "no visible process")
 
 
 class MountedDisk:
-    """What all disks have in common: a device, a filesystem on it and a mount point."""
+    """Base of all disks: a device, a filesystem on it and a mount point."""
 
     mount_point: str
     device: str
@@ -159,10 +159,10 @@ class MountedDisk:
 
 
 class LoopDisk(MountedDisk):
-    """A new disk of C(size) bytes in memory with a filesystem, mounted; a context manager.
+    """A new disk of `size` bytes in memory with a filesystem, mounted; a context manager.
 
-    C(folder) is where the image shall lie instead, C(fstype) is ext4, xfs, btrfs or empty for a
-    bare device, and C(options) are for the mount.
+    `folder` holds the image instead of memory, `fstype` is ext4, xfs, btrfs or empty for a bare
+    device, and `options` are for the mount.
     """
 
     def __init__(

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Stop the lab that C(./dev lab up) started, and wait until nothing of it is left."""
+"""Stop the lab that `./dev lab up` started, and wait until nothing of it is left."""
 
 from __future__ import annotations
 

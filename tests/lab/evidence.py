@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a device itself says about how consistent the filesystem on it is.
+"""Evidence on a device for the consistency of its filesystem.
 
-ext4: a frozen filesystem has an empty journal, so C(needs_recovery) is absent and a plain read-only
-mount of a read-only device succeeds. C(e2fsck -fn) and the state C(clean) say nothing: they are the
-same for a filesystem that was cut off. XFS: freezing leaves a few blocks in the log by design, and
-a plain read-only mount is refused in either case; what counts is how few they are.
+ext4: a frozen filesystem has an empty journal, so `needs_recovery` is absent and a plain read-only
+mount of a read-only device succeeds. `e2fsck -fn` and the state `clean` prove nothing: they are the
+same for a filesystem that was cut off. XFS: a freeze leaves a few blocks in the log by design, and
+a plain read-only mount is refused in either case. The number of these blocks is the evidence.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _AS_IT_IS = {"ext4": ("ro", "noload"), "xfs": ("ro", "norecovery", "nouuid"), "b
 
 @dataclass(frozen=True)
 class Ext4State:
-    """What the superblock and the journal of an ext4 say."""
+    """The state of an ext4 by its superblock and its journal."""
 
     needs_recovery: bool
     #: The first block of the journal that is in use; 0 when none is.
@@ -40,7 +40,7 @@ class Ext4State:
 
 @dataclass(frozen=True)
 class XfsLog:
-    """Where the log of an XFS begins and ends, in blocks of 512 bytes; it is a ring."""
+    """Begin and end of the log of an XFS, in blocks of 512 bytes; the log is a ring."""
 
     tail: int
     head: int
@@ -76,8 +76,8 @@ def xfs_log(device: str) -> XfsLog:
 def looked_into(device: str, fstype: str, *, plain: bool = False) -> Iterator[Path]:
     """Mount the read-only device without replaying its log, for as long as the context lasts.
 
-    C(plain) is the mount as anybody would do it, which is refused with C(LabError) when a log
-    would have to be replayed.
+    `plain` is the usual mount, which is refused with `LabError` when a log would have to be
+    replayed.
     """
     options: Tuple[str, ...] = ("ro",) if plain else _AS_IT_IS[fstype]
     point = Path(tempfile.mkdtemp(prefix="quiesce-look-"))
@@ -92,7 +92,7 @@ def looked_into(device: str, fstype: str, *, plain: bool = False) -> Iterator[Pa
 
 
 def accepts_plain_mount(device: str, fstype: str) -> bool:
-    """Whether a plain read-only mount of the read-only device succeeds."""
+    """Return True if a plain read-only mount of the read-only device succeeds."""
     try:
         with looked_into(device, fstype, plain=True):
             return True
@@ -101,7 +101,7 @@ def accepts_plain_mount(device: str, fstype: str) -> bool:
 
 
 def at_rest(device: str, fstype: str) -> Tuple[bool, str]:
-    """Whether the filesystem was at rest when its device was copied, and the words for it."""
+    """Return whether the filesystem was at rest when its device was copied, and the reason."""
     if fstype == "ext4":
         state, mounts = ext4_state(device), accepts_plain_mount(device, fstype)
         words = (

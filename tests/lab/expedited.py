@@ -49,9 +49,9 @@ def _is_on(places: SettingPaths) -> bool:
 
 
 def fake(folder: Path, **values: str) -> List[str]:
-    """The words before a command that give it files of this folder in the place of the kernel's.
+    """Return the command prefix that replaces the kernel's files by files of this folder.
 
-    C(values): what is in them, by name. The command keeps the process's number.
+    `values` holds their contents by name. The command keeps the process's number.
     """
     words = []
     for name, value in values.items():

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The one way in which a test freezes a filesystem, or lets a module freeze it.
+"""Freeze filesystems in tests; every freeze of a test, or of a module in a test, uses this.
 
 Run as a program, this is the safety process: it holds descriptors of the filesystems and thaws them
-when its time is over or when the test's process is gone. It thaws by descriptor, never by path: a
-path may meanwhile be another filesystem.
+when its time is over or when the test's process has exited. It thaws by descriptor, never by path,
+because a path may mean another filesystem later.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Dict, List, Sequence, Set
 FIFREEZE = 0xC0045877
 FITHAW = 0xC0045878
 
-#: A device name of C(/proc/self/mountinfo) that a test may freeze.
+#: A device name of `/proc/self/mountinfo` that a test may freeze.
 _ALLOWED = "/dev/loop"
 _DISMISSED = b"."
 
@@ -75,7 +75,7 @@ def _sources() -> Dict[str, str]:
 
 
 def open_safely(mount_point: str) -> int:
-    """Open a mount point that may be frozen; raises C(Refused) for any other."""
+    """Open a mount point that may be frozen; raises `Refused` for any other."""
     fd = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         holder = forbidden().get(os.fstat(fd).st_dev)
@@ -85,7 +85,7 @@ def open_safely(mount_point: str) -> int:
         if source is None:
             raise Refused(f"{mount_point} is not a mount point")
         if not source.startswith(_ALLOWED):
-            raise Refused(f"{mount_point} is on {source}, which is no loop device of a test")
+            raise Refused(f"{mount_point} is on {source}, which is not a loop device of a test")
     except BaseException:
         os.close(fd)
         raise
@@ -95,8 +95,8 @@ def open_safely(mount_point: str) -> int:
 class Guarded:
     """A context in which these mount points may be frozen, by the test or by what it runs.
 
-    Raises C(Refused) for a filesystem that this machine or the lab lives on, and for all that is
-    not on a loop device. After C(limit_s) seconds, and when the context or the test's process ends,
+    Raises `Refused` for a filesystem that this machine or the lab lives on, and for all that is
+    not on a loop device. After `limit_s` seconds, and when the context or the test's process ends,
     a process of its own thaws what is still frozen.
     """
 
@@ -142,7 +142,7 @@ class Guarded:
         self.had_to_thaw = int(said)
 
     def freeze(self, mount_point: str) -> None:
-        """Freeze; raises C(OSError) as FIFREEZE does."""
+        """Freeze; raises `OSError` as FIFREEZE does."""
         fcntl.ioctl(self._fds[str(mount_point)], FIFREEZE, 0)
 
     def thaw(self, mount_point: str) -> bool:
@@ -160,14 +160,14 @@ _AFTER_DEATH_S = 60.0
 
 
 class _Safety:
-    """What the safety process does."""
+    """Code of the safety process."""
 
     def __init__(self, fds: Sequence[int]) -> None:
         self._fds = fds
         self._thawed: Set[int] = set()
 
     def sweep(self, limit_s: float = 30.0) -> int:
-        """Thaw whatever is frozen, each by a thread, as a thaw can block; how many ever were."""
+        """Thaw every frozen filesystem by its own thread, and return how many were ever frozen."""
         threads: List[threading.Thread] = []
         for fd in self._fds:
             threads.append(threading.Thread(target=self._thaw, args=(fd,), daemon=True))

@@ -22,7 +22,7 @@ State = Tuple[int, int, int, int, bytes]
 
 
 class GuestFiles:
-    """A folder below C(/run), its name with a space, that goes away with everything in it."""
+    """A folder below `/run`, its name with a space, that goes away with everything in it."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="quiesce test ", dir="/run"))
@@ -39,7 +39,7 @@ class GuestFiles:
         shutil.rmtree(self.folder)
 
     def settings(self, **changes: Any) -> Dict[str, Any]:
-        """The configuration for the two scripts, with some of its values changed."""
+        """Return the configuration for the two scripts, with some of its values changed."""
         return {
             "pluginName": "ScriptRunner",
             "preScriptLocation": str(self.pre),
@@ -59,7 +59,7 @@ class GuestFiles:
         put(self.config, json.dumps(self.settings(**changes)).encode(), 0o600)
 
     def put_scripts(self, pre: str = "exit 0", post: str = "exit 0") -> None:
-        """Write both scripts, for C(/bin/sh)."""
+        """Write both scripts, for `/bin/sh`."""
         put(self.pre, f"#!/bin/sh\n{pre}\n".encode(), 0o700)
         put(self.post, f"#!/bin/sh\n{post}\n".encode(), 0o700)
 
@@ -69,12 +69,12 @@ class GuestFiles:
         self.put_config(**changes)
 
     def state(self) -> Dict[str, State]:
-        """Everything in the folder; see C(state_of)."""
+        """Return everything in the folder; see `state_of`."""
         return state_of(self.folder)
 
 
 def state_of(folder: Path) -> Dict[str, State]:
-    """Everything in the folder: what it is, whose, and what is in it."""
+    """Return everything in the folder: what it is, whose, and what is in it."""
     found = {}
     for path in sorted(folder.rglob("*")):
         status = path.lstat()

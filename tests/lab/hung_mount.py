@@ -4,9 +4,9 @@
 
 """A FUSE filesystem whose server can be stopped, with an image in it for a loop device.
 
-Run as a program, this is its keeper: it starts the server, stops it and lets it go on as the test
-says, and undoes everything when the test says so or is gone. While the server is stopped, it looks
-at nothing in the filesystem.
+Run as a program, this module controls the server: it starts, stops and continues it as the test
+requests. It undoes everything when the test requests it or has exited. While the server is stopped,
+it reads nothing in the filesystem.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class HungMount:
     def _expect(self, answer: bytes) -> None:
         assert self._keeper.stdout is not None
         if self._keeper.stdout.readline() != answer:
-            raise RuntimeError("The keeper of a hanging mount did not do what it was told.")
+            raise RuntimeError("The controller of a hanging mount did not obey.")
 
 
 class _Server:

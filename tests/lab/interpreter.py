@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""An interpreter for modules that run under C(async)."""
+"""An interpreter for modules that run under `async`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def interpreter(folder: Path) -> str:
-    """This Python, as a program in C(folder), whose path must not hold a space.
+    """Return this Python, as a program in `folder`, whose path must not hold a space.
 
     Under async Ansible does not quote the interpreter, and that of the tests lies in the checkout.
     """

@@ -26,7 +26,7 @@ _SPACE = re.compile(r"(\\[nrt]|\s)+")
 
 
 def leaks(text: str, uris: Iterable[str]) -> List[str]:
-    """The signatures of these addresses that are in the text: plain, encoded, or in base64."""
+    """Return the signatures of these addresses in the text: plain, encoded, or in base64."""
     # A long value may be broken into lines, or written with escapes for its line ends.
     dense = _SPACE.sub("", text)
     return [
@@ -39,7 +39,7 @@ def leaks(text: str, uris: Iterable[str]) -> List[str]:
 
 
 def _in_base64(signature: str) -> List[str]:
-    """What each base64 of a text with the signature in it must contain, at any of its offsets."""
+    """Return the parts that the base64 of any text with the signature must contain, by offset."""
     found = []
     for offset in range(3):
         encoded = base64.b64encode(b"x" * offset + signature.encode()).decode()
@@ -50,8 +50,8 @@ def _in_base64(signature: str) -> List[str]:
 class Watch:
     """A context manager that collects the system's log and what the processes show.
 
-    Where nobody takes the log of this machine, as in a container, this does; elsewhere it reads
-    the journal and the log's files.
+    Where no service collects the log of this machine, as in a container, this does; elsewhere it
+    reads the journal and the log's files.
     """
 
     def __init__(self, uris: Iterable[str]) -> None:
@@ -90,7 +90,7 @@ class Watch:
             _LOG.unlink()
 
     def log(self) -> str:
-        """What the system's log got meanwhile; call it after the context."""
+        """Return the new part of the system's log; call it after the context."""
         texts = [data.decode(errors="replace") for data in self._datagrams]
         for path, size in self._sizes.items():
             with contextlib.suppress(OSError):
@@ -147,7 +147,7 @@ def _log_files() -> List[Path]:
 
 
 def leaks_below(folders: Iterable[Path], uris: Iterable[str]) -> List[str]:
-    """The files below these folders that have a signature in them."""
+    """Return the files below these folders that have a signature in them."""
     wanted = list(uris)
     return [
         str(file)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Locales in a folder of their own, made by C(localedef) from what the package locales has."""
+"""Locales in a folder of their own, made by `localedef` from what the package locales has."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.lab._process import PATIENCE_S, LabError
 
 @dataclass(frozen=True)
 class Locale:
-    """A language and an encoding, such as C(ja_JP) and C(UTF-8)."""
+    """A language and an encoding, such as `ja_JP` and `UTF-8`."""
 
     language: str
     encoding: str
 
     @property
     def name(self) -> str:
-        """The name by which C(LC_ALL) chooses it."""
+        """The name by which `LC_ALL` chooses it."""
         return f"{self.language}.{self.encoding}"
 
     def make(self, folder: Path) -> Dict[str, str]:

@@ -4,7 +4,7 @@
 
 """Run a module of the collection as a process of its own, as Ansible does on a host.
 
-Ansible's own wrapper hands the module its arguments in memory and runs it as C(__main__); so does
+Ansible's own wrapper hands the module its arguments in memory and runs it as `__main__`; so does
 this. What it leaves out is the zip file and the controller, which cost a second a run.
 """
 
@@ -36,17 +36,17 @@ runpy.run_module(name, init_globals={"_module_fqn": name}, run_name="__main__", 
 
 @dataclass(frozen=True)
 class ModuleRun:
-    """What a module's process did."""
+    """The outcome of a module's process."""
 
     rc: int
-    #: The module's JSON; empty when it was killed before it said anything.
+    #: The module's JSON; empty when it was killed before it printed any.
     result: Dict[str, Any]
     stdout: str = field(repr=False, default="")
     stderr: str = ""
 
     @property
     def failed(self) -> bool:
-        """Whether the task would be shown as failed."""
+        """True if Ansible would show the task as failed."""
         return self.rc != 0 or bool(self.result.get("failed"))
 
     def __getitem__(self, key: str) -> Any:
@@ -65,7 +65,7 @@ class ModuleProcess:
         process.stdin = None
 
     def finish(self, limit_s: float = 300.0) -> ModuleRun:
-        """Wait for its end; raises C(LabError), and kills it, when that does not come."""
+        """Wait for its end; raises `LabError`, and kills it, when that does not come."""
         try:
             stdout, stderr = self.process.communicate(timeout=limit_s)
         except subprocess.TimeoutExpired:
@@ -92,9 +92,9 @@ def start_module(
 ) -> ModuleProcess:
     """Start a module with these options.
 
-    C(python) is the interpreter, of any version that has what the module imports; C(prefix) are
-    words before it, such as C(strace) or C(setpriv); C(env) is added to the environment;
-    C(internal) are more of Ansible's own arguments.
+    `python` is the interpreter, of any version that has what the module imports; `prefix` are
+    words before it, such as `strace` or `setpriv`; `env` is added to the environment;
+    `internal` are more of Ansible's own arguments.
     """
     ansible = {
         "_ansible_check_mode": check,
@@ -119,23 +119,23 @@ def start_module(
 def run_module(
     name: str, args: Mapping[str, Any], *, limit_s: float = 300.0, **more: Any
 ) -> ModuleRun:
-    """Run a module to its end; C(more) is as for M(start_module)."""
+    """Run a module to its end; `more` is as for M(start_module)."""
     return start_module(name, args, **more).finish(limit_s)
 
 
 def _path() -> str:
-    """Where the module is imported from, after what its test has put there."""
+    """Return where the module is imported from, after what its test has put there."""
     paths = (os.environ.get("PYTHONPATH"), sysconfig.get_path("purelib"))
     return os.pathsep.join(path for path in paths if path)
 
 
 def module_file(name: str) -> Path:
-    """The module's source."""
+    """Return the module's source."""
     return Path(__file__).resolve().parents[2] / "plugins" / "modules" / f"{name}.py"
 
 
 def _json(text: str) -> Dict[str, Any]:
-    """The module's result: the last line that is a JSON object."""
+    """Return the module's result: the last line that is a JSON object."""
     for line in reversed(text.splitlines()):
         if line.startswith("{"):
             found: Dict[str, Any] = json.loads(line)

@@ -15,7 +15,7 @@ _ENTER = f'mkdir -p -m 0700 {LOCKS} && mount --bind "$0" {LOCKS} && exec "$@"'
 
 
 def own_lock(folder: Path) -> List[str]:
-    """The words before a command that give it C(folder) as the folder of the lock.
+    """Return the words before a command that give it `folder` as the folder of the lock.
 
     The command keeps the process's number. It gets a mount namespace, in which everything else is
     as it was.

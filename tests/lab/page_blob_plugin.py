@@ -4,9 +4,9 @@
 
 """A plugin for nbdkit: the bytes of a page blob, or of a snapshot of one, as a block device.
 
-Parameters: C(url), C(snapshot) (read-only then) and C(log), a file that gets one record for each
-request that changes the device, written when the request arrives and before anything is done. The
-key of the account is in the environment, as C(PAGE_BLOB_KEY).
+Parameters: `url`, `snapshot` (makes it read-only) and `log`, a file with a record of each request
+that changes the device. A record is written when the request arrives, before it takes effect. The
+key of the account is in the environment, as `PAGE_BLOB_KEY`.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@
 
 """A scripted HTTP proxy in front of a blob store: it delays, holds, cuts and answers by rule.
 
-A client's connection is kept open as the store would keep it, and has one connection to the store
-of its own, so that what the client had warmed stays warm. Times are monotonic nanoseconds.
+A client's connection is kept open as the store would keep it. It has its own connection to the
+store, so that a connection that the client has warmed stays warm. Times are monotonic nanoseconds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Seen:
     ns: int
     method: str
     path: str
-    #: C(snapshot), C(delete), C(get), C(head), C(put) or C(put:COMP) for other operations.
+    #: `snapshot`, `delete`, `get`, `head`, `put` or `put:COMP` for other operations.
     operation: str
     #: What the client was answered; None when it was not answered.
     status: Optional[int] = None
@@ -159,7 +159,7 @@ class Rule:
     """Which requests get which treatment. The first rule that matches and is not used up counts."""
 
     action: Action
-    #: The operation as in C(Seen); empty for every one.
+    #: The operation as in `Seen`; empty for every one.
     operation: str = "snapshot"
     #: The end of the path, such as a blob's name; empty for every one.
     path: str = ""
@@ -178,7 +178,7 @@ class Gate:
         self._open = threading.Event()
 
     def wait_arrived(self, limit_s: float) -> bool:
-        """Whether a request arrived within so many seconds."""
+        """Return True if a request arrives within `limit_s`."""
         return self._arrived.wait(limit_s)
 
     def open(self) -> None:
@@ -203,7 +203,7 @@ def hold(gate: Gate) -> Action:
 
 
 def delay_request(seconds: float) -> Action:
-    """The store gets the request so much later."""
+    """Pass the request to the store after a delay."""
 
     def act(exchange: Exchange) -> None:
         exchange.sleep(seconds)
@@ -213,7 +213,7 @@ def delay_request(seconds: float) -> Action:
 
 
 def delay_answer(seconds: float) -> Action:
-    """The store gets the request at once, the client its answer so much later."""
+    """Pass the request to the store at once, and its answer to the client after a delay."""
 
     def act(exchange: Exchange) -> None:
         data = exchange.forward()
@@ -224,17 +224,17 @@ def delay_answer(seconds: float) -> Action:
 
 
 def hang() -> Action:
-    """The request goes nowhere and is never answered; the connection stays open."""
+    """Drop the request and never answer it; the connection stays open."""
     return delay_request(_LIMIT_S)
 
 
 def reset_before() -> Action:
-    """The connection is cut before the store sees the request."""
+    """Cut the connection before the store gets the request."""
     return lambda exchange: exchange.reset()
 
 
 def reset_after() -> Action:
-    """The store does what is asked, and the connection is cut instead of its answer."""
+    """Let the store execute the request, and cut the connection instead of answering."""
 
     def act(exchange: Exchange) -> None:
         exchange.forward()
@@ -244,7 +244,7 @@ def reset_after() -> Action:
 
 
 def reply(status: int, reason: str, code: str, message: str = "", extra: str = "") -> Action:
-    """Answer as the blob service answers an error; C(extra) is more header lines."""
+    """Answer as the blob service answers an error; `extra` is more header lines."""
     text = message or f"The scripted store says {code}."
     body = (
         f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code>'
@@ -272,7 +272,7 @@ def raw(data: bytes) -> Action:
 class FaultProxy:
     """The proxy on a free port of 127.0.0.1; a context manager.
 
-    C(latency_s) is added to every answer of the store that no rule is for.
+    `latency_s` is added to every answer of the store that no rule is for.
     """
 
     def __init__(self, upstream: str, latency_s: float = 0.0) -> None:
@@ -307,12 +307,12 @@ class FaultProxy:
             thread.join(10)
 
     def url(self, address: str) -> str:
-        """The same address, by way of the proxy."""
+        """Return the same address, by way of the proxy."""
         parts = urlsplit(address)
         return urlunsplit((parts.scheme, f"127.0.0.1:{self.port}", *parts[2:]))
 
     def requests(self, operation: str, since_ns: int = 0) -> List[Seen]:
-        """The requests of this operation that arrived since then."""
+        """Return the requests of this operation that arrived since then."""
         with self._lock:
             return [one for one in self.seen if one.operation == operation and one.ns >= since_ns]
 

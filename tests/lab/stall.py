@@ -2,12 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How long a writer had to wait: a process of its own writes to each file at 1 kHz.
+"""Measure how long writers wait: a separate process writes to each file at 1 kHz.
 
-Its first file is a control on a filesystem that is never frozen: a pause that the control saw too
-was the machine's (scheduler, other load), not the freeze's. The pauses are on a board in memory
-that both processes share, so they can be read while a writer is stuck. Run as a program, this is
-the writer.
+Its first file is a control on a filesystem that is never frozen. A pause of the control too comes
+from the machine (scheduler, other load), not from the freeze. The pauses are in memory that both
+processes share, so they can be read while a writer is stuck. Run as a program, this is the writer.
 """
 
 from __future__ import annotations
@@ -44,14 +43,14 @@ def _do_nothing() -> None:
 
 
 def overlap_ns(pause: Pause, others: Sequence[Pause]) -> int:
-    """How much of the pause the others (which do not overlap each other) cover."""
+    """Return how much of the pause the others (which do not overlap each other) cover."""
     return sum(max(0, min(pause[1], end) - max(pause[0], begin)) for begin, end in others)
 
 
 class StallWriter:
     """Writers to a file in each of these folders, in a process of their own; a context manager.
 
-    C(control) is a folder on a filesystem that no one freezes, such as C(/dev/shm).
+    `control` is a folder on a filesystem that no one freezes, such as `/dev/shm`.
     """
 
     def __init__(self, folders: Sequence[str], control: str = "/dev/shm") -> None:
@@ -82,7 +81,7 @@ class StallWriter:
         self.stop()
 
     def stop(self, limit_s: float = 60.0) -> None:
-        """End the writers. Raises C(RuntimeError) when one is still stuck after that time."""
+        """End the writers. Raises `RuntimeError` when one is still stuck after that time."""
         self.process.terminate()
         try:
             self.process.wait(limit_s)
@@ -94,23 +93,23 @@ class StallWriter:
                     Path(path).unlink()
 
     def writes(self, folder: str) -> int:
-        """How many writes to that folder's file are done."""
+        """Return how many writes to that folder's file are done."""
         return int(self._head(self._slot(folder))[0])
 
     def pauses(self, folder: str) -> List[Pause]:
-        """The notable gaps between two writes, the one that lasts still included."""
+        """Return the notable gaps between two writes, the one that lasts still included."""
         return self._pauses(self._slot(folder))
 
     def machine_pauses(self) -> List[Pause]:
-        """The same of the control."""
+        """Return the same of the control."""
         return self._pauses(0)
 
     def longest_ms(self, folder: str) -> float:
-        """The longest pause that the folder's writer saw, as it saw it."""
+        """Return the longest pause that the folder's writer saw, as it saw it."""
         return max((end - begin for begin, end in self.pauses(folder)), default=0) / 1e6
 
     def longest_judged_ms(self, folder: str) -> float:
-        """The longest pause less what of it the control saw too."""
+        """Return the longest pause less what of it the control saw too."""
         machine = self.machine_pauses()
         judged = (
             end - begin - overlap_ns((begin, end), machine) for begin, end in self.pauses(folder)
@@ -124,10 +123,10 @@ class StallWriter:
         slow_s: float = math.inf,
         when_slow: Callable[[], None] = _do_nothing,
     ) -> float:
-        """Seconds until a write that begins from now on is done, less the machine's own pauses.
+        """Return the seconds until a write that begins now is done, less the machine's own pauses.
 
-        Infinite when there is none within C(limit_s). C(when_slow) is called once, as soon as the
-        write has taken C(slow_s) and is not done.
+        The result is infinite if no write ends within `limit_s`. `when_slow` is called once, if the
+        write is not done after `slow_s`.
         """
         begin = time.monotonic_ns()
         # The write under way may have begun before; the second from now has begun after.

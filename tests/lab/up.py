@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Start the lab by hand, until C(./dev lab down).
+"""Start the lab by hand, until `./dev lab down`.
 
 Its parts: a blob store, two disks made of page blobs, and an Azure with vaults and VMs. Prints
 what to put into the environment, as a shell reads it. A process of its own holds the parts; with
-C(--serve), this is that process.
+`--serve`, this is that process.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _SPEED = 100.0
 
 
 def running() -> Optional[Dict[str, Any]]:
-    """The state of the lab that runs, or None."""
+    """Return the state of the lab that runs, or None."""
     try:
         state: Dict[str, Any] = json.loads(STATE.read_text())
     except (FileNotFoundError, ValueError):
@@ -60,7 +60,7 @@ def running() -> Optional[Dict[str, Any]]:
 
 
 def started(pid: int) -> str:
-    """When the process was started, which tells it from another one of the same number.
+    """Return when the process was started, which tells it from another one of the same number.
 
     Empty when it has ended.
     """

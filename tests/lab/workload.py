@@ -4,11 +4,11 @@
 
 """A workload that never stops on its own: it appends numbered records and syncs each to the disk.
 
-On every disk a C(steady) writer appends to a file of its own and is never paused. The C(ledger)
+On every disk a `steady` writer appends to a file of its own and is never paused. The `ledger`
 stands for an application: it appends each record to its file on every disk, one disk after the
 other, and a script can pause it. What was acknowledged is kept in memory, with the times at which
 each record was begun and acknowledged, on the system's monotonic clock. Run as a program, this is
-the workload's process; C(ask) speaks to it.
+the workload's process; `ask` speaks to it.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class History:
     acknowledged_ns: List[int]
 
     def acknowledged_before(self, ns: int) -> int:
-        """How many records were acknowledged before this moment."""
+        """Return how many records were acknowledged before this moment."""
         return sum(1 for one in self.acknowledged_ns if one < ns)
 
     def begun_before(self, ns: int) -> int:
-        """How many records were begun before this moment."""
+        """Return how many records were begun before this moment."""
         return sum(1 for one in self.begun_ns if one < ns)
 
 
 def records(file: Path) -> int:
-    """How many records the file holds; raises C(ValueError) when one is missing or damaged."""
+    """Return the number of records in the file; raises `ValueError` if a record is damaged."""
     data = file.read_bytes()
     count = len(data) // _SIZE
     if data != b"".join(_RECORD % number for number in range(count)):
@@ -58,7 +58,7 @@ def records(file: Path) -> int:
 
 
 def ask(address: str, question: str) -> Dict[str, Any]:
-    """Ask the workload's process: C(pause), C(resume), C(count), C(history) or C(stop)."""
+    """Ask the workload's process: `pause`, `resume`, `count`, `history` or `stop`."""
     with socket.socket(socket.AF_UNIX) as sock:
         sock.settimeout(60)
         sock.connect(address)
@@ -71,7 +71,7 @@ def ask(address: str, question: str) -> Dict[str, Any]:
 class Workload:
     """The workload in a process of its own, on these folders; a context manager.
 
-    C(folder) is where its socket and its log lie, on a filesystem that nobody freezes.
+    `folder` holds its socket and its log, on a filesystem that is never frozen.
     """
 
     def __init__(self, disks: Sequence[Path], folder: Path) -> None:
@@ -102,7 +102,7 @@ class Workload:
         return False
 
     def counts(self) -> Dict[str, int]:
-        """How many records each writer has acknowledged."""
+        """Return how many records each writer has acknowledged."""
         return ask(self.address, "count")
 
     def pause(self) -> int:
@@ -114,9 +114,9 @@ class Workload:
         ask(self.address, "resume")
 
     def history(self) -> Dict[str, History]:
-        """All records, by writer: C(ledger), and C(steady) and the folder for each disk.
+        """Return all records, by writer: `ledger`, and `steady` and the folder for each disk.
 
-        Raises C(RuntimeError) when a writer failed.
+        Raises `RuntimeError` when a writer failed.
         """
         found = ask(self.address, "history")
         if found["errors"]:
@@ -179,7 +179,7 @@ class _Writer:
 
 
 class _Process:
-    """What the workload's process does."""
+    """Code of the workload's process."""
 
     def __init__(self, disks: Sequence[str]) -> None:
         self._ledger = _Writer(LEDGER, [f"{disk}/{LEDGER}" for disk in disks])

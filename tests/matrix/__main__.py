@@ -51,7 +51,7 @@ class Outcome:
         return "FAILED" if self.failed or not whole else "passed"
 
     def line(self) -> str:
-        """The outcome as a line of the table."""
+        """Return the outcome as a line of the table."""
         one = self.combination
         if self.why_not:
             said = self.why_not

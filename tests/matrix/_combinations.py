@@ -19,7 +19,7 @@ BOUNDS = "bounds"
 AZCOLLECTION = "azcollection"
 NEWEST = "newest"
 # What a virtual machine has, which has modules sent to it: a Python that ansible-core itself does
-# not run on, with its C(module_utils).
+# not run on, with its `module_utils`.
 GUEST = "guest"
 
 _OLDEST_CORE = ("azure-core==1.31.0", "azure-mgmt-core==1.3.2")
@@ -92,7 +92,7 @@ COMMON = (UNIT, SANITY, DOC, TARGETS)
 class Combination:
     """One version of ansible-core with a Python and libraries, and what is run with it.
 
-    C(pythons): the first that the machine has is taken.
+    `pythons`: the first that the machine has is taken.
     """
 
     ansible: str

@@ -65,7 +65,7 @@ class Environment:
         }
 
     def version(self, name: str) -> str:
-        """Return the version of a library that is installed, such as C(2.16.19)."""
+        """Return the version of a library that is installed, such as `2.16.19`."""
         found = next(self.purelib.glob(f"{name.replace('-', '_')}-*.dist-info"), None)
         return found.name[len(name) + 1 : -len(".dist-info")] if found else "none"
 
@@ -160,7 +160,7 @@ def _version(python: Path) -> str:
 
 
 def _run(*command: object) -> str:
-    """Run a command and return its output; raises C(CalledProcessError), which has it too."""
+    """Run a command and return its output; raises `CalledProcessError`, which has it too."""
     done = _start(*command)
     done.check_returncode()
     return done.stdout

@@ -28,7 +28,7 @@ SANITY_TESTS = (
 
 
 def put_shims(home: Path, package: Path) -> None:
-    """Put our get-pip where ansible-test, installed as C(package), looks before it fetches one."""
+    """Put our get-pip where ansible-test, installed as `package`, looks before it fetches one."""
     cache = home / ".ansible/test/cache"
     cache.mkdir(parents=True, exist_ok=True)
     source = (package / "_internal" / "python_requirements.py").read_text()

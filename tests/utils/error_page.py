@@ -5,8 +5,8 @@
 """Write the page of all errors, docs/docsite/rst/errors.rst, or check it with `--check`.
 
 The documented errors and Azure's codes come from their catalogues. The other names are read from
-the source: the first argument of each `Failure(...)`, of each exception of the collection, and of
-each function that passes one of its parameters on as the name.
+the source. A name is the first argument of `Failure(...)` or of an exception of the collection. It
+is also the argument of a function that passes it on as the name.
 """
 
 from __future__ import annotations

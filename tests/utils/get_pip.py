@@ -20,7 +20,7 @@ ONLY_GET_PIP = ("--no-setuptools", "--no-wheel")
 
 
 def main() -> None:
-    """Run C(pip install) with the arguments that were meant for get-pip."""
+    """Run `pip install` with the arguments that were meant for get-pip."""
     wheels = sorted((Path(ensurepip.__file__).parent / "_bundled").glob("pip-*.whl"))
     # Debian keeps the wheels of its own packages in one folder of the system.
     wheels += sorted(Path("/usr/share/python-wheels").glob("pip-*.whl"))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Make a cloud known to azure.azcollection: C(Lab), which lies where E(LAB_AZURE) says.
+"""Make a cloud known to azure.azcollection: `Lab`, which lies where E(LAB_AZURE) says.
 
 Python imports this at its start from E(PYTHONPATH). The collection takes the address of a cloud
 too, but for that it calls a function that its libraries do not have any more.

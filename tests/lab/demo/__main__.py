@@ -5,7 +5,7 @@
 """One real snapshot on this machine, with the proof that it is consistent, and its VM in a vault.
 
 Starts a blob store, makes two disks of page blobs, puts a workload on them, and runs
-C(playbook.yml) over localhost. The vault is the lab's, on a clock of its own. Ends with 0 only when
+`playbook.yml` over localhost. The vault is the lab's, on a clock of its own. Ends with 0 only when
 every line of the proof holds.
 """
 
@@ -42,12 +42,12 @@ _PLAYBOOK = Path(__file__).with_name("playbook.yml")
 
 
 def say(text: str) -> None:
-    """A line of progress, with the seconds since the start."""
+    """Print a line of progress, with the seconds since the start."""
     print(f"{time.monotonic() - _BEGAN:6.1f} s  {text}", flush=True)
 
 
 class Demo:
-    """The parts of the demo, for as long as C(stack) lasts."""
+    """The parts of the demo, for as long as `stack` lasts."""
 
     def __init__(self, stack: ExitStack) -> None:
         # Only root can write there, as the scripts demand, and it is never mounted noexec.
@@ -188,7 +188,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _children(pid: int) -> Set[int]:
-    """The processes that this one started and that lead a process group."""
+    """Return the processes that this one started and that lead a process group."""
     found = set()
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):

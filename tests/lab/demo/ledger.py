@@ -4,7 +4,7 @@
 
 """The demo's pre-script and post-script: ask the application to pause, or to go on.
 
-Parameters: the application's socket, and C(pause) or C(resume).
+Parameters: the application's socket, and `pause` or `resume`.
 """
 
 import json

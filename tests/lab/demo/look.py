@@ -5,7 +5,7 @@
 """Attach one snapshot read-only and say, as one JSON object, what is in it.
 
 Arguments: address, snapshot and type of filesystem. The account's key is in the environment, as
-C(DEMO_KEY).
+`DEMO_KEY`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.lab.workload import LEDGER, STEADY, records
 
 
 def look(key: str, url: str, snapshot: str, fstype: str) -> Dict[str, Any]:
-    """What the snapshot shows; the counts are words where a file is damaged or missing."""
+    """Return what the snapshot shows; the counts are words where a file is damaged or missing."""
     with SnapshotDisk(key, url, snapshot) as disk:
         rests, words = at_rest(disk.device, fstype)
         found: Dict[str, Any] = {"fstype": fstype, "at_rest": rests, "words": words}

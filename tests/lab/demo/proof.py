@@ -47,7 +47,7 @@ class Seen:
 
 
 def lines(seen: Seen) -> List[Line]:
-    """The proof."""
+    """Return the proof."""
     found = [_at_rest(look) for look in seen.looks[:2]]
     found += [_records(seen, disk, look) for disk, look in zip(seen.disks, seen.looks)]
     found += [_ledger(seen), _writes(seen), _window(seen), _thawed(seen), _resumed(seen)]
@@ -57,7 +57,7 @@ def lines(seen: Seen) -> List[Line]:
 
 
 def windows(snapshot: Mapping[str, Any]) -> Dict[str, Tuple[int, int]]:
-    """By mount point: from the end of FIFREEZE to the start of FITHAW, on the monotonic clock."""
+    """Return by mount point the monotonic times of the end of FIFREEZE and the start of FITHAW."""
     base = snapshot["started_ns"]
     found = {}
     for one in snapshot["freeze"]["filesystems"]:
@@ -159,7 +159,7 @@ def _control(seen: Seen) -> Line:
 
 
 def _whole_window(seen: Seen) -> Tuple[int, int]:
-    """From the last FIFREEZE to the first FITHAW; zeros when there was no window."""
+    """Return the end of the last FIFREEZE and the start of the first FITHAW, or zeros."""
     each = list(windows(seen.snapshot).values())
     if len(each) < len(seen.disks):
         return 0, 0
@@ -167,7 +167,7 @@ def _whole_window(seen: Seen) -> Tuple[int, int]:
 
 
 def texts_below(folder: Path) -> Dict[str, str]:
-    """All files below the folder, as text, by name."""
+    """Return all files below the folder, as text, by name."""
     found = {}
     for file in sorted(folder.rglob("*")):
         if file.is_file():

@@ -12,7 +12,7 @@ _WIDTH = 40
 
 
 def timeline(snapshot: Mapping[str, Any]) -> List[str]:
-    """The lines of the picture."""
+    """Return the lines of the picture."""
     phases = snapshot["phases"]
     whole = max(one["start_ms"] + one["duration_ms"] for one in phases) or 1.0
     drawn = [f"  {'phase':<12}{'start ms':>10}{'took ms':>10}"]
@@ -27,7 +27,7 @@ def timeline(snapshot: Mapping[str, Any]) -> List[str]:
 
 
 def verdict(snapshot: Mapping[str, Any]) -> List[str]:
-    """The verdict and what it rests on."""
+    """Return the verdict and what it rests on."""
     said = [f"  {snapshot['consistency']}-consistent"]
     for name, one in snapshot["evidence"].items():
         # This one is an exception to what the others say, and of interest only when it holds.
@@ -38,7 +38,7 @@ def verdict(snapshot: Mapping[str, Any]) -> List[str]:
 
 
 def _inside(snapshot: Mapping[str, Any]) -> List[str]:
-    """What happened in the window, in its order."""
+    """Return what happened in the window, in its order."""
     freeze = snapshot["freeze"]
     events = []
     for one in freeze["filesystems"]:

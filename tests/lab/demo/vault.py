@@ -35,9 +35,9 @@ _TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]{8,}")
 
 @dataclass(frozen=True)
 class Vault:
-    """What was seen of it."""
+    """Observations of the vault."""
 
-    #: The results of the modules: C(protected), C(backup) and C(again).
+    #: The results of the modules: `protected`, `backup` and `again`.
     said: Mapping[str, Any]
     #: The VM's item, its backup's job, and Azure's word for each recovery point's consistency, as
     #: the vault itself has them.
@@ -50,7 +50,7 @@ class Vault:
 
 
 def azure() -> RecoveryServices:
-    """A vault, and one VM with two data disks that it has not heard of."""
+    """Return a vault, and one VM with two data disks that it has not heard of."""
     seed = seeds.empty()
     # Longer than the demo on the fast clock, where an hour is a few seconds.
     seed["token_lifetime_s"] = 30 * 86400.0
@@ -60,7 +60,7 @@ def azure() -> RecoveryServices:
 
 
 def variables(azure: RecoveryServices) -> Dict[str, str]:
-    """What the playbook needs to know, apart from the credentials, which are in its environment."""
+    """Return the variables of the playbook; the credentials are in its environment."""
     return {
         "resource_group": azure.resource_group,
         "vault": "vault1",
@@ -71,7 +71,7 @@ def variables(azure: RecoveryServices) -> Dict[str, str]:
 
 
 def look(azure: RecoveryServices, said: Mapping[str, Any]) -> Vault:
-    """Ask the vault itself, beside what the modules said."""
+    """Read the vault itself, besides the results of the modules."""
     vault = azure.state()["vaults"]["vault1"]
     jobs = [one for one in vault["jobs"] if one["properties"]["operation"] == "Backup"]
     return Vault(
@@ -85,7 +85,7 @@ def look(azure: RecoveryServices, said: Mapping[str, Any]) -> Vault:
 
 
 def shown(vault: Vault) -> List[str]:
-    """The VM in the vault, its backup and its recovery point, as the modules show them."""
+    """Return the VM in the vault, its backup and its recovery point, as the modules show them."""
     protected, backup = vault.said["protected"]["vms"][0], vault.said["backup"]["vms"][0]
     point = backup["recovery_point"] or {}
     tiers = ", ".join(f"{one['type']} {one['status']}" for one in point.get("tiers") or [])
@@ -104,7 +104,7 @@ def shown(vault: Vault) -> List[str]:
 
 
 def proof(vault: Vault, proved: str, texts: Mapping[str, str]) -> List[Tuple[bool, str, str]]:
-    """What must hold, why, and in which words; C(proved) is the guest's verdict."""
+    """Return what must hold, why, and in which words; `proved` is the guest's verdict."""
     return [
         _protected(vault),
         _job(vault),

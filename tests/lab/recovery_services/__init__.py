@@ -7,14 +7,14 @@
 What it does is learned from recorded exchanges with Azure and from Azure's OpenAPI documents;
 where neither says anything, the code says that it is not known.
 
-- C(lab) is what tests use: C(with RecoveryServices() as azure). C(seed) makes what it begins with.
-- C(model) are the records, C(estate) holds them and lets happen what is due, C(growth) makes them
-  from a seed. C(vaults), C(policies), C(policy_rules), C(discovery), C(protection), C(backups),
-  C(jobs) and C(plans) are what can be done to them. Nothing of this knows HTTP.
-- C(bodies), C(job_bodies) and C(compute_bodies) are answers, field by field.
-- C(arm_...) are the requests, C(routes) and C(call) how they get there, C(queries) their filters
-  and pages, C(errors) the refusals.
-- C(server) is the HTTP side, C(entra) the sign-in, C(limits), C(faults), C(ledger) and C(control)
+- `lab` is what tests use: `with RecoveryServices() as azure`. `seed` makes what it begins with.
+- `model` are the records, `estate` holds them and lets happen what is due, `growth` makes them
+  from a seed. `vaults`, `policies`, `policy_rules`, `discovery`, `protection`, `backups`,
+  `jobs` and `plans` are what can be done to them. Nothing of this knows HTTP.
+- `bodies`, `job_bodies` and `compute_bodies` are answers, field by field.
+- `arm_...` are the requests, `routes` and `call` how they get there, `queries` their filters
+  and pages, `errors` the refusals.
+- `server` is the HTTP side, `entra` the sign-in, `limits`, `faults`, `ledger` and `control`
   what else happens to requests. All of it is in one thread and nothing waits while it changes
   state, so there are no locks.
 """

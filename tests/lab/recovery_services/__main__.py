@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The server as a process: C(python -m tests.lab.recovery_services --help)."""
+"""The server as a process: `python -m tests.lab.recovery_services --help`."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def add_to(routes: Routes) -> None:
 
 
 def list_tenants(call: Call) -> Reply:
-    """The tenants that the client can see."""
+    """Return the tenants that the client can see."""
     found = [
         {
             "id": f"/tenants/{tenant}",
@@ -75,7 +75,7 @@ def _subscription(one: Dict[str, str]) -> Dict[str, Any]:
 
 
 def list_subscriptions(call: Call) -> Reply:
-    """The subscriptions that the client can see."""
+    """Return the subscriptions that the client can see."""
     own = call.estate.tenant
     found = [
         _subscription(one) for one in call.estate.subscriptions.values() if one["tenant"] == own
@@ -84,7 +84,7 @@ def list_subscriptions(call: Call) -> Reply:
 
 
 def get_subscription(call: Call) -> Reply:
-    """A subscription."""
+    """Return a subscription."""
     return Reply(200, _subscription(call.estate.subscription(call.params["subscription"])))
 
 
@@ -99,7 +99,7 @@ def _group(subscription: str, name: str, location: str) -> Dict[str, Any]:
 
 
 def list_groups(call: Call) -> Reply:
-    """The resource groups of a subscription."""
+    """Return the resource groups of a subscription."""
     subscription = call.estate.subscription(call.params["subscription"])["id"]
     found = [
         _group(subscription, name, location)
@@ -110,13 +110,13 @@ def list_groups(call: Call) -> Reply:
 
 
 def get_group(call: Call) -> Reply:
-    """A resource group."""
+    """Return a resource group."""
     subscription = call.params["subscription"]
     return Reply(200, _group(subscription, *call.estate.group(subscription, call.params["group"])))
 
 
 def get_provider(call: Call) -> Reply:
-    """A resource provider: all are registered."""
+    """Return a resource provider: all are registered."""
     subscription = call.estate.subscription(call.params["subscription"])["id"]
     namespace = call.params["namespace"]
     body = {
@@ -139,7 +139,7 @@ def _expanded(call: Call) -> bool:
 
 
 def list_vms(call: Call) -> Reply:
-    """The VMs of a subscription or resource group."""
+    """Return the VMs of a subscription or resource group."""
     subscription, group = call.params["subscription"], call.params.get("group")
     call.estate.subscription(subscription)
     if group is not None:
@@ -153,7 +153,7 @@ def list_vms(call: Call) -> Reply:
 
 
 def get_vm(call: Call) -> Reply:
-    """A VM."""
+    """Return a VM."""
     return Reply(200, compute_bodies.vm_body(_vm(call), call.estate.now(), _expanded(call)))
 
 
@@ -176,7 +176,7 @@ def delete_vm(call: Call) -> Reply:
 
 
 def get_operation(call: Call) -> Reply:
-    """How an operation on a VM stands."""
+    """Return how an operation on a VM stands."""
     operation = call.estate.vm_operations.get(call.params["operation"].lower())
     if operation is None:
         raise gateway(404, "NotFound", "The operation was not found.")
@@ -192,12 +192,12 @@ def get_operation(call: Call) -> Reply:
 
 
 def get_view(call: Call) -> Reply:
-    """A VM's instance view."""
+    """Return a VM's instance view."""
     return Reply(200, compute_bodies.instance_view(_vm(call), call.estate.now()))
 
 
 def list_extensions(call: Call) -> Reply:
-    """A VM's extensions."""
+    """Return a VM's extensions."""
     vm, now = _vm(call), call.estate.now()
     found = [
         compute_bodies.extension_body(vm, name, now, _expanded(call)) for name in vm.extensions
@@ -206,7 +206,7 @@ def list_extensions(call: Call) -> Reply:
 
 
 def get_extension(call: Call) -> Reply:
-    """A VM extension."""
+    """Return a VM extension."""
     vm = _vm(call)
     for name in vm.extensions:
         if name.lower() == call.params["extension"].lower():

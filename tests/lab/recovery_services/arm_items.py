@@ -54,7 +54,7 @@ def _operation(call: Call) -> Operation:
 
 
 def status(call: Call) -> Reply:
-    """How an operation stands."""
+    """Return how an operation stands."""
     operation = _operation(call)
     return Reply(200, operation_body(operation, call.estate.now()))
 
@@ -72,19 +72,19 @@ def refresh(call: Call) -> Reply:
 
 
 def fabric_result(call: Call) -> Reply:
-    """Whether a discovery is over."""
+    """Return whether a discovery is over."""
     if state_of(_operation(call), call.estate.now()) == "InProgress":
         return Reply(202, None, {"Location": call.link(call.path)})
     return Reply(204)
 
 
 def vault_level_result(call: Call) -> Reply:
-    """Whether a deletion is over."""
+    """Return whether a deletion is over."""
     return fabric_result(call)
 
 
 def list_protectable(call: Call) -> Reply:
-    """The VMs that can be protected."""
+    """Return the VMs that can be protected."""
     vault = call.vault()
     names = ("backupManagementType", "workloadType", "containerName", "status", "friendlyName")
     wanted = parse_filter(call.query.get("$filter"), names)
@@ -104,7 +104,7 @@ def list_protectable(call: Call) -> Reply:
 
 
 def list_containers(call: Call, deleted: bool = False) -> Reply:
-    """The containers; soft-deleted ones count as registered, as they do in the service."""
+    """Return the containers; soft-deleted ones count as registered, as they do in the service."""
     vault = call.vault()
     names = ("backupManagementType", "containerType", "status", "friendlyName", "fabricName")
     wanted = parse_filter(call.query.get("$filter"), names)
@@ -123,12 +123,12 @@ def list_containers(call: Call, deleted: bool = False) -> Reply:
 
 
 def list_deleted(call: Call) -> Reply:
-    """The containers whose items are soft-deleted."""
+    """Return the containers whose items are soft-deleted."""
     return list_containers(call, deleted=True)
 
 
 def get_container(call: Call) -> Reply:
-    """A container."""
+    """Return a container."""
     vault = call.vault()
     key = key_of_container(call.params["container"])
     item = protection.item_of(vault, key, call.params["container"])
@@ -136,7 +136,7 @@ def get_container(call: Call) -> Reply:
 
 
 def list_items(call: Call) -> Reply:
-    """The protected items of a vault, or of one of its containers."""
+    """Return the protected items of a vault, or of one of its containers."""
     vault = call.vault()
     names = [
         "backupManagementType",
@@ -175,7 +175,7 @@ def _item(call: Call) -> Tuple[Vault, Item]:
 
 
 def get_item(call: Call) -> Reply:
-    """A protected item."""
+    """Return a protected item."""
     vault, item = _item(call)
     wanted = call.query.get("$filter") or ""
     extended = "extendedinfo" in wanted.lower()
@@ -183,7 +183,7 @@ def get_item(call: Call) -> Reply:
 
 
 def _started(call: Call, vault: Vault, operation: Operation) -> Reply:
-    """The 202 that points to an operation of an item, named as the client named it."""
+    """Return the 202 that points to an operation of an item, named as the client named it."""
     given = call.params
     where = (
         f"{vault.id}/backupFabrics/Azure/protectionContainers/{given['container']}"
@@ -219,7 +219,7 @@ def delete_item(call: Call) -> Reply:
 
 
 def item_result(call: Call) -> Reply:
-    """The item, once the operation on it is over."""
+    """Return the item, once the operation on it is over."""
     operation = _operation(call)
     now = call.estate.now()
     if state_of(operation, now) == "InProgress":
@@ -239,7 +239,7 @@ def back_up(call: Call) -> Reply:
 
 
 def list_points(call: Call) -> Reply:
-    """The recovery points of an item, the newest first."""
+    """Return the recovery points of an item, the newest first."""
     vault, item = _item(call)
     names = ("startDate", "endDate", "restorePointQueryType", "extendedInfo", "moveReadyRPOnly")
     wanted = parse_filter(call.query.get("$filter"), (*names, "includeSoftDeletedRP"))
@@ -254,7 +254,7 @@ def list_points(call: Call) -> Reply:
 
 
 def get_point(call: Call) -> Reply:
-    """A recovery point."""
+    """Return a recovery point."""
     vault, item = _item(call)
     point = backups.point_of(item, call.params["point"])
     return Reply(200, bodies.point_body(vault, item, point))

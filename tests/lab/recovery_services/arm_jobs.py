@@ -37,7 +37,7 @@ def add_to(routes: Routes) -> None:
 
 
 def list_jobs(call: Call) -> Reply:
-    """The jobs of a vault, the newest first."""
+    """Return the jobs of a vault, the newest first."""
     vault = call.vault()
     names = [
         "status",
@@ -84,7 +84,7 @@ def _time(wanted: Filter, name: str) -> Optional[datetime]:
 
 
 def get_job(call: Call) -> Reply:
-    """A job with its details."""
+    """Return a job with its details."""
     vault = call.vault()
     now = call.estate.now()
     return Reply(200, job_body(vault, jobs.find(vault, call.params["job"]), now, details=True))
@@ -103,13 +103,13 @@ def cancel_job(call: Call) -> Reply:
 
 
 def cancel_status(call: Call) -> Reply:
-    """How a cancellation stands."""
+    """Return how a cancellation stands."""
     operation = protection.operation(call.vault(), call.params["operation"])
     return Reply(200, operation_body(operation, call.estate.now()))
 
 
 def cancel_result(call: Call) -> Reply:
-    """Whether a cancellation is over."""
+    """Return whether a cancellation is over."""
     operation = protection.operation(call.vault(), call.params["operation"])
     if jobs.state_of(operation, call.estate.now()) == "InProgress":
         return Reply(202, None, {"Location": call.link(call.path)})
@@ -117,7 +117,7 @@ def cancel_result(call: Call) -> Reply:
 
 
 def backup_status(call: Call) -> Reply:
-    """Whether a VM is protected, and where."""
+    """Return whether a VM is protected, and where."""
     call.estate.subscription(call.params["subscription"])
     subscription, group, name = parse_vm_id(str(call.body.get("resourceId") or ""))
     key = vm_key(group, name)
@@ -140,7 +140,7 @@ def backup_status(call: Call) -> Reply:
 
 
 def pre_validate(call: Call) -> Reply:
-    """Whether a VM could be protected."""
+    """Return whether a VM could be protected."""
     call.estate.subscription(call.params["subscription"])
     subscription, group, name = parse_vm_id(str(call.body.get("resourceId") or ""))
     key = vm_key(group, name)
@@ -162,6 +162,6 @@ def pre_validate(call: Call) -> Reply:
 
 
 def validate_features(call: Call) -> Reply:
-    """Whether the service supports a kind of VM."""
+    """Return whether the service supports a kind of VM."""
     call.estate.subscription(call.params["subscription"])
     return Reply(200, {"supportStatus": "Supported"})

@@ -47,7 +47,7 @@ def add_to(routes: Routes) -> None:
 
 
 def list_vaults(call: Call) -> Reply:
-    """The vaults of a subscription or resource group."""
+    """Return the vaults of a subscription or resource group."""
     subscription = call.params["subscription"]
     group = call.params.get("group")
     call.estate.subscription(subscription)
@@ -63,7 +63,7 @@ def list_vaults(call: Call) -> Reply:
 
 
 def get_vault(call: Call) -> Reply:
-    """A vault."""
+    """Return a vault."""
     return Reply(200, bodies.vault_body(call.vault()))
 
 
@@ -101,7 +101,7 @@ def _both(call: Call, vault_id: str, operation: str) -> dict[str, str]:
 
 
 def vault_operation(call: Call) -> Reply:
-    """How an operation on a vault stands; it outlives the vault."""
+    """Return how an operation on a vault stands; it outlives the vault."""
     name = call.params["operation"].lower()
     known = call.estate.gone.get(name)
     if known is None:
@@ -115,7 +115,7 @@ def vault_operation(call: Call) -> Reply:
 
 
 def vault_result(call: Call) -> Reply:
-    """The result of an operation on a vault."""
+    """Return the result of an operation on a vault."""
     reply = vault_operation(call)
     if reply.body["status"] == "InProgress":
         return Reply(202, None, reply.headers)
@@ -123,7 +123,7 @@ def vault_result(call: Call) -> Reply:
 
 
 def get_config(call: Call) -> Reply:
-    """The backup configuration."""
+    """Return the backup configuration."""
     return Reply(200, bodies.config_body(call.vault()))
 
 
@@ -140,29 +140,29 @@ def put_config(call: Call) -> Reply:
 
 
 def get_storage(call: Call) -> Reply:
-    """The storage configuration."""
+    """Return the storage configuration."""
     return Reply(200, bodies.storage_body(call.vault()))
 
 
 def get_encryption(call: Call) -> Reply:
-    """The encryption configuration."""
+    """Return the encryption configuration."""
     return Reply(200, bodies.encryption_body(call.vault()))
 
 
 def no_proxies(call: Call) -> Reply:
-    """The lab's vaults have no resource guard."""
+    """Return an empty list: the lab's vaults have no resource guard."""
     call.vault()
     return Reply(200, {"value": []})
 
 
 def no_proxy(call: Call) -> Reply:
-    """The lab's vaults have no resource guard."""
+    """Refuse: the lab's vaults have no resource guard."""
     call.vault()
-    raise gateway(404, "BMSUserErrorResourceGuardProxyNotFound", "There is no resource guard.")
+    raise gateway(404, "BMSUserErrorResourceGuardProxyNotFound", "The vault has no resource guard.")
 
 
 def list_policies(call: Call) -> Reply:
-    """The policies of a vault."""
+    """Return the policies of a vault."""
     vault = call.vault()
     names = ("backupManagementType", "workloadType", "fabricName", "policyType")
     wanted = parse_filter(call.query.get("$filter"), names)
@@ -181,7 +181,7 @@ def list_policies(call: Call) -> Reply:
 
 
 def get_policy(call: Call) -> Reply:
-    """A policy."""
+    """Return a policy."""
     vault = call.vault()
     return Reply(200, bodies.policy_body(vault, *policies.find(vault, call.params["policy"])))
 
@@ -207,13 +207,13 @@ def delete_policy(call: Call) -> Reply:
 
 
 def policy_status(call: Call) -> Reply:
-    """How an operation on a policy stands."""
+    """Return how an operation on a policy stands."""
     operation = find_operation(call.vault(), call.params["operation"])
     return Reply(200, operation_body(operation, call.estate.now()))
 
 
 def policy_result(call: Call) -> Reply:
-    """The result of an operation on a policy."""
+    """Return the result of an operation on a policy."""
     vault = call.vault()
     operation = find_operation(vault, call.params["operation"])
     if state_of(operation, call.estate.now()) == "InProgress":

@@ -66,7 +66,7 @@ def back_up(estate: Estate, vault: Vault, item: Item, properties: Mapping[str, A
 
 
 def _tasks(vault: Vault, takes: float) -> List[Task]:
-    """The tasks of a backup: vaults of the second kind also validate it."""
+    """Return the tasks of a backup: vaults of the second kind also validate it."""
     snapshot, pause = takes * _SNAPSHOT, min(_PAUSE_S, takes / 20)
     take = Task("Take Snapshot", min(1.2, snapshot / 2), snapshot)
     if vault.storage_version == "V1":
@@ -95,9 +95,9 @@ def _expiry(properties: Mapping[str, Any], now: datetime) -> datetime:
 
 
 def _let_run(estate: Estate, job: Job, item: Item, plan: Plan, expires: datetime) -> None:
-    """The stations of a backup: the snapshot, which makes the recovery point, and the end.
+    """Schedule the stages of a backup: the snapshot, which makes the recovery point, and the end.
 
-    Long, because the stations share what they know of this one backup.
+    The function is long because the stages share the state of this backup.
     """
     made: list[RecoveryPoint] = []
     vm = item.vm
@@ -160,7 +160,7 @@ def _let_run(estate: Estate, job: Job, item: Item, plan: Plan, expires: datetime
 
 
 def point_of(item: Item, name: str) -> RecoveryPoint:
-    """A recovery point by its name."""
+    """Return a recovery point by its name."""
     for point in item.points:
         if point.name == name:
             return point
@@ -170,7 +170,7 @@ def point_of(item: Item, name: str) -> RecoveryPoint:
 def restore(
     estate: Estate, vault: Vault, item: Item, point: RecoveryPoint, properties: Mapping[str, Any]
 ) -> Operation:
-    """Restore the disks of a recovery point; nothing but the job comes of it."""
+    """Restore the disks of a recovery point; only the job is simulated."""
     if properties.get("objectType") not in (
         "IaasVMRestoreRequest",
         "IaasVMRestoreWithRehydrationRequest",

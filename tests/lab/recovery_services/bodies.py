@@ -17,12 +17,12 @@ from tests.lab.recovery_services.times import stamp, time_span
 _TYPE = "Microsoft.RecoveryServices/vaults"
 _FABRIC = f"{_TYPE}/backupFabrics/protectionContainers"
 _COMPUTE = "Microsoft.Compute/virtualMachines"
-#: With how many days left a soft-deleted item is said to be near its end.
+#: A soft-deleted item with at most this many days left is reported as near its end.
 _UPCOMING = timedelta(days=2)
 
 
 def vault_body(vault: Vault) -> Dict[str, Any]:
-    """A vault.
+    """Return a vault.
 
     One long literal: it is read beside an answer of the service.
     """
@@ -89,7 +89,7 @@ def vault_body(vault: Vault) -> Dict[str, Any]:
 
 
 def config_body(vault: Vault) -> Dict[str, Any]:
-    """A vault's backup configuration."""
+    """Return a vault's backup configuration."""
     return {
         "id": f"{vault.id}/backupconfig/vaultconfig",
         "name": "vaultconfig",
@@ -106,7 +106,7 @@ def config_body(vault: Vault) -> Dict[str, Any]:
 
 
 def encryption_body(vault: Vault) -> Dict[str, Any]:
-    """How a vault is encrypted."""
+    """Return how a vault is encrypted."""
     return {
         "id": f"{vault.id}/backupEncryptionConfigs/backupResourceEncryptionConfig",
         "name": "backupResourceEncryptionConfig",
@@ -121,7 +121,7 @@ def encryption_body(vault: Vault) -> Dict[str, Any]:
 
 
 def storage_body(vault: Vault) -> Dict[str, Any]:
-    """How a vault's data is kept."""
+    """Return how a vault's data is kept."""
     return {
         "id": f"{vault.id}/backupstorageconfig/vaultstorageconfig",
         "name": "vaultstorageconfig",
@@ -144,7 +144,7 @@ def _soft_delete_days(vault: Vault) -> int:
 def policy_body(
     vault: Vault, name: str, properties: Mapping[str, Any], *, listed: bool = False
 ) -> Dict[str, Any]:
-    """A policy; C(listed): in a list, where the service never says how many items it has."""
+    """Return a policy; `listed`: in a list, where the service never says how many items it has."""
     users = 0 if listed else policies.users(vault, name)
     return {
         "id": f"{vault.id}/backupPolicies/{name}",
@@ -155,7 +155,7 @@ def policy_body(
 
 
 def protectable_body(vault: Vault, vm: Vm) -> Dict[str, Any]:
-    """A VM that could be protected."""
+    """Return a VM that could be protected."""
     name = f"iaasvmcontainerv2;{vm.key}"
     containers = f"{vault.id}/backupFabrics/Azure/protectionContainers"
     return {
@@ -175,7 +175,7 @@ def protectable_body(vault: Vault, vm: Vm) -> Dict[str, Any]:
 
 
 def container_body(vault: Vault, item: Item) -> Dict[str, Any]:
-    """A container."""
+    """Return a container."""
     vm = item.vm
     return {
         "id": f"{vault.id}/backupFabrics/Azure/protectionContainers/{item.container}",
@@ -196,7 +196,7 @@ def container_body(vault: Vault, item: Item) -> Dict[str, Any]:
 
 
 def item_id(vault: Vault, item: Item) -> str:
-    """An item's resource id."""
+    """Return an item's resource id."""
     return (
         f"{vault.id}/backupFabrics/Azure/protectionContainers/{item.container}"
         f"/protectedItems/{item.name}"
@@ -204,7 +204,7 @@ def item_id(vault: Vault, item: Item) -> str:
 
 
 def item_body(vault: Vault, item: Item, now: datetime, one: bool = False) -> Dict[str, Any]:
-    """A protected item; C(one): asked for by itself and with its extended information.
+    """Return a protected item; `one`: asked for by itself and with its extended information.
 
     Long, because the order of the fields is the service's.
     """
@@ -289,7 +289,7 @@ def _extended_info(item: Item) -> Dict[str, Any]:
 
 
 def _point_disks(point: RecoveryPoint, listed: bool) -> Dict[str, Any]:
-    """The disks of a point as Microsoft documents them: their names only by the point's id."""
+    """Return the disks of a point as Microsoft documents them; only a single point names them."""
     held = [disk for disk in point.disks if disk[2]]
     found: Dict[str, Any] = {
         "numberOfDisksIncludedInBackup": len(held),
@@ -305,7 +305,7 @@ def _point_disks(point: RecoveryPoint, listed: bool) -> Dict[str, Any]:
 def point_body(
     vault: Vault, item: Item, point: RecoveryPoint, listed: bool = False
 ) -> Dict[str, Any]:
-    """A recovery point, in a list or by itself."""
+    """Return a recovery point, in a list or by itself."""
     tiers = [{"type": tier, "status": status} for tier, status in point.tiers.items()]
     properties: Dict[str, Any] = {
         "objectType": "IaasVMRecoveryPoint",
@@ -330,7 +330,7 @@ def point_body(
         "isPrivateAccessEnabledOnAnyDisk": False,
         "createdWithPolicyType": "V2",
     }
-    # Recorded points of VMs of which no disk was left out have no such part.
+    # Recorded points of VMs with all their disks have no such part.
     if point.disks:
         properties["recoveryPointDiskConfiguration"] = _point_disks(point, listed)
     return {

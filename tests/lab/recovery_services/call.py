@@ -56,27 +56,27 @@ class Call:
 
     @property
     def properties(self) -> Dict[str, Any]:
-        """C(properties) of the body."""
+        """`properties` of the body."""
         found = self.body.get("properties")
         if not isinstance(found, dict):
             raise AzureError(400, "BMSUserErrorInvalidInput", "The request has no properties.")
         return found
 
     def vault(self) -> Vault:
-        """The vault that the path names."""
+        """Return the vault that the path names."""
         given = self.params
         return self.estate.vault(given["subscription"], given["group"], given["vault"])
 
     def page_query(self) -> Dict[str, str]:
-        """The query as it goes into the address of a next page."""
+        """Return the query as it goes into the address of a next page."""
         return {name: value for name, value in self.query.items() if value}
 
     def link(self, path: str, version: Optional[str] = None) -> str:
-        """An absolute address on this server."""
+        """Return an absolute address on this server."""
         return f"{self.base}{path}?api-version={version or self.api_version}"
 
     def signed(self, path: str, operation: str) -> str:
-        """An absolute address with the signature that clients must not show to anybody."""
+        """Return an absolute address with the signature that clients must keep secret."""
         signature = f"{SIGNATURE}{operation.replace('-', '')}"
         return f"{self.link(f'{path}/{operation}')}&t=6390&c={signature}&s={signature}&h=bGFi"
 

@@ -12,10 +12,10 @@ from typing import Callable
 
 
 class VirtualClock:
-    """Begins at the real time; C(speed) virtual seconds pass in one of the clients'.
+    """A clock that begins at the real time; it gains `speed` virtual seconds in a client's second.
 
-    A clock that is C(stepped) stands while nobody waits: a second of the clients' passes when a
-    client says that it waits for one. Of any other clock, it is a second of the real time.
+    A `stepped` clock stands while no client waits: a client's second passes when a client reports
+    that it waits for a second. For any other clock, a client's second is a second of real time.
     """
 
     def __init__(
@@ -38,11 +38,11 @@ class VirtualClock:
 
     @property
     def stepped(self) -> bool:
-        """Whether it moves only by the clients' waiting."""
+        """True if it moves only by the clients' waiting."""
         return self._stepped
 
     def now(self) -> datetime:
-        """The service's time, in UTC."""
+        """Return the service's time, in UTC."""
         if self._stepped:
             return self._base
         return self._base + timedelta(seconds=(self._monotonic() - self._since) * self._speed)
@@ -70,5 +70,5 @@ class VirtualClock:
         self._stepped = self._stepped if stepped is None else stepped
 
     def real_seconds(self, seconds: float) -> int:
-        """What a client must wait for so much virtual time: whole seconds, at least one."""
+        """Return what a client must wait for so much virtual time: whole seconds, at least one."""
         return max(1, -(-int(seconds) // max(1, int(self._speed))))

@@ -27,7 +27,7 @@ def _status(code: str, shown: str, when: str = "", level: str = "Info") -> Dict[
 
 
 def vm_body(vm: Vm, now: datetime, view: bool = False) -> Dict[str, Any]:
-    """A VM; C(view): with its instance view.
+    """Return a VM; `view`: with its instance view.
 
     One long literal: it is read beside an answer of the service.
     """
@@ -111,7 +111,7 @@ def _data_disk(vm: Vm, lun: int) -> Dict[str, Any]:
 
 
 def instance_view(vm: Vm, now: datetime) -> Dict[str, Any]:
-    """What a VM says of itself."""
+    """Return what a VM says of itself."""
     when = f"{now:%Y-%m-%dT%H:%M:%S}+00:00"
     ready = vm.agent == "Ready"
     agent = _status(
@@ -155,7 +155,7 @@ def instance_view(vm: Vm, now: datetime) -> Dict[str, Any]:
 
 
 def extension_view(name: str, one: Dict[str, Any], now: datetime) -> Dict[str, Any]:
-    """What a VM extension says of itself."""
+    """Return what a VM extension says of itself."""
     state = one.get("state", "succeeded")
     status = _status(
         f"ProvisioningState/{state}",
@@ -174,7 +174,7 @@ def extension_view(name: str, one: Dict[str, Any], now: datetime) -> Dict[str, A
 
 
 def extension_body(vm: Vm, name: str, now: datetime, view: bool = False) -> Dict[str, Any]:
-    """A VM extension."""
+    """Return a VM extension."""
     one = vm.extensions[name]
     state = one.get("state", "succeeded")
     properties: Dict[str, Any] = {
@@ -197,5 +197,5 @@ def extension_body(vm: Vm, name: str, now: datetime, view: bool = False) -> Dict
 
 
 def extensions(vm: Vm) -> List[Dict[str, Any]]:
-    """The VM extensions as a VM names them: by their ids only."""
+    """Return the VM extensions as a VM names them: by their ids only."""
     return [{"id": f"{vm.id}/extensions/{name}"} for name in vm.extensions]

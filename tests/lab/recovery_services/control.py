@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The lab's own calls under C(/lab/): what tests order, change and look at."""
+"""The lab's own calls under `/lab/`: what tests order, change and look at."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class World:
         self.begin(self.seed, self.speed, self.limits_on, self.stepped)
 
     def begin(self, seed: Mapping[str, Any], speed: float, limits_on: bool, stepped: bool) -> None:
-        """Begin anew."""
+        """Reset the world to this seed."""
         clock = VirtualClock(speed, stepped=stepped)
         self.estate: Estate = grow(seed, clock)
         self.seed, self.speed, self.limits_on, self.clock = seed, speed, limits_on, clock
@@ -65,10 +65,10 @@ class World:
 
 
 def handle(world: World, method: str, path: str, raw: bytes) -> Reply:
-    """Answer a call; whatever is wrong with it is a 400 with the reason."""
+    """Answer a call; an invalid call gets a 400 with the reason."""
     action = _ACTIONS.get((method, path.strip("/")))
     if action is None:
-        return Reply(404, {"error": f"There is no {method} /lab/{path}"})
+        return Reply(404, {"error": f"unknown call {method} /lab/{path}"})
     try:
         body = json.loads(raw) if raw else {}
         return Reply(200, action(world, body if isinstance(body, dict) else {}))
@@ -158,7 +158,7 @@ def _set_clock(world: World, given: Dict[str, Any]) -> Any:
 
 
 def _wait(world: World, given: Dict[str, Any]) -> Any:
-    """A client waits; a clock that is stepped moves by that."""
+    """Record that a client waits; a stepped clock moves by that time."""
     return {"real_s": world.clock.wait(float(given["seconds"])), "stepped": world.clock.stepped}
 
 
@@ -188,7 +188,7 @@ def _state(world: World, _given: Dict[str, Any]) -> Any:
 
 
 def change(world: World, given: Mapping[str, Any]) -> Any:
-    """One change, or several in this order."""
+    """Return one change, or several in this order."""
     estate = world.estate
     estate.now()
     for what, value in given.items():
@@ -223,7 +223,7 @@ def change(world: World, given: Mapping[str, Any]) -> Any:
                         raise ValueError(f"A vault has no {name}")
                     setattr(vault, name, new)
         else:
-            raise ValueError(f"There is no change {what}")
+            raise ValueError(f"unknown change {what}")
     return {}
 
 
@@ -231,7 +231,7 @@ def _vault_named(estate: Estate, name: str) -> Any:
     for vault in estate.vaults.values():
         if vault.name.lower() == name.lower():
             return vault
-    raise KeyError(f"There is no vault {name}")
+    raise KeyError(f"unknown vault {name}")
 
 
 _ACTIONS: Dict[Any, Callable[[World, Dict[str, Any]], Any]] = {

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a vault knows of the VMs around it: the refresh of its containers."""
+"""Discovery of VMs: the refresh of a vault's containers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _near(vault: Vault, vm: Vm) -> bool:
 
 
 def protectable(estate: Estate, vault: Vault) -> List[Vm]:
-    """The VMs that the vault knows and that nobody protects."""
+    """Return the VMs that the vault knows and that no vault protects."""
     busy = {
         job.key
         for job in vault.jobs.values()
@@ -47,5 +47,5 @@ def protectable(estate: Estate, vault: Vault) -> List[Vm]:
 
 
 def containers(vault: Vault, deleted: bool = False) -> List[Item]:
-    """The items whose containers are registered, or only those that are soft-deleted."""
+    """Return the items whose containers are registered, or only those that are soft-deleted."""
     return [item for item in vault.items.values() if not deleted or item.deleted is not None]

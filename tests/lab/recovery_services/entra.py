@@ -53,7 +53,7 @@ class Directory:
     # --- what is asked beforehand ----------------------------------------------------------------
 
     def configuration(self, tenant: str) -> Reply:
-        """The OpenID metadata of the tenant."""
+        """Return the OpenID metadata of the tenant."""
         if tenant.lower() not in (self.tenant.lower(), "common", "organizations"):
             return self._no_tenant(tenant)
         at = f"{self.base}/{tenant}"
@@ -98,7 +98,7 @@ class Directory:
     # --- tokens ----------------------------------------------------------------------------------
 
     def token(self, tenant: str, form: Mapping[str, str]) -> Reply:
-        """The token endpoint, of both versions."""
+        """Answer a request for a token, of both versions of the endpoint."""
         if tenant.lower() != self.tenant.lower():
             return self._no_tenant(tenant)
         if form.get("grant_type") != "client_credentials":
@@ -179,7 +179,7 @@ class Directory:
         self._revoked.add((authorization or "").partition(" ")[2])
 
     def check(self, authorization: Optional[str]) -> None:
-        """Let in whoever has a good token; raises C(AzureError)."""
+        """Check the token of a request; raises `AzureError` if it is not valid."""
         scheme, _space, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise self._challenge(
@@ -208,7 +208,7 @@ class Directory:
             )
 
     def check_tenant(self, tenant: str) -> None:
-        """Refuse a subscription of another tenant; raises C(AzureError)."""
+        """Refuse a subscription of another tenant; raises `AzureError`."""
         if tenant.lower() != self.tenant.lower():
             raise self._challenge(
                 "InvalidAuthenticationTokenTenant",
@@ -254,7 +254,7 @@ class Directory:
 
 
 def endpoints(base: str, version: str) -> Any:
-    """What C(/metadata/endpoints) says of this cloud, as that version of it does."""
+    """Return what `/metadata/endpoints` says of this cloud, as that version of it does."""
     old = {
         "galleryEndpoint": f"{base}/",
         "graphEndpoint": f"{base}/",

@@ -38,18 +38,18 @@ _NULLS = {"target": None, "details": None, "innerError": None}
 
 
 def gateway(status: int, code: str, message: str, **headers: str) -> AzureError:
-    """An error of Azure Resource Manager itself; underscores in header names stand for hyphens."""
+    """Return an error of Azure Resource Manager; underscores in header names become hyphens."""
     more = {name.replace("_", "-"): value for name, value in headers.items()}
     return AzureError(status, code, message, {"x-ms-failure-cause": "gateway", **more})
 
 
 def service(status: int, code: str, message: str) -> AzureError:
-    """An error of the backup service."""
+    """Return an error of the backup service."""
     return AzureError(status, code, message, more=dict(_NULLS))
 
 
 def not_found(kind: str, name: str, resource_group: str) -> AzureError:
-    """A resource that is not there."""
+    """Return a resource that is not there."""
     return gateway(
         404,
         "ResourceNotFound",
@@ -59,12 +59,12 @@ def not_found(kind: str, name: str, resource_group: str) -> AzureError:
 
 
 def no_resource_group(name: str) -> AzureError:
-    """A resource group that is not there."""
+    """Return a resource group that is not there."""
     return gateway(404, "ResourceGroupNotFound", f"Resource group '{name}' could not be found.")
 
 
 def denied(client: str, object_id: str, action: str, scope: str) -> AzureError:
-    """The client's roles do not permit it."""
+    """Return the error of a client whose roles do not permit the request."""
     return gateway(
         403,
         "AuthorizationFailed",
@@ -75,7 +75,7 @@ def denied(client: str, object_id: str, action: str, scope: str) -> AzureError:
 
 
 def unregistered(namespace: str) -> AzureError:
-    """The subscription was never used for such resources."""
+    """Return the error of a subscription that is not registered for such resources."""
     code = "MissingSubscriptionRegistration"
     said = (
         f"The subscription is not registered to use namespace '{namespace}'. See "
@@ -87,7 +87,7 @@ def unregistered(namespace: str) -> AzureError:
 
 
 def unreadable() -> AzureError:
-    """A body that is not JSON, or not of the form that it must have."""
+    """Return a body that is not JSON, or not of the form that it must have."""
     return gateway(
         400,
         "InvalidRequestContent",
@@ -96,7 +96,7 @@ def unreadable() -> AzureError:
 
 
 def section(body: Mapping[str, Any], name: str) -> Dict[str, Any]:
-    """An object in a body: empty if it is not there, refused if it is something else."""
+    """Return an object in a body: empty if it is not there, refused if it is something else."""
     found = body.get(name)
     if found is None:
         return {}
@@ -106,14 +106,14 @@ def section(body: Mapping[str, Any], name: str) -> Dict[str, Any]:
 
 
 def invalid_input(what: str) -> AzureError:
-    """A request that the backup service does not understand or permit."""
+    """Return a request that the backup service does not understand or permit."""
     return service(
         400, "BMSUserErrorInvalidInput", f"Input provided for the call is invalid. {what}"
     )
 
 
 def invalid_policy(what: str) -> AzureError:
-    """A policy outside its bounds."""
+    """Return a policy outside its bounds."""
     return service(
         400,
         "BMSUserErrorInvalidPolicyInput",
@@ -122,12 +122,12 @@ def invalid_policy(what: str) -> AzureError:
 
 
 def invalid_protection(what: str) -> AzureError:
-    """A request to protect that the service refuses."""
+    """Return a request to protect that the service refuses."""
     return service(400, "BMSUserErrorInvalidConfigureProtectionRequest", what)
 
 
 def not_protected(name: str) -> AzureError:
-    """A protected item that is not there."""
+    """Return a protected item that is not there."""
     return service(
         404,
         "BMSUserErrorDataSourceObjectNotFound",
@@ -146,7 +146,7 @@ def soft_deleted() -> AzureError:
 
 
 def busy(operation: str) -> AzureError:
-    """Another operation runs on the item: a change of its protection, or anything else."""
+    """Return the error of an item on which another operation runs."""
     if operation in ("Backup", "Restore"):
         return service(
             409,

@@ -35,7 +35,7 @@ class Estate:
         self.vms: Dict[str, Vm] = {}
         self.vaults: Dict[Tuple[str, str, str], Vault] = {}
         self.plans = Plans()
-        #: Actions that the client may not do, by patterns such as C(*/backupJobs/read).
+        #: Actions that the client may not do, by patterns such as `*/backupJobs/read`.
         self.denied: List[str] = []
         #: Namespaces that no subscription is registered for.
         self.unregistered: List[str] = []
@@ -51,7 +51,7 @@ class Estate:
     # --- time -----------------------------------------------------------------------------------
 
     def now(self) -> datetime:
-        """The service's time, everything due until then having happened."""
+        """Return the service's time, everything due until then having happened."""
         moment = max(self.clock.now(), self._settled)
         while self._events and self._events[0][0] <= moment:
             when, _number, event = heapq.heappop(self._events)
@@ -60,13 +60,13 @@ class Estate:
         return moment
 
     def after(self, seconds: float, event: _Event, since: Optional[datetime] = None) -> datetime:
-        """Let something happen so long after C(since), by default now; returns when."""
+        """Let something happen so long after `since`, by default now; returns when."""
         when = (since or self._settled) + timedelta(seconds=seconds)
         heapq.heappush(self._events, (when, next(self._order), event))
         return when
 
     def number(self, *of: object) -> int:
-        """A number as the service gives to things: the same for the same arguments."""
+        """Return a number as the service gives to things: the same for the same arguments."""
         return random.Random(":".join(map(str, (self.chance, *of)))).randrange(10**11, 10**15)
 
     # --- what there is --------------------------------------------------------------------------
@@ -87,15 +87,15 @@ class Estate:
         self.vms.pop(vm.id.lower(), None)
 
     def vm_named(self, name: str) -> Vm:
-        """A VM by its id, by C(group/name), or by its name; raises C(KeyError)."""
+        """Return a VM by its id, by `group/name`, or by its name; raises `KeyError`."""
         wanted = name.lower()
         for vm in self.vms.values():
             if wanted in (vm.id.lower(), f"{vm.resource_group}/{vm.name}".lower(), vm.name.lower()):
                 return vm
-        raise KeyError(f"There is no VM {name}")
+        raise KeyError(f"unknown VM {name}")
 
     def group(self, subscription: str, name: str) -> Tuple[str, str]:
-        """The resource group's name and location."""
+        """Return the resource group's name and location."""
         self.subscription(subscription)
         try:
             return self.groups[(subscription.lower(), name.lower())]
@@ -103,7 +103,7 @@ class Estate:
             raise no_resource_group(name) from None
 
     def subscription(self, subscription: str) -> Dict[str, str]:
-        """What is known of a subscription."""
+        """Return what is known of a subscription."""
         try:
             return self.subscriptions[subscription.lower()]
         except KeyError:
@@ -114,7 +114,7 @@ class Estate:
             ) from None
 
     def vm(self, subscription: str, group: str, name: str) -> Vm:
-        """A VM as Compute knows it."""
+        """Return a VM as Compute knows it."""
         self.group(subscription, group)
         try:
             return self.vms[vm_id(subscription, group, name).lower()]
@@ -122,7 +122,7 @@ class Estate:
             raise not_found("Microsoft.Compute/virtualMachines", name, group) from None
 
     def vms_of(self, subscription: str, group: Optional[str] = None) -> List[Vm]:
-        """The VMs of a subscription, or of one of its resource groups."""
+        """Return the VMs of a subscription, or of one of its resource groups."""
         return [
             vm
             for vm in self.vms.values()
@@ -131,7 +131,7 @@ class Estate:
         ]
 
     def vault(self, subscription: str, group: str, name: str) -> Vault:
-        """A vault."""
+        """Return a vault."""
         self.group(subscription, group)
         try:
             return self.vaults[(subscription.lower(), group.lower(), name.lower())]
@@ -150,7 +150,7 @@ class Estate:
         self.vaults.pop(key, None)
 
     def protection_of(self, vm: Vm) -> Optional[Tuple[Vault, Item]]:
-        """Where a VM is protected, if it is."""
+        """Return where a VM is protected, if it is."""
         for vault in self.vaults.values():
             item = vault.items.get(vm.key)
             if item is not None and item.vm.id.lower() == vm.id.lower():

@@ -33,12 +33,12 @@ class Fault:
     #: Seconds of the client's before the answer.
     delay_s: float = 0.0
     times: int = 1
-    #: What happens right before the request, or with C(after) right after it, as for
-    #: C(RecoveryServices.change).
+    #: What happens right before the request, or with `after` right after it, as for
+    #: `RecoveryServices.change`.
     change: Optional[Dict[str, Any]] = None
     #: How many matching requests pass before it.
     skip: int = 0
-    #: Whether the request takes effect all the same, and only its answer is lost.
+    #: True if the request takes effect and only its answer is lost.
     after: bool = False
 
     def __post_init__(self) -> None:
@@ -47,19 +47,19 @@ class Fault:
         re.compile(self.path)
 
     def matches(self, method: str, path: str) -> bool:
-        """Whether it is meant for such a request."""
+        """Return True if it is meant for such a request."""
         return (self.method or method).upper() == method and bool(
             re.search(self.path, path, re.IGNORECASE)
         )
 
     @property
     def answers(self) -> bool:
-        """Whether the client gets the fault instead of the real answer."""
+        """True if the client gets the fault instead of the real answer."""
         lost = ("reset", "tls", "malformed", "empty")
         return self.status is not None or self.kind in lost
 
     def error(self) -> Any:
-        """The body of the answer."""
+        """Return the body of the answer."""
         if self.body is not None:
             return self.body
         code = self.code or f"Lab{self.status}"
@@ -82,11 +82,11 @@ class Faults:
         self._faults.clear()
 
     def shown(self) -> List[Dict[str, Any]]:
-        """Those that are yet to come."""
+        """Return those that are yet to come."""
         return [asdict(fault) for fault in self._faults]
 
     def take(self, method: str, path: str) -> Optional[Fault]:
-        """The fault for this request, if there is one."""
+        """Return the fault for this request, if there is one."""
         for fault in list(self._faults):
             if not fault.matches(method, path):
                 continue
@@ -101,5 +101,5 @@ class Faults:
 
 
 def fault_of(given: Mapping[str, Any]) -> Fault:
-    """A fault as a client orders it; raises C(TypeError) or C(ValueError)."""
+    """Return a fault as a client orders it; raises `TypeError` or `ValueError`."""
     return Fault(**given)

@@ -20,7 +20,7 @@ _VAULT_FIELDS = {field.name for field in dataclasses.fields(Vault)} - {"policies
 
 
 def grow(seed: Mapping[str, Any], clock: VirtualClock) -> Estate:
-    """The estate that a seed describes."""
+    """Return the estate that a seed describes."""
     estate = Estate(clock, str(seed.get("chance", "lab")))
     estate.tenant = str(seed["tenant"])
     for one in seed["subscriptions"]:

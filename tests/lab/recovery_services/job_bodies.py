@@ -15,7 +15,7 @@ from tests.lab.recovery_services.times import NEVER, american, duration, stamp
 
 
 def job_body(vault: Vault, job: Job, now: datetime, details: bool = False) -> Dict[str, Any]:
-    """A job, in a list or by itself with its C(details)."""
+    """Return a job, in a list or by itself with its `details`."""
     ran = ((job.end or now) - job.start).total_seconds()
     properties: Dict[str, Any] = {"jobType": "AzureIaaSVMJob"}
     if job.cancellable:
@@ -65,7 +65,7 @@ def _extended(job: Job, ran: float) -> Dict[str, Any]:
 
 
 def _restored(job: Job, ran: float) -> Dict[str, Any]:
-    """How far a restore is; that is measured once on the way, and its task has no times."""
+    """Return how far a restore is; that is measured once on the way, and its task has no times."""
     status = job.status if job.over else "InProgress"
     task = {"taskId": job.tasks[0].name, "duration": duration(0.0), "status": status}
     share = 1.0 if status == "Completed" else _MEASURED if ran > 0.6 * job.takes else 0.0
@@ -115,7 +115,7 @@ def _last_begun(job: Job, ran: float) -> Task:
 
 
 def operation_body(operation: Operation, now: datetime) -> Dict[str, Any]:
-    """The status of an operation of a vault's items."""
+    """Return the status of an operation of a vault's items."""
     state = jobs.state_of(operation, now)
     start = stamp(operation.start)
     body: Dict[str, Any] = {
@@ -146,7 +146,7 @@ def operation_body(operation: Operation, now: datetime) -> Dict[str, Any]:
 
 
 def vault_operation_body(vault: Vault, operation: Operation, now: datetime) -> Dict[str, Any]:
-    """The status of an operation on a vault itself."""
+    """Return the status of an operation on a vault itself."""
     state = jobs.state_of(operation, now)
     body: Dict[str, Any] = {
         "id": f"{vault.id}/operationStatus/{operation.id}",

@@ -67,7 +67,7 @@ def _so_many(vault: Vault, operation: str, key: str) -> int:
 def end_after(
     estate: Estate, job: Job, plan: Plan, done: Callable[[datetime], None], share: float = 1.0
 ) -> None:
-    """Let the job end in its time, well or as planned; C(done) is what it brings about."""
+    """Let the job end in its time, well or as planned; `done` is what it brings about."""
 
     def finish(moment: datetime) -> None:
         if job.over:
@@ -97,7 +97,7 @@ def fail(job: Job, moment: datetime, error: Dict[str, Any]) -> None:
 def follow(
     estate: Estate, vault: Vault, job: Job, *, at_once: bool = False, operation_id: str = ""
 ) -> Operation:
-    """The operation that goes with a job: it ends with it, or C(at_once)."""
+    """Return the operation that goes with a job: it ends with it, or `at_once`."""
     operation = Operation(operation_id or new_id(), job.start, job=job, key=job.key)
     if at_once and not estate.hang:
         operation.ends = job.start
@@ -106,7 +106,7 @@ def follow(
 
 
 def running(vault: Vault, key: str, *operations: str) -> Optional[Job]:
-    """A job of one of these operations that runs on the item."""
+    """Return a job of one of these operations that runs on the item."""
     for job in reversed(vault.jobs.values()):
         if job.key == key and not job.over and (not operations or job.operation in operations):
             return job
@@ -114,7 +114,7 @@ def running(vault: Vault, key: str, *operations: str) -> Optional[Job]:
 
 
 def find(vault: Vault, job_id: str) -> Job:
-    """A job by its id."""
+    """Return a job by its id."""
     job = vault.jobs.get(job_id.lower())
     if job is None:
         raise gateway(404, "JobNotFound", f"The job '{job_id}' was not found in the vault.")
@@ -143,7 +143,7 @@ def _cancelled(job: Job, moment: datetime) -> None:
 
 
 def state_of(operation: Operation, now: datetime) -> str:
-    """C(InProgress), C(Succeeded) or C(Failed)."""
+    """Return `InProgress`, `Succeeded` or `Failed`."""
     if operation.ends is not None:
         if now < operation.ends:
             return "InProgress"
@@ -155,7 +155,7 @@ def state_of(operation: Operation, now: datetime) -> str:
 
 
 def error_of(operation: Operation) -> Optional[Dict[str, str]]:
-    """Why an operation failed."""
+    """Return why an operation failed."""
     if operation.error is not None:
         return {"code": operation.error[0], "message": operation.error[1]}
     if operation.job is not None and operation.job.errors:

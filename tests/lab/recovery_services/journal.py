@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every exchange in full, in a file, for those who judge them; off unless somebody asks."""
+"""A file of all exchanges in full, for the contract tests; off by default."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FOLDER = "QUIESCE_AZURE_JOURNAL"
 
 
 class Journal:
-    """A JSON object a line, written before the client has its answer. Never what signs anybody in.
+    """A file with one JSON object a line, written before the client gets its answer.
 
-    C(fault) says of an exchange that the answer is one that a test ordered.
+    It holds no credentials. `fault` marks an exchange whose answer a test has ordered.
     """
 
     def __init__(self, path: Optional[Path]) -> None:
@@ -26,7 +26,7 @@ class Journal:
 
     @classmethod
     def of_environment(cls) -> Journal:
-        """The one that the environment asks for."""
+        """Return the one that the environment asks for."""
         folder = os.environ.get(FOLDER)
         return cls(Path(folder, f"{os.getpid()}.jsonl") if folder else None)
 

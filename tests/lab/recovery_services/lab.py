@@ -32,9 +32,9 @@ class RecoveryServices:
     """An ARM server on a free port of 127.0.0.1, with a certificate authority of its own.
 
     A context manager. Must be entered in a thread that lives as long as it is used: the process
-    ends with the thread that started it. C(speed) is virtual seconds per second of the clients': of
-    the real time, or, where the clock is C(stepped), of what clients say that they wait.
-    C(per_look_s) is for clients that wait in real time: after each answer that says that something
+    ends with the thread that started it. `speed` is virtual seconds per second of the clients': of
+    the real time, or, where the clock is `stepped`, of what clients say that they wait.
+    `per_look_s` is for clients that wait in real time: after each answer that says that something
     goes on, the clock moves so far.
     """
 
@@ -108,7 +108,7 @@ class RecoveryServices:
     # --- how clients reach it ------------------------------------------------------------------
 
     def environment(self) -> Dict[str, str]:
-        """The environment variables by which the modules reach it."""
+        """Return the environment variables by which the modules reach it."""
         return {
             "AZURE_SUBSCRIPTION_ID": self.subscription_id,
             "AZURE_TENANT": self.tenant,
@@ -122,7 +122,7 @@ class RecoveryServices:
         }
 
     def options(self, vault: str = "vault1") -> Dict[str, Any]:
-        """The options by which the modules reach it."""
+        """Return the options by which the modules reach it."""
         return {
             "auth_source": "service_principal",
             "resource_manager_endpoint": self.url,
@@ -137,7 +137,7 @@ class RecoveryServices:
         }
 
     def waiting(self) -> Dict[str, str]:
-        """The environment variables by which modules wait on its clock while that is stepped."""
+        """Return the environment variables that make modules wait on its clock if it is stepped."""
         others = [path for path in (os.environ.get("PYTHONPATH"),) if path]
         return {
             "QUIESCE_LAB_CLOCK": f"{self.url} {self.ca_file}",
@@ -152,9 +152,9 @@ class RecoveryServices:
         speed: Optional[float] = None,
         limits: Optional[bool] = None,
     ) -> None:
-        """Begin anew: state, requests, faults, plans, and the clock at the real time.
+        """Reset state, requests, faults and plans, and set the clock to the real time.
 
-        Without arguments as it was started.
+        The default arguments are those of the start.
         """
         body: Dict[str, Any] = {
             "seed": seed or self.seed,
@@ -166,11 +166,11 @@ class RecoveryServices:
         self._know(self._control("GET", "info"))
 
     def requests(self) -> List[Request]:
-        """The requests since the last reset, without those of this class."""
+        """Return the requests since the last reset, without those of this class."""
         return [Request(**one) for one in self._control("GET", "requests")]
 
     def writes(self) -> List[Request]:
-        """Those of them that could have changed something."""
+        """Return those of them that could have changed something."""
         return [one for one in self.requests() if one.write]
 
     def forget_requests(self) -> None:
@@ -178,11 +178,11 @@ class RecoveryServices:
         self._control("DELETE", "requests")
 
     def fault(self, **fault: Any) -> None:
-        """Order a fault: any field of C(faults.Fault)."""
+        """Order a fault: any field of `faults.Fault`."""
         self._control("POST", "faults", fault)
 
     def faults(self) -> List[Dict[str, Any]]:
-        """The faults that are yet to come."""
+        """Return the faults that are yet to come."""
         found: List[Dict[str, Any]] = self._control("GET", "faults")
         return found
 
@@ -193,11 +193,11 @@ class RecoveryServices:
     def next_backup(
         self, vm: Optional[str] = None, result: str = "file-system", **more: Any
     ) -> None:
-        """Decide the next backup of a VM, or of any; C(more) as in C(plans.Plan)."""
+        """Decide the next backup of a VM, or of any; `more` as in `plans.Plan`."""
         self._control("POST", "next-backup", {"vm": vm, "result": result, **more})
 
     def next_job(self, vm: Optional[str], operation: str, **more: Any) -> None:
-        """Decide the next job of this operation; C(more) as in C(plans.Plan)."""
+        """Decide the next job of this operation; `more` as in `plans.Plan`."""
         self._control("POST", "next-job", {"vm": vm, "operation": operation, **more})
 
     def advance(self, seconds: float) -> None:
@@ -209,9 +209,9 @@ class RecoveryServices:
         self._control("POST", "clock", {"speed": speed})
 
     def run_freely(self, speed: float) -> None:
-        """Go on at this speed with the real time, whatever anybody waits for.
+        """Let the clock run at this speed with the real time, independent of waiting clients.
 
-        What a test then sees depends on how fast the machine is: say at the call why it may.
+        The test then depends on the speed of the machine: explain at the call why it may.
         """
         self._control("POST", "clock", {"speed": speed, "stepped": False})
 
@@ -220,22 +220,22 @@ class RecoveryServices:
         self.run_freely(0.0)
 
     def now(self) -> str:
-        """The service's time."""
+        """Return the service's time."""
         return str(self._control("GET", "clock")["now"])
 
     def state(self) -> Dict[str, Any]:
-        """VMs and vaults with their items and jobs."""
+        """Return the VMs and vaults with their items and jobs."""
         found: Dict[str, Any] = self._control("GET", "state")
         return found
 
     def change(self, **changes: Any) -> None:
         """Change the state.
 
-        C(remove_vm), C(add_vm), C(set_vm), C(add_vault), C(set_vault), C(add_item); C(deny) an
-        action, such as C(*/backupJobs/read); C(unregister) a namespace.
+        `remove_vm`, `add_vm`, `set_vm`, `add_vault`, `set_vault`, `add_item`; `deny` an
+        action, such as `*/backupJobs/read`; `unregister` a namespace.
         """
         self._control("POST", "state", changes)
 
     def remove_vm(self, name: str) -> None:
-        """Delete a VM, as if somebody had done it in the portal."""
+        """Delete a VM, as in the portal."""
         self.change(remove_vm=name)

@@ -17,7 +17,7 @@ class Request:
     method: str
     #: Decoded, as the client wrote it.
     path: str
-    #: Azure's name of the action; C(signin) and C(metadata) for what is not the control plane's.
+    #: Azure's name of the action; `signin` and `metadata` for what is not the control plane's.
     action: str
     #: 0 if the connection was cut.
     status: int

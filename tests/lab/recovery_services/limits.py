@@ -33,7 +33,7 @@ HEADER = "x-ms-ratelimit-remaining-subscription-resource-requests"
 
 
 class Limits:
-    """What is left of each hour."""
+    """The requests that are left in each hour."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Limits:
         real_seconds: Callable[[float], int],
         others: Optional[Mapping[str, int]] = None,
     ) -> None:
-        """C(others): limits of actions that are not the usual ones."""
+        """Set the limits; `others` holds those of actions that are not the usual ones."""
         self.on = on
         self._real = real_seconds
         self._limits = {**_LIMITS, **{name.lower(): most for name, most in (others or {}).items()}}
@@ -49,7 +49,7 @@ class Limits:
         self._used: Dict[str, Tuple[datetime, int]] = {}
 
     def check(self, route: Route, subscription: str, now: datetime) -> Dict[str, str]:
-        """Count a request and give the headers for its answer; raises C(AzureError)."""
+        """Count a request and give the headers for its answer; raises `AzureError`."""
         headers: Dict[str, str] = {}
         action = route.action.lower()
         limit = self._limit(action)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What there is in the lab's Azure: plain records, without behaviour."""
+"""Records of the lab's Azure, without behaviour."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.lab.recovery_services import names
 
 
 def new_id() -> str:
-    """A new GUID."""
+    """Return a new GUID."""
     return str(uuid.uuid4())
 
 
@@ -31,12 +31,12 @@ class Vm:
     luns: List[int] = field(default_factory=list)
     os_type: str = "Linux"
     size: str = "Standard_D2s_v5"
-    #: C(Ready), or what the VM agent says instead.
+    #: `Ready`, or what the VM agent says instead.
     agent: str = "Ready"
     power: str = "running"
     #: Whether the backup service shows its resource group in upper case, as it sometimes does.
     odd_case: bool = False
-    #: What its backups yield: C(application), C(file-system), C(crash), C(failed), C(warning).
+    #: What its backups yield: `application`, `file-system`, `crash`, `failed`, `warning`.
     backup_result: str = "file-system"
     #: Names of the VM extensions it has, with their handler versions.
     extensions: Dict[str, Dict[str, Any]] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Vm:
 
     @property
     def key(self) -> str:
-        """What its container and item are known by."""
+        """The key of its container and item."""
         return names.vm_key(self.resource_group, self.name)
 
 
@@ -66,7 +66,7 @@ class RecoveryPoint:
 
     name: str
     time: datetime
-    #: C(AppConsistent), C(FileSystemConsistent) or C(CrashConsistent).
+    #: `AppConsistent`, `FileSystemConsistent` or `CrashConsistent`.
     consistency: str
     expires: Optional[datetime] = None
     #: Tier and status, in the order they came.
@@ -96,7 +96,7 @@ class Item:
     backed_up: bool = False
     #: When it was soft-deleted.
     deleted: Optional[datetime] = None
-    #: C(diskExclusionProperties), if any were ever given.
+    #: `diskExclusionProperties`, if any were ever given.
     disks: Optional[Dict[str, Any]] = None
     extended: bool = False
     points: List[RecoveryPoint] = field(default_factory=list)
@@ -104,7 +104,7 @@ class Item:
     generation: int = 0
 
     def disks_of_point(self) -> List[Tuple[int, str, bool]]:
-        """The disks of a recovery point that is made now, as C(RecoveryPoint.disks)."""
+        """Return the disks of a recovery point that is made now, as `RecoveryPoint.disks`."""
         luns, inclusive = (self.disks or {}).get("diskLunList"), False
         if not self.disks or luns is None:
             return []
@@ -157,13 +157,13 @@ class Job:
 
     @property
     def over(self) -> bool:
-        """Whether it has ended."""
+        """True if it has ended."""
         return self.end is not None
 
 
 @dataclass
 class Operation:
-    """What a 202 answer points to."""
+    """An operation that a 202 answer points to."""
 
     id: str
     start: datetime
@@ -206,7 +206,7 @@ class Vault:
     soft_delete_of_vault: bool = False
     #: How it stores backups, which it decides when it is given the first item.
     storage_version: str = "V2"
-    #: Deleted items become soft-deleted whatever the configuration says.
+    #: Deleted items become soft-deleted, independent of the configuration.
     secure_by_default: bool = False
     #: By name in lower case; name as given, and properties.
     policies: Dict[str, Tuple[str, Dict[str, Any]]] = field(default_factory=dict)

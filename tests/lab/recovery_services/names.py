@@ -21,7 +21,7 @@ _ITEM = re.compile(r"VM;iaasvmcontainerv2;([^;]+);(.+)$", re.IGNORECASE)
 
 
 def vm_id(subscription: str, resource_group: str, name: str) -> str:
-    """A VM's resource id."""
+    """Return a VM's resource id."""
     return (
         f"/subscriptions/{subscription}/resourceGroups/{resource_group}"
         f"/providers/Microsoft.Compute/virtualMachines/{name}"
@@ -37,12 +37,12 @@ def parse_vm_id(text: str) -> Tuple[str, str, str]:
 
 
 def vm_key(resource_group: str, name: str) -> str:
-    """What a VM, its container and its item have in common."""
+    """Return what a VM, its container and its item have in common."""
     return f"{resource_group};{name}".lower()
 
 
 def key_of_container(name: str) -> str:
-    """The same, from a container's name."""
+    """Return the same, from a container's name."""
     found = _CONTAINER.match(name)
     if not found:
         raise invalid_input(f"'{name}' is not the name of a container.")
@@ -50,7 +50,7 @@ def key_of_container(name: str) -> str:
 
 
 def key_of_item(container: str, item: str) -> str:
-    """The same, from an item's name, which must belong to the container."""
+    """Return the same, from an item's name, which must belong to the container."""
     found = _ITEM.match(item)
     if not found or vm_key(found[1], found[2]) != key_of_container(container):
         raise invalid_input(f"'{item}' is not the name of an item in container '{container}'.")

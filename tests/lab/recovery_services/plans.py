@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the next jobs of VMs will yield, as tests decide; and how long jobs take."""
+"""Plans for the next jobs of VMs, as tests order them, and the duration of jobs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _CONSISTENCY = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a job will yield."""
+    """The planned outcome of a job."""
 
-    #: A consistency, C(warning), C(failed), or C(completed) where there is no consistency.
+    #: A consistency, `warning`, `failed`, or `completed` for a job without consistency.
     result: str = "completed"
     code: Optional[str] = None
     message: Optional[str] = None
@@ -44,16 +44,16 @@ class Plan:
 
     @property
     def failed(self) -> bool:
-        """Whether the job will fail."""
+        """True if the job will fail."""
         return self.result == "failed"
 
     @property
     def consistency(self) -> str:
-        """What its recovery point will be."""
+        """The consistency of its recovery point."""
         return _CONSISTENCY.get(self.result, "FileSystemConsistent")
 
     def error(self, title: str, message: str, recommendation: str) -> Dict[str, object]:
-        """The job's error, by default this one."""
+        """Return the job's error, by default this one."""
         title = self.code or title
         return {
             "errorCode": self.error_code or _CODES.get(title, 400001),
@@ -74,7 +74,7 @@ class Plans:
         self._plans.append((vm.lower() if vm else None, operation.lower(), plan))
 
     def take(self, vm_id: str, operation: str) -> Optional[Plan]:
-        """The plan for the job that begins."""
+        """Return the plan for the job that begins."""
         parts = vm_id.lower().split("/")
         known = {vm_id.lower(), parts[-1], f"{parts[4]}/{parts[-1]}", f"{parts[4]};{parts[-1]}"}
         for index, (vm, which, plan) in enumerate(self._plans):
@@ -85,9 +85,9 @@ class Plans:
 
 
 def recorded_seconds(operation: str, seed: str, first: bool = True) -> float:
-    """How long such a job took in the recordings; the same for the same C(seed).
+    """Return how long such a job took in the recordings; the same for the same `seed`.
 
-    C(first): whether the VM is protected anew, which takes longer than a change.
+    `first` is True if the VM was not protected before, which takes longer than a change.
     """
     chance = random.Random(f"{seed}:{operation}:{first}")
     share = chance.random()

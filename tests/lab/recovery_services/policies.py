@@ -33,7 +33,7 @@ def _kept(count: int, time: str) -> Dict[str, Any]:
 
 
 def of_a_new_vault(now: datetime) -> Dict[str, Tuple[str, Dict[str, Any]]]:
-    """The policies that every vault begins with.
+    """Return the policies that every vault begins with.
 
     One long literal: it is read beside an answer of the service.
     """
@@ -99,7 +99,7 @@ def of_a_new_vault(now: datetime) -> Dict[str, Tuple[str, Dict[str, Any]]]:
 
 
 def find(vault: Vault, name: str) -> Tuple[str, Dict[str, Any]]:
-    """A policy's name as given, and its properties."""
+    """Return a policy's name as given, and its properties."""
     found = vault.policies.get(name.lower())
     if found is None:
         raise gateway(404, "BMSUserErrorPolicyNotFound", f"The policy '{name}' was not found.")
@@ -107,7 +107,7 @@ def find(vault: Vault, name: str) -> Tuple[str, Dict[str, Any]]:
 
 
 def users(vault: Vault, name: str) -> int:
-    """How many items are under the policy."""
+    """Return how many items are under the policy."""
     return sum(1 for item in vault.items.values() if item.policy.lower() == name.lower())
 
 
@@ -159,7 +159,7 @@ def _carry(estate: Estate, vault: Vault, vm: Vm, policy: str) -> Job:
 
 
 def _as_stored(given: Mapping[str, Any]) -> Dict[str, Any]:
-    """As the service gives it back: its own order of the fields, times without milliseconds."""
+    """Return the policy as the service returns it: its own order, times without milliseconds."""
     plain: Dict[str, Any] = _without_milliseconds(copy.deepcopy(dict(given)))
     plain.pop("protectedItemsCount", None)
     plain.pop("resourceGuardOperationRequests", None)
@@ -211,7 +211,7 @@ def delete(vault: Vault, name: str) -> bool:
 
 
 def named_in(policy_id: str) -> str:
-    """The policy's name in its id."""
+    """Return the policy's name in its id."""
     name = policy_id.rsplit("/", 1)[-1]
     if not name:
         raise invalid_input("The request names no policy.")

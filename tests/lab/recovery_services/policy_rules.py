@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the service accepts as a backup policy for VMs: the documented bounds."""
+"""Rules of the service for a backup policy of VMs: the documented bounds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ZONE = re.compile(r"UTC([+-]\d\d)?$|[A-Z][\w. ()-]* Standard Time( \([\w. ]+\))
 
 
 def check(properties: Mapping[str, Any]) -> None:
-    """Refuse what is outside the bounds; raises C(AzureError)."""
+    """Refuse what is outside the bounds; raises `AzureError`."""
     schedule = _section(properties, "schedulePolicy")
     kind = _kind(properties, schedule)
     frequency = str(schedule.get("scheduleRunFrequency"))
@@ -82,7 +82,7 @@ def _section(properties: Mapping[str, Any], name: str) -> Dict[str, Any]:
 def _schedule(
     schedule: Mapping[str, Any], kind: str, frequency: str
 ) -> tuple[Optional[Sequence[str]], List[str]]:
-    """The days and times of day at which the policy runs."""
+    """Return the days and times of day at which the policy runs."""
     permitted = ("Daily", "Weekly") if kind == "V1" else ("Hourly", "Daily", "Weekly")
     if frequency not in permitted:
         raise invalid_policy(f"The frequency '{frequency}' is not supported by a {kind} policy.")
@@ -110,7 +110,7 @@ def _hourly(schedule: Mapping[str, Any]) -> str:
 
 
 def _times(name: str, times: Any) -> List[str]:
-    """The one time of day, on a full or half hour."""
+    """Return the one time of day, on a full or half hour."""
     if not isinstance(times, list) or len(times) != 1:
         raise invalid_policy(f"{name} must hold one time.")
     try:
@@ -210,5 +210,5 @@ def _among(name: str, values: Any, permitted: Sequence[str]) -> None:
 
 
 def _number(value: Any) -> int:
-    """A whole number; one that is below all bounds when it is none."""
+    """Return a whole number, or a number below all bounds for any other value."""
     return value if isinstance(value, int) and not isinstance(value, bool) else -1

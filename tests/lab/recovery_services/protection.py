@@ -33,7 +33,7 @@ MOST_DISKS = 32
 
 
 def item_of(vault: Vault, key: str, name: str) -> Item:
-    """An item of the vault."""
+    """Return an item of the vault."""
     item = vault.items.get(key)
     if item is None:
         raise not_protected(name)
@@ -97,7 +97,7 @@ def _protect(
 
 
 def _end(estate: Estate, job: Job, plan: Plan, done: Any, vm: Vm) -> None:
-    """The job's end; a VM that has gone meanwhile makes it fail."""
+    """End the job; it fails if its VM no longer exists."""
 
     def unless_gone(moment: datetime) -> None:
         if vm.id.lower() in estate.vms:
@@ -150,7 +150,7 @@ def _policy(vault: Vault, properties: Mapping[str, Any], item: Optional[Item]) -
 
 
 def _check_disks(properties: Mapping[str, Any]) -> None:
-    """Refuse a selection of disks that is none."""
+    """Refuse an invalid selection of disks."""
     disks = section(section(properties, "extendedProperties"), "diskExclusionProperties")
     luns, included = disks.get("diskLunList", []), disks.get("isInclusionList", False)
     # The command line of Azure sends them as text.
@@ -172,7 +172,7 @@ def _set_disks(item: Item, properties: Mapping[str, Any]) -> None:
 
 
 def _change(estate: Estate, vault: Vault, item: Item, properties: Mapping[str, Any]) -> Operation:
-    """Another policy, other disks, or protection again after it was stopped."""
+    """Return another policy, other disks, or protection again after it was stopped."""
     policy, policy_type = _policy(vault, properties, item)
     plan = estate.plans.take(item.vm.id, "ConfigureBackup") or Plan()
     bag = {"Policy Name": policy}
@@ -268,7 +268,7 @@ def purge_later(estate: Estate, vault: Vault, item: Item) -> None:
 
 
 def operation(vault: Vault, operation_id: str) -> Operation:
-    """An operation of the vault, by its id."""
+    """Return an operation of the vault, by its id."""
     found = vault.operations.get(operation_id.lower())
     if found is None:
         raise gateway(404, "OperationNotFound", f"The operation '{operation_id}' was not found.")

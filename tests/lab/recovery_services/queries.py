@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""C($filter) and C($skipToken) of lists."""
+"""`$filter` and `$skipToken` of lists."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _AND = re.compile(r"and\b", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class Filter:
-    """The terms of a filter, joined by C(and); names in lower case."""
+    """The terms of a filter, joined by `and`; names in lower case."""
 
     terms: Tuple[Tuple[str, str, str], ...] = ()
 
     def get(self, name: str) -> Optional[str]:
-        """The value that the filter demands, if it does."""
+        """Return the value that the filter demands, if it does."""
         for term, _operator, value in self.terms:
             if term == name.lower():
                 return value
         return None
 
     def permits(self, values: Mapping[str, Optional[str]]) -> bool:
-        """Whether what has these values is listed; what C(values) does not name does not count."""
+        """Return True if a resource with these values is listed; missing names are ignored."""
         known = {name.lower(): value for name, value in values.items()}
         return all(
             term not in known or (known[term] or "").lower() == value.lower()
@@ -69,7 +69,7 @@ def parse_filter(text: Optional[str], names: Sequence[str]) -> Filter:
 def page(
     things: Sequence[Dict[str, Any]], query: Mapping[str, str], address: str, size: int = PAGE_SIZE
 ) -> Dict[str, Any]:
-    """One page of a list, and the address of the next one; C(address) is this one's path."""
+    """Return one page of a list, and the address of the next one; `address` is this one's path."""
     begin = _offset(query.get("$skiptoken"))
     body: Dict[str, Any] = {"value": list(things[begin : begin + size])}
     if begin + size < len(things):

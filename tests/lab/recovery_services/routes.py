@@ -34,14 +34,14 @@ class Routes:
         self._routes: Dict[Tuple[str, int], List[Route]] = {}
 
     def add(self, method: str, template: str, handler: Handler, read_only: bool = False) -> None:
-        """Add one; C({name}) in the template stands for any segment."""
+        """Add one; `{name}` in the template stands for any segment."""
         segments = tuple(part for part in template.split("/") if part)
         write = method not in ("GET", "HEAD") and not read_only
         route = Route(method, segments, action_of(method, segments), handler, write)
         self._routes.setdefault((method, len(segments)), []).append(route)
 
     def find(self, method: str, segments: Sequence[str]) -> Optional[Tuple[Route, Dict[str, str]]]:
-        """The route for a path's decoded segments, and the names in it."""
+        """Return the route for a path's decoded segments, and the names in it."""
         for route in self._routes.get((method, len(segments)), ()):
             params: Dict[str, str] = {}
             for wanted, given in zip(route.template, segments):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an Azure of the lab begins with, as a document that can be written to a file."""
+"""The initial state of the lab's Azure, as a document that can be written to a file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ CLIENT_ID = "cccccccc-3333-4ccc-8ccc-cccccccccccc"
 #: The credential of the lab's own client: of no use anywhere else.
 SECRET = "lab-secret-not-for-any-cloud"
 REGION = "westeurope"
-#: The VM extension that a VM's first backup installs, as in a VM's C(extensions) by its name,
-#: C(VMSnapshotLinux). C(state), C(message) and C(settings) may be added.
+#: The VM extension that a VM's first backup installs, as in a VM's `extensions` by its name,
+#: `VMSnapshotLinux`. `state`, `message` and `settings` may be added.
 SNAPSHOT_EXTENSION = {
     "publisher": "Microsoft.Azure.RecoveryServices",
     "type": "VMSnapshotLinux",
@@ -29,10 +29,10 @@ Seed = Dict[str, Any]
 
 
 def empty() -> Seed:
-    """A tenant, a client and a subscription with nothing in it.
+    """Return a tenant, a client and a subscription with nothing in it.
 
-    May also have C(token_lifetime_s), in real seconds; C(limits), requests an hour by action, for
-    actions whose limit is to be another one (Azure's are not the same in each region); C(chance),
+    May also have `token_lifetime_s`, in real seconds; `limits`, requests an hour by action, for
+    actions whose limit is to be another one (Azure's are not the same in each region); `chance`,
     on which the durations of jobs depend.
     """
     return {
@@ -48,7 +48,7 @@ def empty() -> Seed:
 
 
 def default() -> Seed:
-    """A vault with VMs around it that are not yet discovered, and an empty vault."""
+    """Return a vault with VMs around it that are not yet discovered, and an empty vault."""
     seed = empty()
     add_vault(seed, "vault1")
     add_vault(seed, "vault2")
@@ -60,7 +60,7 @@ def default() -> Seed:
 
 
 def fleet(count: int) -> Seed:
-    """A vault and so many VMs, C(vm0001) and so on."""
+    """Return a vault and `count` VMs, named `vm0001` and so on."""
     seed = empty()
     add_vault(seed, "vault1")
     add_vault(seed, "vault2")
@@ -78,7 +78,7 @@ def add_vm(
     subscription: str = SUBSCRIPTION,
     **more: Any,
 ) -> Dict[str, Any]:
-    """Add a VM; C(more) is any other field of C(model.Vm)."""
+    """Add a VM; `more` is any other field of `model.Vm`."""
     vm = {
         "subscription": subscription,
         "resource_group": group,
@@ -99,7 +99,7 @@ def add_vault(
     subscription: str = SUBSCRIPTION,
     **more: Any,
 ) -> Dict[str, Any]:
-    """Add a vault with the policies of every new one; C(more) as in C(model.Vault)."""
+    """Add a vault with the policies of every new one; `more` as in `model.Vault`."""
     vault = {
         "subscription": subscription,
         "resource_group": group,
@@ -126,10 +126,10 @@ def add_item(
     points: Optional[List[Dict[str, Any]]] = None,
     **more: Any,
 ) -> None:
-    """Protect a VM, C(group/name) or a name that is the only one, from the beginning.
+    """Protect a VM, `group/name` or a name that is the only one, from the beginning.
 
-    C(points) are recovery points: C(age_s), how long ago, and C(consistency) as in
-    C(model.RecoveryPoint); C(more) is C(deleted_s), how long ago it was soft-deleted, C(disks).
+    `points` are recovery points: `age_s`, how long ago, and `consistency` as in
+    `model.RecoveryPoint`; `more` is `deleted_s`, how long ago it was soft-deleted, `disks`.
     """
     vault["items"].append(
         {"vm": vm, "policy": policy, "state": state, "points": points or [], **more}

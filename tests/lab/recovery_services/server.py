@@ -42,7 +42,7 @@ _METADATA = re.compile(r"/metadata/endpoints/?$", re.IGNORECASE)
 
 
 def routes() -> Routes:
-    """The table of all requests to the control plane."""
+    """Return the table of all requests to the control plane."""
     table = Routes()
     for part in (arm_vaults, arm_items, arm_jobs, arm_compute):
         part.add_to(table)
@@ -70,7 +70,7 @@ class Incoming:
     write: bool = False
     json: Any = None
     fault: Optional[Fault] = None
-    #: What goes with the answer, whatever that is.
+    #: Headers of the answer, also of an error.
     extra: Dict[str, str] = field(default_factory=dict)
 
 
@@ -143,7 +143,7 @@ class Server:
         if cut:
             if request.transport is not None:
                 if fault is not None and fault.kind == "tls":
-                    # Under TLS, of whose records it is none.
+                    # Below TLS: it is not a TLS record.
                     os.write(request.transport.get_extra_info("socket").fileno(), b"no TLS" * 9)
                 request.transport.abort()
             return web.Response(status=500)
@@ -174,7 +174,7 @@ class Server:
         return Reply(fault.status or 500, fault.error(), headers)
 
     def _let_known(self, incoming: Incoming) -> None:
-        """What kind of request it is, whatever becomes of it."""
+        """Record the kind of the request before it is answered."""
         if _SIGN_IN.match(incoming.path):
             incoming.action = "signin"
             return
@@ -265,7 +265,7 @@ class Server:
         return reply
 
     def _common(self, incoming: Incoming) -> Dict[str, str]:
-        """What every answer of the service carries."""
+        """Return what every answer of the service carries."""
         headers = {"Date": format_datetime(self.world.estate.now(), usegmt=True)}
         if incoming.action in ("signin", "metadata"):
             return headers
@@ -297,7 +297,7 @@ class Server:
 
 
 def _goes_on(reply: Reply) -> bool:
-    """Whether an answer says that something goes on, so that a client waits and looks again."""
+    """Return True if an answer reports an operation in progress, so that a client polls again."""
     body: Dict[str, Any] = reply.body if isinstance(reply.body, dict) else {}
     job = body.get("properties") or {}
     return reply.status == 202 or "InProgress" in (body.get("status"), job.get("status"))

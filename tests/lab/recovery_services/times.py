@@ -14,14 +14,14 @@ NEVER = "0001-01-01T00:00:00"
 
 
 def stamp(moment: datetime) -> str:
-    """As in C(2025-05-28T12:41:44.5931501Z): up to seven digits, no zeros at their end."""
+    """Format a time as `2025-05-28T12:41:44.5931501Z`: up to seven digits, no trailing zeros."""
     digits = f"{moment.microsecond:06d}{moment.microsecond % 9 + 1}"
     digits = digits.rstrip("0") if moment.microsecond else ""
     return f"{moment:%Y-%m-%dT%H:%M:%S}{'.' + digits if digits else ''}Z"
 
 
 def duration(seconds: float) -> str:
-    """As in C(PT1H7M15.7568853S)."""
+    """Format a duration as `PT1H7M15.7568853S`."""
     seconds = max(0.0, seconds)
     hours, rest = divmod(seconds, 3600)
     minutes, rest = divmod(rest, 60)
@@ -32,7 +32,7 @@ def duration(seconds: float) -> str:
 
 
 def time_span(left: timedelta) -> str:
-    """As in C(13.23:59:42.8270305)."""
+    """Format a time span as `13.23:59:42.8270305`."""
     seconds = max(0, int(left.total_seconds()))
     days, seconds = divmod(seconds, 86400)
     hours, seconds = divmod(seconds, 3600)
@@ -41,21 +41,21 @@ def time_span(left: timedelta) -> str:
 
 
 def american(moment: datetime) -> str:
-    """As in C(7/3/2025 12:00:00 AM), which property bags and vault operations carry."""
+    """Format a time as `7/3/2025 12:00:00 AM`, which property bags and vault operations carry."""
     hour = moment.hour % 12 or 12
     half = "AM" if moment.hour < 12 else "PM"
     return f"{moment.month}/{moment.day}/{moment.year} {hour}:{moment:%M:%S} {half}"
 
 
 def parse_time(text: str) -> datetime:
-    """An ISO 8601 time as clients send it; raises C(ValueError)."""
+    """Return an ISO 8601 time as clients send it; raises `ValueError`."""
     plain = re.sub(r"\.(\d{1,6})\d*", lambda found: f".{found[1]:0<6}", text.strip())
     moment = datetime.fromisoformat(re.sub("[zZ]$", "+00:00", plain))
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def parse_query_time(text: str) -> datetime:
-    """A time in a filter, C(2025-06-03 05:58:46 AM) as documented, or ISO 8601."""
+    """Return a time in a filter, `2025-06-03 05:58:46 AM` as documented, or ISO 8601."""
     try:
         moment = datetime.strptime(text.strip().upper(), "%Y-%m-%d %I:%M:%S %p")
     except ValueError:

@@ -15,14 +15,14 @@ from tests.lab.recovery_services.errors import gateway, invalid_input, section, 
 from tests.lab.recovery_services.estate import Estate
 from tests.lab.recovery_services.model import Operation, Vault, new_id
 
-#: Regions where deleted items become soft-deleted whatever a vault's configuration says.
+#: Regions where deleted items become soft-deleted, independent of a vault's configuration.
 SECURE_BY_DEFAULT = ("centraluseuap", "eastus2euap", "westcentralus")
 _MADE_S = 20.0
 _DELETED_S = 5.0
 
 
 def new(estate: Estate, subscription: str, group: str, name: str, location: str) -> Vault:
-    """A vault as it is when it has just been made."""
+    """Return a vault as it is when it has just been made."""
     vault = Vault(subscription, group, name, location)
     vault.changed = estate.now()
     vault.policies = policies.of_a_new_vault(vault.changed)

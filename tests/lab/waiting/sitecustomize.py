@@ -4,9 +4,9 @@
 
 """Modules wait on the lab's clock: their waiting takes no real time and moves that clock.
 
-Python imports this file when it starts, where a test has put its folder into C(PYTHONPATH). It
-replaces nothing but how C(Clock), which the modules ask for the time, sleeps and reads the time.
-Where the lab's clock is not stepped, C(Clock) stays as it is.
+Python imports this file when it starts, where a test has put its folder into `PYTHONPATH`. It
+replaces only how the modules' `Clock` sleeps and reads the time. If the lab's clock is not stepped,
+`Clock` stays as it is.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class LabClock:
 
 
 class _Loader(importlib.abc.Loader):
-    """Loads the module with C(Clock) in it, and has the lab's clock stand in."""
+    """Loads the module with `Clock` in it, and has the lab's clock stand in."""
 
     def __init__(self, inner: Any, clock: LabClock) -> None:
         self._inner = inner
@@ -82,7 +82,7 @@ class _Loader(importlib.abc.Loader):
         return getattr(self._inner, name)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> Optional[ModuleType]:
-        """The module as it would be without this."""
+        """Return the module as it would be without this."""
         created: Optional[ModuleType] = self._inner.create_module(spec)
         return created
 
@@ -104,7 +104,7 @@ class Finder(importlib.abc.MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
     ) -> Optional[importlib.machinery.ModuleSpec]:
-        """The module, with a loader that changes it."""
+        """Return the module, with a loader that changes it."""
         if not fullname.startswith(_COLLECTION) or not fullname.endswith("._arm.clock"):
             return None
         spec = importlib.machinery.PathFinder.find_spec(fullname, path, target)

@@ -41,7 +41,7 @@ class Client:
     headers: Dict[str, str] = field(default_factory=dict)
 
     def send(self, method: str, path: str, body: Any = None, raw: Optional[str] = None) -> Answer:
-        """One request on a connection of its own."""
+        """Return one request on a connection of its own."""
         address = urlsplit(self.azure.url)
         context = ssl.create_default_context(cafile=str(self.azure.ca_file))
         connection = http.client.HTTPSConnection(
@@ -65,7 +65,7 @@ class Client:
         return Answer(answer.status, found, parsed)
 
     def get(self, path: str, **query: str) -> Answer:
-        """A GET below the vault."""
+        """Return a GET below the vault."""
         more = "".join(f"&{name.replace('_', '$')}={quote(value)}" for name, value in query.items())
         return self.send("GET", f"{self.vault}{path}?{VERSION}{more}")
 

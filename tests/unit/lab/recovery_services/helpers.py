@@ -17,14 +17,14 @@ KEY = "app-rg;db01"
 
 
 def the_vault(estate: Estate, name: str = "vault1") -> Vault:
-    """A vault of the default seed."""
+    """Return a vault of the default seed."""
     return estate.vault(SUBSCRIPTION, "backup-rg", name)
 
 
 def wish(
     estate: Estate, vm: str = "db01", policy: str = "DefaultPolicy", **more: Any
 ) -> Dict[str, Any]:
-    """The properties by which clients protect a VM."""
+    """Return the properties by which clients protect a VM."""
     vault = the_vault(estate)
     return {
         "protectedItemType": "Microsoft.Compute/virtualMachines",
@@ -54,6 +54,6 @@ def protect(estate: Estate, vm: str = "db01", policy: str = "DefaultPolicy") -> 
 
 
 def only_job(estate: Estate, operation: str) -> Job:
-    """The one job of this operation."""
+    """Return the one job of this operation."""
     (found,) = (job for job in the_vault(estate).jobs.values() if job.operation == operation)
     return found

@@ -34,7 +34,7 @@ def _shown(estate: Estate) -> Dict[str, Any]:
 
 
 def _tasks(estate: Estate) -> List[str]:
-    """How the snapshot and the transfer stand."""
+    """Return how the snapshot and the transfer stand."""
     return [task["status"] for task in _shown(estate)["extendedInfo"]["tasksList"][:2]]
 
 
