@@ -2,8 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the collection costs, a JSON object a line: `python -m tests.bench freeze`, `vault` or
-`latency`."""
+"""Measure the costs of the collection: `python -m tests.bench freeze`, `vault` or `latency`.
+
+Each line of the output is a JSON object.
+"""
 
 from __future__ import annotations
 

@@ -4,11 +4,11 @@
 
 """The floor of a window: FIFREEZE of all at once, one warm request for a snapshot, FITHAW of all.
 
-A program of its own that does this and nothing else, with its threads parked and its connections
-warm. Its arguments are the mount points; the addresses of the blobs are in the environment, for
-they hold secrets. With more than one address all are asked at once: that is not the floor, but
-tells what the store itself needs for so many. It prints the milliseconds from the first FIFREEZE
-to the end of the last FITHAW.
+A separate program that does only this, with its threads parked and its connections warm. Its
+arguments are the mount points; the addresses of the blobs are in the environment, because they hold
+secrets. With several addresses all requests are sent at once: that is not the floor, but the time
+that the store needs for them. It prints the milliseconds from the first FIFREEZE to the end of the
+last FITHAW.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How long everything is frozen, beside the least that it could be, and beside the plain way."""
+"""Measure how long everything is frozen, beside the floors and the plain way."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ class Bench:
 
     @contextlib.contextmanager
     def longest(self) -> Iterator[List[float]]:
-        """Within it, the longest pause of the writer, in milliseconds.
+        """Yield a list that gets the longest pause of the writer, in milliseconds.
 
-        What the writer on a filesystem that nobody freezes saw too was the machine's.
+        Pauses of the writer on a filesystem that is never frozen come from the machine.
         """
         found: List[float] = []
         began = time.monotonic_ns()
@@ -88,7 +88,7 @@ class Bench:
         found.append(max(pauses, default=0) / 1e6)
 
     def ours(self, expedite: bool) -> Tuple[float, float, float]:
-        """Once by `vm_snapshot`: window, of which frozen, and the writer's pause, in ms."""
+        """Run `vm_snapshot`; return the window, its frozen part and the writer's pause in ms."""
         disks = [
             {"name": f"disk{index}", "blob_uri": url, "device": str(self.disks[index].device)}
             for index, url in enumerate(self.urls)
@@ -111,7 +111,7 @@ class Bench:
         return done["freeze"]["window_ms"], done["freeze"]["frozen_ms"], pause[0]
 
     def floor(self, expedite: bool, requests: int = 1) -> float:
-        """Once with nothing but what must be, in ms; with so many requests to the store."""
+        """Run the floor once with `requests` requests to the store; return its ms."""
         with Guarded(self.mounts, 120), expedited(expedite):
             done = subprocess.run(
                 [sys.executable, "-I", "-S", _floor.__file__, *self.mounts],
@@ -172,7 +172,7 @@ def measure(
 
 
 class _Side:
-    """What was measured with the setting, or without it."""
+    """The measurements with the setting, or without it."""
 
     def __init__(self) -> None:
         self._windows: List[float] = []
@@ -182,7 +182,7 @@ class _Side:
         self._stores: List[float] = []
 
     def add(self, window: float, frozen: float, pause: float, floor: float, store: float) -> None:
-        """One more run of each."""
+        """Add a run of each."""
         self._windows.append(window)
         self._frozen.append(frozen)
         self._pauses.append(pause)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How long a module of the vault needs to start, above one that does nothing."""
+"""Measure how long a module of the vault takes to start, compared with an empty module."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ basic.AnsibleModule(argument_spec={}).exit_json()
 
 
 def measure(runs: int) -> Dict[str, Any]:
-    """Return the object of one line; medians over so many runs, in turns with the empty module.
+    """Return the object of one line: medians over `runs` runs, in turns with the empty module.
 
     `import_s`: until the options have been read, by module; they are such that it refuses them.
     `first_request_s`: until it has also imported the SDK and its first request has arrived.

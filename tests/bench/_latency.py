@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How late a program that sleeps for a millisecond wakes up, on every CPU, while freezes go on.
+"""Measure on every CPU how late a program wakes up from a millisecond of sleep, during freezes.
 
 It measures what the setting that makes FIFREEZE short does to the rest of the machine. Each CPU has
 a program of its own, pinned to it and of the highest real-time priority, as `cyclictest` has.
-Meanwhile some filesystems are frozen and thawed over and over, much more often than a backup does.
+At the same time filesystems are frozen and thawed repeatedly, much more often than by backups.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _sleepers(guarded: Guarded, freezing: bool) -> Dict[str, Any]:
 
 
 def _freeze_once(guarded: Guarded) -> None:
-    """All at once, as the guard does; then thaw them."""
+    """Freeze all at once, as the guard does; then thaw them."""
     threads = [
         threading.Thread(target=guarded.freeze, args=(mount,)) for mount in guarded.mount_points
     ]

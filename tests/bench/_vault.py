@@ -2,13 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What it costs to protect so many VMs: requests and time, beside the plain way.
+"""Measure requests and time to protect a number of VMs, beside the plain way.
 
-On the lab's Azure, with the times that real jobs took and with Azure's hourly limits, both on its
-clock, which runs faster than the real one. All seconds of the results are real ones. At the usual
-speed, 2, the slowest job, 61 s of Azure's, takes 30 s: a process that starts and sends its requests
-in a second still weighs as much as if it needed two, so the ratios are a little worse than those
-that Azure itself would give.
+The lab's Azure has the times of real jobs and Azure's hourly limits. Its clock runs faster than the
+real clock, at speed 2 by default. All seconds of the results are real. The slowest job, 61 s of
+Azure's, takes 30 s. The time of our own process counts double compared with a job, so the ratios
+are worse than those of Azure itself.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _DURATION = re.compile(r"PT(?:(\d+)H)?(?:(\d+)M)?(?:([\d.]+)S)?")
 
 
 def measure(vms: int, speed: float) -> Iterator[Dict[str, Any]]:
-    """Yield an object for each run, of which each is a process of its own.
+    """Yield an object for each run; each run is a separate process.
 
     `first`: VMs that the vault does not know yet, so that it must look for them; `unchanged`: the
     same once more; `known`: VMs that it has seen before; `plain`: these by the SDK alone.
@@ -87,7 +86,7 @@ def _line(azure: RecoveryServices, vms: int, run: str, work: Any) -> Dict[str, A
 
 
 def _protect(azure: RecoveryServices, vms: int, run: str) -> int:
-    """By the module; how many VMs failed."""
+    """Protect the VMs by the module; return how many failed."""
     done = run_module(
         "protected_vm",
         {
@@ -108,7 +107,7 @@ def _protect(azure: RecoveryServices, vms: int, run: str) -> int:
 
 
 def _plain(azure: RecoveryServices, vms: int, _run: str) -> int:
-    """By the SDK alone."""
+    """Protect the VMs by the SDK alone; return how many failed."""
     subprocess.run(
         [sys.executable, _plain_vault.__file__, str(vms), str(azure.speed)],
         env={**os.environ, **azure.environment()},
@@ -133,7 +132,7 @@ def _slowest_job_s(azure: RecoveryServices) -> float:
 
 
 def _search_s(sent: List[Request]) -> Optional[float]:
-    """From the call for a discovery to the answer that it is over, on Azure's clock."""
+    """Return the seconds from the start of a discovery to its end, on Azure's clock."""
     begun = [one.at for one in sent if one.action.endswith("/refreshContainers/action")]
     ended = [one.at for one in sent if one.status == 204 and "/operationResults/" in one.path]
     return (moment(ended[-1]) - moment(begun[0])).total_seconds() if begun and ended else None
@@ -147,6 +146,6 @@ def moment(text: str) -> datetime:
 def _seconds(duration: str) -> float:
     found = _DURATION.fullmatch(duration)
     if found is None:
-        raise LabError(f"This is no duration: {duration}")
+        raise LabError(f"not a duration: {duration}")
     hours, minutes, seconds = (float(part or 0) for part in found.groups())
     return hours * 3600 + minutes * 60 + seconds

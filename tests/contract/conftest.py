@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the contract tests share: the lab's Azure."""
+"""Fixtures of the contract tests: the lab's Azure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def recorded_azure() -> Iterator[RecoveryServices]:
 
 @pytest.fixture
 def azure_of_the_recordings(recorded_azure: RecoveryServices) -> RecoveryServices:
-    """The same, anew for each test."""
+    """The Azure of the recordings, reset for each test."""
     recorded_azure.reset()
     return recorded_azure
 
@@ -55,6 +55,6 @@ def one_azure() -> Iterator[RecoveryServices]:
 
 @pytest.fixture
 def azure(one_azure: RecoveryServices) -> RecoveryServices:
-    """The lab's usual Azure, anew for each test."""
+    """The lab's usual Azure, reset for each test."""
     one_azure.reset()
     return one_azure

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the real service is known to differ from its own documents, each with a recording of it.
+"""Known differences between the real service and its own documents, each with a recording.
 
-Nothing belongs in here that no recording shows: then it is the lab's server that is wrong.
+Every entry needs a recording that shows it. Without a recording, the lab's server is wrong.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where the evidence of how Azure behaves lies, and how it is read.
+"""Location and readers of the evidence of Azure's behaviour.
 
 It is not part of the checkout: Microsoft's OpenAPI documents and recorded exchanges with Azure, in
 the folder that E(QUIESCE_AZURE_EVIDENCE) names, by default `shared/azure` beside the checkout.

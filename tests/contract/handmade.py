@@ -216,7 +216,7 @@ def _jobs() -> List[Exchange]:
 
 
 def _listed_jobs() -> Exchange:
-    """Return a list has no tasks and no properties."""
+    """Return the list of jobs, without their tasks and properties."""
     left_out = ("extendedInfo",)
     value = [
         {
@@ -333,7 +333,7 @@ def errors() -> List[Exchange]:
     ]
     other_form = {
         "ErrorCode": "CloudInternalError",
-        "Message": {"Language": "en-US", "Value": "An error inside, told in the other form."},
+        "Message": {"Language": "en-US", "Value": "An inner error, in the other form."},
         "Values": [{"Key": "OperationId", "Value": "none"}],
     }
     return [*answers, _got("backupProtectedItems", other_form, 500, "CloudInternalError")]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Judge what the lab's servers answered, whoever asked, after each test."""
+"""Judge the answers of the lab's servers to all clients, after each test."""
 
 from __future__ import annotations
 
@@ -56,6 +56,6 @@ class JournalReader:
                     )
 
     def lines(self) -> List[str]:
-        """Return what to tell at the end."""
+        """Return the summary."""
         first = str(self.judgement).splitlines()[0]
         return [f"the lab's Azure: {first}; {self.faults} answers were faults that tests ordered"]

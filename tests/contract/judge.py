@@ -27,7 +27,7 @@ def documents() -> Documents:
 
 
 class Judgement:
-    """What is wrong with many exchanges."""
+    """Problems of many exchanges."""
 
     def __init__(self, exchanges: Iterable[Exchange] = ()) -> None:
         #: How often each operation was judged.
@@ -75,7 +75,7 @@ class Judgement:
 
 
 def _tolerated(exchange: Exchange, problem: str) -> bool:
-    """Return True if it is in the request, and of a client that is used with Azure in this way."""
+    """Return True if the problem is in the request, and known of this client of Azure."""
     return problem.startswith("request ") and any(
         client in exchange.client and re.search(pattern, problem)
         for client, pattern in CLIENTS_MISTAKES

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How far two answers are alike: status, header names, and the shape and words of the body.
+"""Comparison of two answers: status, header names, and the shape and words of the body.
 
-What differs from one day to the next is first made the same: times, durations, ids, sizes, and
-sentences. All other text has to be equal, down to its case.
+Parts that differ from one day to the next are first made the same: times, durations, ids, sizes,
+and sentences. All other text must be equal, including its case.
 """
 
 from __future__ import annotations

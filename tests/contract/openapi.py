@@ -76,7 +76,7 @@ class Operation:
 
 @dataclass
 class Verdict:
-    """What is wrong with an exchange."""
+    """Problems of an exchange."""
 
     #: Empty when the documents do not describe the path.
     operation: str = ""
@@ -250,7 +250,7 @@ class Documents:
         return None
 
     def _closed(self, node: Json, resolver: Resolver[Any]) -> Json:
-        """Return the node as a JSON schema that allows nothing but what it names."""
+        """Return the node as a JSON schema that allows only the properties that it names."""
         if "$ref" in node:
             return self._reference(node["$ref"], resolver)
         schema: Json = {key: node[key] for key in _PLAIN if key in node}
@@ -346,7 +346,7 @@ class Documents:
         return ""
 
     def _variants(self, document: str, name: str) -> Iterator[Tuple[str, str]]:
-        """Yield what may stand where the definition is named: pairs of the word for it and its name."""
+        """Yield the variants of a definition: pairs of the discriminator's value and the name."""
         if not self._discriminator(document, name):
             return
         definitions = self._documents[document]["definitions"]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The rest of the world, for programs that shall not reach it: a proxy that connects to nothing."""
+"""A proxy that refuses every connection, for programs that must not reach the internet."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Outside:
 
     @property
     def environment(self) -> Dict[str, str]:
-        """What sends a program here with all that is not on this machine."""
+        """Variables that send a program's requests to other machines here."""
         address = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         names = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
         return {**dict.fromkeys(names, address), "no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Send what a recording sent, in its order, to a server, and compare what comes back.
+"""Send the requests of a recording to a server in their order, and compare the answers.
 
-The state that a request presupposes comes from the requests before it, which are sent too, and from
-what the recording does not contain but shows: VMs that somebody made or deleted, what a backup
-yielded, and time that passed.
+The state that a request needs comes from the requests before it, which are sent too. The rest is
+derived from the recording: VMs that were made or deleted, the outcome of a backup, and time that
+passed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """What became of an exchange of a recording."""
+    """The outcome of an exchange of a recording."""
 
     recorded: Exchange
     ours: Optional[Exchange] = None
@@ -177,7 +177,7 @@ class Replay:
                 self._add_vm(vm_id, self._location())
 
     def _know_the_neighbours(self, number: int) -> None:
-        """Let the vault find the VMs that it lists before it is told to look for any."""
+        """Let the vault find the VMs that it lists before its first discovery."""
         before = len(self._vms)
         self._add_neighbours(number)
         if len(self._vms) > before:
@@ -263,7 +263,7 @@ class Replay:
 
 
 def _agent(properties: Mapping[str, Any]) -> str:
-    """Return what the VM agent said."""
+    """Return the message of the VM agent."""
     statuses = properties.get("instanceView", {}).get("vmAgent", {}).get("statuses", ())
     unready = [one for one in statuses if one["displayStatus"] != "Ready"]
     return str(unready[0]["message"]) if unready else "Ready"
@@ -298,14 +298,14 @@ def _vm_of_item(path: str) -> str:
 
 
 def _compute_differences(recorded: Exchange, ours: Exchange) -> List[str]:
-    """Return the lab has what backups need of Compute, and that must be in the recording too."""
+    """Return the parts of the lab's answer that the recording lacks; the lab may have fewer."""
     if recorded.method != "GET" or recorded.status != ours.status:
         return differences(_lowered(recorded), _lowered(ours))
     return list(_not_in("$", recorded.response, ours.response))
 
 
 def _lowered(exchange: Exchange) -> Exchange:
-    """With headers in lower case: Compute writes regions in odd ways, such as CentralUSEUAP."""
+    """Return the exchange with headers in lower case: Compute writes regions as CentralUSEUAP."""
     headers = {name: value.lower() for name, value in exchange.headers.items()}
     return replace(exchange, headers=headers)
 

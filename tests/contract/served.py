@@ -4,8 +4,8 @@
 
 """Answers of Azure, recorded or made by hand, served over HTTPS to the modules.
 
-The lab's Azure signs the module in; the bodies are those of the exchanges, whatever the lab's own
-vaults hold. So nothing stands between the module and what Azure said.
+The lab's Azure signs the module in. The bodies are those of the exchanges, independent of the lab's
+vaults, so the module reads exactly what Azure sent.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Source:
     exchanges: Sequence[Exchange]
 
     def answers(self, path: str) -> List[Exchange]:
-        """Return the answers with status 200 to reads whose path ends like this pattern, each once."""
+        """Return the distinct answers with status 200 to reads whose path ends with a pattern."""
         found: Dict[str, Exchange] = {}
         for one in self.exchanges:
             is_read = (one.method, one.status) == ("GET", 200)
@@ -63,7 +63,7 @@ class Served:
             self.then(one)
 
     def then(self, exchange: Exchange, times: int = _FOR_EVER, **more: Any) -> None:
-        """Answer so many requests of this path with it, after those that were said before."""
+        """Answer the next `times` requests of this path with it, after the answers set before."""
         self._azure.fault(
             **{
                 "method": exchange.method,
@@ -140,7 +140,7 @@ def skipped_recordings() -> List[Any]:
 
 
 def time_of(text: Optional[str]) -> Optional[datetime]:
-    """Return a time of Azure's or of ours, to the second; nothing for a time that stands for never."""
+    """Return a time of Azure's or of ours, to the second, or None for a time that means never."""
     if not text:
         return None
     found = datetime.strptime(text[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)

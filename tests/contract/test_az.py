@@ -38,7 +38,7 @@ class Az:
             "HOME": str(folder),
             "AZURE_CONFIG_DIR": str(folder / "config"),
             "AZURE_CORE_COLLECT_TELEMETRY": "no",
-            # The lab is no authority that Microsoft knows of.
+            # Microsoft does not know the lab as an authority.
             "AZURE_CORE_INSTANCE_DISCOVERY": "no",
             "REQUESTS_CA_BUNDLE": str(azure.ca_file),
             **outside.environment,
@@ -96,7 +96,7 @@ ITEM = {
 
 @pytest.fixture(scope="module")
 def outside() -> Iterator[Outside]:
-    """Where everything goes that is not on this machine."""
+    """The proxy for all requests to other machines."""
     with Outside() as found:
         yield found
 

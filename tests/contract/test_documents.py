@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The judge of exchanges is tested by evidence: it accepts what Azure said, and nothing else."""
+"""Test the judge of exchanges by evidence: it accepts only what Azure sent."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ REFUSED: Dict[str, Tuple[str, Callable[[Any], None]]] = {
     "another type's properties": (ITEMS, _set("value.0.properties.protectedItemType", "MSSQL")),
     "a list for an object": (ITEMS, _set("value.0.properties", [])),
     "null": (ITEMS, _set("value.0.properties.friendlyName", None)),
-    "a time that is none": (JOB, _set("properties.startTime", "yesterday")),
-    "a duration that is none": (JOB, _set("properties.duration", "00:00:31")),
+    "an invalid time": (JOB, _set("properties.startTime", "yesterday")),
+    "an invalid duration": (JOB, _set("properties.duration", "00:00:31")),
     "an unknown action": (JOB, _set("properties.actionsInfo", ["Pausable"])),
     "an unknown property deep inside": (
         JOB,
@@ -120,7 +120,7 @@ def test_an_answer_that_azure_would_not_give_is_refused(name: str) -> None:
     ],
     ids=str,
 )
-def test_a_status_or_an_error_that_azure_would_not_give_is_refused(change: Dict[str, Any]) -> None:
+def test_status_or_error_unknown_to_azure_is_refused(change: Dict[str, Any]) -> None:
     assert Judgement([dataclasses.replace(recorded(ITEMS), **change)]).problems
 
 
@@ -163,7 +163,7 @@ def _properties(value: Any, path: str = "$") -> Iterator[Tuple[str, Dict[str, An
 
 
 def test_every_property_that_azure_gave_is_looked_at() -> None:
-    """A property by another name is refused, whichever of an operation's answers it is in."""
+    """Check that a renamed property is refused in each answer of an operation."""
     seen, missed = set(), []
     for name in RECORDINGS:
         for exchange in evidence.exchanges(name):

@@ -33,7 +33,7 @@ LEFT_OUT: Dict[str, str] = {
     "ServiceResourceNotEmptyWithBackendMessage": "until 2024; now the operation fails",
     "ServiceResourceNotEmptyWithContainerDetails": "until 2024; now the operation fails",
 }
-#: Refusals of the service, which the lab has no cause for but can be told to give.
+#: Refusals of the service that the lab gives only when a test orders them.
 TO_ORDER = (
     "CloudStorageUnexpectedError",
     "GatewayTimeout",
@@ -161,8 +161,8 @@ def _numbers_aside(exchange: Exchange) -> Tuple[str, str]:
     return error["code"], re.sub(r"'\d+'", "'N'", error["message"])
 
 
-def test_a_vm_that_is_gone_is_told_as_azure_tells_it(azure: RecoveryServices) -> None:
-    """Of the job that fails, and of the item afterwards."""
+def test_deleted_vm_is_reported_as_azure_reports_it(azure: RecoveryServices) -> None:
+    """Check the job that fails, and the item afterwards."""
     item = recorded("UserErrorVmNotFoundV2").response["value"][0]["properties"]
     wanted = item["healthDetails"][0]
     seed = seeds.empty()

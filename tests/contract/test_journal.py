@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What keeps watch over the other tests: the journal's reader, and the proxy to nowhere."""
+"""Test the checks of the other tests: the journal's reader, and the proxy that refuses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.lab.recovery_services.lab import RecoveryServices
 
 
 def entry(**changes: Any) -> Dict[str, Any]:
-    """Return a journal's entry: something that Azure said, changed."""
+    """Return a changed answer of Azure as a journal's entry."""
     exchange = recorded(ITEMS)
     return {
         "method": exchange.method,

@@ -48,9 +48,9 @@ def _state(of: Mapping[str, Any]) -> str:
 
 
 def _gone_for_good(of: Mapping[str, Any], now: Optional[datetime]) -> Optional[datetime]:
-    """Return when soft-deleted data goes: so many days after the deletion, which is the time given.
+    """Return the time at which soft-deleted data is purged, computed from the time of deletion.
 
-    Until 2022 Azure did not say how many days, only how much time is left.
+    Until 2022 Azure reported only the time that is left, not the number of days.
     """
     at = time_of(of.get("deferredDeleteTimeInUTC"))
     if at is None or now is None:
@@ -137,7 +137,7 @@ def _one_of_each(source: Source) -> Iterator[Tuple[Exchange, str, Mapping[str, A
 
 @pytest.mark.parametrize("source", sources(ITEMS))
 def test_a_vm_under_its_policy_is_as_wanted(source: Source, served: Served) -> None:
-    """In check mode: nothing to do for what is protected, and something for what is not."""
+    """Check in check mode that only VMs without protection need a change."""
     for listed, vm, of in _one_of_each(source):
         policy = of["policyName"] or "AnyPolicy"
         name = f"{listed.path[: -len(ITEMS)]}/backupPolicies/{policy}"
@@ -152,7 +152,7 @@ def test_a_vm_under_its_policy_is_as_wanted(source: Source, served: Served) -> N
 
 @pytest.mark.parametrize("source", sources(ITEMS))
 def test_only_what_is_protected_is_backed_up(source: Source, served: Served) -> None:
-    """In check mode: a backup of a protected VM, a named refusal for any other."""
+    """Check in check mode that a VM that is not protected gets a named refusal."""
     for listed, vm, of in _one_of_each(source):
         served.only(listed)
         done = served.run("vm_backup", listed, check=True, vm=vm)

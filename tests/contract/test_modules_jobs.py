@@ -103,7 +103,7 @@ def test_a_list_of_jobs_is_told_as_it_is(source: Source, served: Served) -> None
 
 @pytest.mark.parametrize("source", sources(JOB, [ERRORS]))
 def test_a_job_is_followed_to_its_end(source: Source, served: Served) -> None:
-    """A job that Azure calls completed is a success, one that failed or was cancelled is none."""
+    """Check that only a job that Azure reports as completed is a success."""
     kinds: Set[Tuple[str, str]] = set()
     for job_id, seen in _jobs(source).items():
         operation, status = (

@@ -68,7 +68,7 @@ def _by_turns(policies: Sequence[Exchange]) -> Iterator[List[Exchange]]:
     "source", [one for one in sources("") if one.marks or _policies(one.values[0])]
 )
 def test_every_policy_is_as_it_is_told(source: Source, served: Served) -> None:
-    """What backup_policy_info says of a policy is, as options of backup_policy, no change."""
+    """Check that backup_policy changes nothing with the values of backup_policy_info."""
     for group in _by_turns(_policies(source)):
         vault = group[0].path.rpartition("/backupPolicies/")[0]
         listed = replace(
@@ -149,7 +149,7 @@ def test_a_refusal_is_told_with_its_code_and_advice(error: Exchange, served: Ser
     ],
 )
 def test_trouble_that_passes_is_outlasted(error: Exchange, served: Served) -> None:
-    """After one such answer the read is sent again, and what it says then counts."""
+    """Check that the read is repeated after one such answer."""
     (good,) = HANDMADE.answers(ITEMS)
     refused = replace(good, status=error.status, response=error.response, headers=error.headers)
     served.only()

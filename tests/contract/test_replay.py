@@ -27,7 +27,7 @@ AT_ANOTHER_MOMENT = 4
 
 
 class Tally:
-    """What became of all exchanges."""
+    """The outcomes of all exchanges."""
 
     def __init__(self) -> None:
         self.steps: Dict[str, List[Step]] = {}
@@ -38,7 +38,7 @@ class Tally:
         return [step for steps in self.steps.values() for step in steps]
 
     def lines(self) -> List[str]:
-        """Return what to tell."""
+        """Return the summary."""
         left_out: Counter[str] = collections.Counter(
             f"{step.recorded.method} ({step.left_out})" for step in self.all if step.left_out
         )
@@ -55,7 +55,7 @@ class Tally:
 
 @pytest.fixture(scope="module")
 def tally() -> Tally:
-    """One for all."""
+    """A tally for all tests."""
     return Tally()
 
 

@@ -32,7 +32,7 @@ _LIBRARIES = (
 
 @dataclass
 class Outcome:
-    """What became of one combination."""
+    """The outcome of one combination."""
 
     combination: Combination
     python: str = ""
@@ -146,7 +146,7 @@ def _begin(title: str) -> float:
 
 
 def _end(title: str, began: float, passed: bool, said: str) -> None:
-    """Finish the line, keep all that was said, and show its end if the check failed."""
+    """Finish the line, keep the output, and show its end if the check failed."""
     took = f"{time.monotonic() - began:5.0f} s"
     log = _LOGS / f"matrix-{re.sub('[^a-z0-9.]+', '-', title.lower())}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ _PYTEST = ("-m", "pytest", "-q", "-n", "2", "--dist", "loadfile")
 
 
 def check(name: str, of: Environment) -> Tuple[bool, str]:
-    """Run a check; return True if it passed, and what it said."""
+    """Run a check; return True if it passed, and its output."""
     if name == SANITY:
         return _sanity(of)
     if name == DOC:

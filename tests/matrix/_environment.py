@@ -50,7 +50,7 @@ class Environment:
 
     @property
     def purelib(self) -> Path:
-        """Where its packages are."""
+        """Folder of its packages."""
         return next(self.folder.glob("lib/python3*/site-packages"))
 
     def variables(self) -> Dict[str, str]:

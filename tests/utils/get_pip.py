@@ -4,8 +4,8 @@
 
 """Bootstrap pip for ansible-test on a machine that cannot fetch ansible-test's own get-pip.
 
-ansible-test runs whatever lies in its cache under get-pip's name with get-pip's arguments: this
-file runs the pip wheel that Python itself brings. It does not call ensurepip's bootstrap, which
+ansible-test runs the file in its cache that has get-pip's name, with get-pip's arguments. This file
+runs the pip wheel that Python itself brings. It does not call ensurepip's bootstrap, which
 would drop the machine's PIP_* settings (certificates, indexes) from the environment.
 """
 

@@ -95,7 +95,7 @@ def _vault() -> Vault:
 
 
 def _seen() -> Seen:
-    """Return what a good run looks like: three records before the freeze, one on its way, two after."""
+    """Return a good run: three records before the freeze, one during it, two after."""
     times = [10.0, 20.0, 30.0, 99.0, 210.0, 220.0]
     ends = [11.0, 21.0, 31.0, 202.0, 211.0, 221.0]
     steady = History([_at(one) for one in times], [_at(one) for one in ends])

@@ -56,7 +56,7 @@ class _Store(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def asked() -> List[float]:
-    """When the store was asked."""
+    """The times of the requests to the store."""
     return []
 
 
@@ -92,7 +92,7 @@ def _ask(client: http.client.HTTPConnection, data: bytes = b"") -> "tuple[int, b
 def test_passes_on_what_no_rule_is_for(
     proxy: FaultProxy, client: http.client.HTTPConnection
 ) -> None:
-    """Many requests on one connection, with and without a body."""
+    """Check many requests on one connection, with and without a body."""
     client.request("HEAD", "/disks/one")
     answer = client.getresponse()
     assert (answer.status, answer.read()) == (200, b"")
@@ -106,7 +106,7 @@ def test_passes_on_what_no_rule_is_for(
 def test_a_rule_is_for_its_operation_path_and_number(
     proxy: FaultProxy, client: http.client.HTTPConnection
 ) -> None:
-    """It skips, counts, and leaves the rest alone."""
+    """Check that a rule skips and counts, and passes other requests."""
     busy = reply(503, "Busy", "ServerBusy")
     proxy.rules = [Rule(busy, path="/two"), Rule(busy, path="/one", skip=1, times=1)]
     assert [_ask(client)[0] for _time in range(3)] == [201, 503, 201]
@@ -132,7 +132,7 @@ def test_cuts_and_rubbish(
     action: Action,
     reached: int,
 ) -> None:
-    """The client gets no answer; whether the store was asked is as the action says."""
+    """Check that the client gets no answer; the action decides whether the store gets the request."""
     proxy.rules = [Rule(action)]
     with pytest.raises((ConnectionError, http.client.BadStatusLine)):
         _ask(client)
@@ -147,7 +147,7 @@ def test_delays(
     action: Action,
     early: bool,
 ) -> None:
-    """The answer comes late; the store is asked before that or then."""
+    """Check that the answer is late; the store gets the request at once or after the delay."""
     proxy.rules = [Rule(action)]
     began = time.monotonic()
     assert _ask(client)[0] == 201
@@ -162,7 +162,7 @@ def test_delays(
 def test_a_gate_holds_until_it_is_opened(
     proxy: FaultProxy, client: http.client.HTTPConnection, asked: List[float]
 ) -> None:
-    """The store is not asked before."""
+    """Check that the store gets no request before the release."""
     gate = Gate()
     proxy.rules = [Rule(hold(gate))]
     thread = threading.Thread(target=_ask, args=(client,))
@@ -175,6 +175,6 @@ def test_a_gate_holds_until_it_is_opened(
 
 
 def test_the_address_by_way_of_the_proxy(proxy: FaultProxy) -> None:
-    """Only the place changes."""
+    """Check that only host and port change."""
     address = f"http://127.0.0.1:{proxy.port}/disks/one?sig=a%2Bb"
     assert proxy.url("http://127.0.0.1:10000/disks/one?sig=a%2Bb") == address

@@ -18,7 +18,7 @@ from tests.lab.stall import StallWriter, overlap_ns
 
 
 def test_overlap() -> None:
-    """What two sets of pauses have in common."""
+    """Check the common time of two sets of pauses."""
     assert overlap_ns((10, 20), []) == 0
     assert overlap_ns((10, 20), [(0, 5), (30, 40)]) == 0
     assert overlap_ns((10, 20), [(0, 12), (15, 16), (19, 40)]) == 4

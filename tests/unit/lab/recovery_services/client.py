@@ -20,7 +20,7 @@ VERSION = "api-version=2025-02-01"
 
 @dataclass
 class Answer:
-    """What came back."""
+    """The answer to a request."""
 
     status: int
     headers: Dict[str, str]

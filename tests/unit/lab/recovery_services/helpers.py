@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the tests of the lab's Azure do again and again."""
+"""Helpers of the tests of the lab's Azure."""
 
 from __future__ import annotations
 

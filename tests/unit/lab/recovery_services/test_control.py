@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the lab adds to Azure: the record of requests, faults, limits, and the process itself."""
+"""Test what the lab adds to Azure: the record of requests, faults, limits, and the process."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_the_date_is_the_service_s_own(client: Client) -> None:
 
 
 def test_the_process_alone(tmp_path: Path) -> None:
-    """As somebody starts it by hand: its first line says how to reach it; it cleans up."""
+    """Check that a process started by hand prints its address first and cleans up."""
     seeds.write(seeds.fleet(1), tmp_path / "a seed.json")
     argv = [sys.executable, "-m", "tests.lab.recovery_services", "--seed"]
     process = subprocess.Popen(
