@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What all integration tests share: they run on real parts, as root."""
+"""Fixtures of the integration tests, which run on real parts, as root."""
 
 from __future__ import annotations
 

@@ -135,13 +135,13 @@ class Guest:
         return start_module("vm_snapshot", options, prefix=[*own_lock(self.locks), *prefix])
 
     def check_left(self, done: ModuleRun) -> None:
-        """What must hold after every run."""
+        """Check what must hold after every run."""
         self.check_thawed()
         for text in (done.stdout, done.stderr):
             assert "sig=" not in text.replace("sig=REDACTED", "")
 
     def check_thawed(self) -> None:
-        """Nothing is frozen, and everything can be written to."""
+        """Check that nothing is frozen, and that every filesystem can be written to."""
         for disk in self.disks:
             assert not self.guarded.thaw(disk.mount_point), "left frozen"
             (disk.path / "written").write_text("x")
@@ -168,7 +168,7 @@ def holds(done: ModuleRun) -> Dict[str, Optional[bool]]:
 
 
 def warnings(done: ModuleRun) -> List[str]:
-    """Return the warnings, in whichever form Ansible gives them."""
+    """Return the warnings, in each form that Ansible uses."""
     return [
         one if isinstance(one, str) else one["event"]["msg"]
         for one in done.result.get("warnings", ())

@@ -42,7 +42,7 @@ def protect(azure: RecoveryServices, *vms: str, **options: Any) -> ModuleRun:
 
 
 def done_well(azure: RecoveryServices, *vms: str, **options: Any) -> ModuleRun:
-    """Return the same, as a step on the way to what is tested; the record of requests begins anew."""
+    """Return the same as a step before the test; the record of requests is cleared."""
     done = protect(azure, *vms, **options)
     assert not done.failed, done.stdout
     azure.forget_requests()

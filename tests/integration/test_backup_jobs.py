@@ -128,7 +128,7 @@ def test_waiting_for_a_job(azure: RecoveryServices) -> None:
     assert azure.writes() == []
 
 
-def test_a_job_that_failed_or_was_cancelled_fails_who_waits_for_it(azure: RecoveryServices) -> None:
+def test_waiting_for_failed_or_cancelled_job_fails(azure: RecoveryServices) -> None:
     failing = started(azure, result="failed", duration_s=60)
     done = job(azure, "finished", job_id=failing)
     assert done.failed and done["job"]["status"] == "Failed"
@@ -150,7 +150,7 @@ def test_waiting_ends_with_the_timeout(azure: RecoveryServices) -> None:
     assert job_id in done["failure"]["message"] and done["job"]["status"] == "InProgress"
 
 
-def test_a_pause_that_azure_asks_for_and_that_is_too_long_ends_the_waiting(
+def test_throttling_beyond_timeout_ends_the_wait(
     azure: RecoveryServices,
 ) -> None:
     job_id = started(azure, never_ends=True)

@@ -31,7 +31,7 @@ POLICIES = "/backupPolicies"
 
 #: Every kind of policy, in the words of the options.
 KINDS: Dict[str, Dict[str, Any]] = {
-    "nothing said": {},
+    "no options": {},
     "daily with all rules": {
         "schedule": {"frequency": "daily", "time": "01:30"},
         "time_zone": "W. Europe Standard Time",
@@ -308,7 +308,7 @@ def test_only_crash_consistent_is_warned_of(recovery_services: RecoveryServices)
 
 
 def in_use(azure: RecoveryServices) -> None:
-    """Begin anew with two VMs under a policy."""
+    """Reset the lab to two VMs under a policy."""
     estate = seed.default()
     for vm in ("app-rg/db01", "app-rg/db02"):
         seed.add_item(estate["vaults"][0], vm)

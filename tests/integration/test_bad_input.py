@@ -28,7 +28,7 @@ NOBODY += ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
 
 @pytest.fixture(name="guest", scope="module")
 def _guest(azurite: Azurite) -> Iterator[Guest]:
-    """One guest for all: whatever is refused leaves it as it was."""
+    """A guest for all tests: a refusal leaves it as it was."""
     with closing(Guest(azurite, ["ext4", "ext4"])) as guest:
         yield guest
 

@@ -45,7 +45,7 @@ def test_the_demo_proves_its_snapshot() -> None:
 
 
 def test_ctrl_c_leaves_nothing(tmp_path: Path) -> None:
-    # All that the demo starts and mounts can be told by this folder.
+    # This folder identifies all that the demo starts and mounts.
     process = subprocess.Popen(
         _DEMO,
         cwd=ROOT,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""vm_snapshot told what to do by the extension's own documents, and what it reports back."""
+"""Test vm_snapshot with the extension's own documents, and the documents that it writes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def now_ticks() -> int:
 
 
 class Service:
-    """What Azure Backup is to the guest: it gives the documents and reads what is reported."""
+    """The side of Azure Backup: it writes the settings and reads the status."""
 
     def __init__(self, azurite: Azurite, guest: Guest) -> None:
         self.azurite = azurite
@@ -90,7 +90,7 @@ class Service:
         return done
 
     def check(self, done: ModuleRun) -> None:
-        """Nothing is left frozen, and no signature is anywhere."""
+        """Check that nothing is frozen, and that no signature is anywhere."""
         self.guest.check_left(done)
         texts = [done.stdout, done.stderr]
         texts += [self.azurite.read(one).decode() for one in (self.status, self.logs)]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What guide, README and modules show of the vault runs as it stands, against the lab's Azure."""
+"""Run the examples of the guide, README and modules for the vault against the lab's Azure."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_the_examples_of(name: str, recovery_services: RecoveryServices, tmp_pat
 
 
 def of_today(text: str) -> str:
-    """Return the same with dates that are as far from today as they were from the day of writing."""
+    """Return the text with dates that are as far from today as they were when it was written."""
     today = datetime.now(timezone.utc)
     for date, days in _DATES.items():
         text = text.replace(date, f"{today + timedelta(days=days):%Y-%m-%d}")
@@ -94,7 +94,7 @@ def of_today(text: str) -> str:
 
 
 def begin(azure: RecoveryServices) -> None:
-    """The usual VMs and vaults, on a clock on which a backup takes seconds."""
+    """Reset the lab to its usual VMs and vaults, on a clock on which a backup takes seconds."""
     # Tokens last longer than all of it: an hour is a few seconds.
     azure.reset(seed={**seeds.default(), "token_lifetime_s": 30 * 86400.0}, speed=_SPEED)
 

@@ -38,7 +38,7 @@ def disk() -> Iterator[LoopDisk]:
 
 
 def _writes(folder: Path, limit_s: float = 60.0) -> bool:
-    """Return True if a process can write there; a write to a frozen filesystem waits until the thaw."""
+    """Return True if a process can write there; on a frozen filesystem it waits for the thaw."""
     file = folder / f"write-{time.monotonic_ns()}"
     process = subprocess.Popen(["/bin/sh", "-c", 'echo 1 >"$0"', str(file)])
     try:
@@ -276,7 +276,7 @@ def test_a_frozen_blob_disk_gets_no_write_and_loses_no_record(
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL])
-def test_a_blob_disk_whose_server_stalls_or_dies_can_be_taken_down(
+def test_blob_disk_with_stalled_or_dead_server_is_removed(
     azurite: Azurite, number: signal.Signals
 ) -> None:
     with BlobDisk(azurite, f"server-{number}", 32 * MIB, "ext4") as made:

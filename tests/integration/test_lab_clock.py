@@ -33,7 +33,7 @@ def moment(azure: RecoveryServices) -> datetime:
     return datetime.fromisoformat(azure.now()[:19])
 
 
-def test_hours_that_a_module_waits_are_hours_of_azure_and_not_of_the_test(
+def test_waiting_hours_takes_lab_time_only(
     azure: RecoveryServices,
 ) -> None:
     azure.run_at(1.0)

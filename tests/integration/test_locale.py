@@ -22,7 +22,7 @@ from tests.lab.locales import Locale
 from tests.lab.module_run import ModuleRun, run_module
 from tests.lab.recovery_services.lab import RecoveryServices
 
-# Languages in which there is no AM, or another word for it, and three encodings.
+# Languages without AM, or with another word for it, and three encodings.
 LOCALES = (
     Locale("ja_JP", "UTF-8"),
     Locale("de_DE", "ISO-8859-1"),
@@ -116,7 +116,7 @@ def test_the_answer_of_the_azure_cli(
     (tmp_path / "az").write_text(f'#!/bin/sh\nexec /bin/cat "{tmp_path}/account.json"\n')
     (tmp_path / "az").chmod(0o755)
     options = {**azure.options(), "auth_source": "cli", "subscription_id": None}
-    # The subscription is read; the token is not of the lab, and that is said.
+    # The subscription is read; the message says that the token is not of the lab.
     done = run_module(
         "backup_policy_info", options, env={**environment, "PATH": f"{tmp_path}:/usr/bin:/bin"}
     )

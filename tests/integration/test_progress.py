@@ -240,7 +240,7 @@ def test_check_mode_and_errors_are_as_without_an_action_plugin(
     assert play.left_over() == []
 
 
-def test_a_module_without_the_action_plugin_writes_only_to_a_file_that_there_is(
+def test_module_alone_writes_to_existing_file_only(
     azure: RecoveryServices, tmp_path: Path
 ) -> None:
     target, missing, link = tmp_path / "lines", tmp_path / "missing", tmp_path / "link"

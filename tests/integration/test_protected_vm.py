@@ -232,7 +232,7 @@ def test_without_waiting_there_is_a_job(recovery_services: RecoveryServices) -> 
     assert vm["state"] == "not_protected" and vm["actions"] == ["discover", "protect"]
     jobs = {job["name"]: job["properties"] for job in azure.state()["vaults"]["vault1"]["jobs"]}
     assert jobs[vm["job_id"]]["status"] == "InProgress"
-    # Somebody who comes now, and will not wait, is told; somebody who waits finds it done.
+    # A task that does not wait fails now; a task that waits finds it done.
     azure.forget_requests()
     hasty = protect(azure, "db01", wait=False)
     assert hasty.failed and only(hasty)["failure"]["name"] == "OperationInProgress"

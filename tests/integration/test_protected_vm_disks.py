@@ -67,7 +67,7 @@ def test_a_disk_that_was_detached_meanwhile(recovery_services: RecoveryServices)
     azure.forget_requests()
     done = protect(azure, "db01", include_disk_luns=[0, 1])
     assert only(done)["failure"]["name"] == "LunNotFound" and azure.writes() == []
-    assert not protect(azure, "db01").failed, "nothing was said of its disks"
+    assert not protect(azure, "db01").failed, "the task names no disks"
 
 
 def test_a_disk_that_is_being_detached(recovery_services: RecoveryServices) -> None:
@@ -280,12 +280,12 @@ def test_a_vm_that_is_absent_for_sure(recovery_services: RecoveryServices) -> No
     done = run(azure, vm="db01", state="absent")
     assert not done.failed and not warnings(done)
     done_well(azure, "db01")
-    # A resource id means no other VM; the warning is all the same.
+    # A resource ID is unambiguous; the warning is given anyway.
     done = run(azure, vm=by_id, state="absent")
     assert not done.failed and not done["changed"]
     assert "/resourceGroups/app-rg/" in warnings(done)[0]
     done_well(azure, "db01", state="absent")
-    # Soft-deleted is absent, whichever was meant.
+    # Soft-deleted counts as absent for both VMs.
     done = run(azure, vm="db01", state="absent")
     assert not done.failed and "/resourceGroups/app-rg/" in warnings(done)[0]
     assert azure.writes() == []

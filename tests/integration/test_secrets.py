@@ -110,7 +110,7 @@ class Play:
 
 
 def test_the_search_finds_what_is_there(azurite: Azurite) -> None:
-    """The control: each of the searches can fail."""
+    """Check as a control that each of the searches can fail."""
     uri = azurite.sas(azurite.page_blob("control", 512), "rw")
     encoded = base64.encodebytes(b"." + json.dumps({"blobSASUri": [uri]}).encode()).decode()
     assert leaks(uri, [uri]) and leaks(encoded, [uri]) and leaks(repr(encoded), [uri])
@@ -179,7 +179,7 @@ def test_runs_that_succeed(guest: Guest, azurite: Azurite, tmp_path: Path) -> No
 
 
 def test_runs_that_fail(guest: Guest, azurite: Azurite, tmp_path: Path) -> None:
-    """Each error's text too: of the store, of the network, of Ansible about the options."""
+    """Check the text of each error: of the store, of the network, of Ansible about the options."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         nobody = f"127.0.0.1:{closed.getsockname()[1]}"
@@ -188,7 +188,7 @@ def test_runs_that_fail(guest: Guest, azurite: Azurite, tmp_path: Path) -> None:
     bad = {
         "wrong signature": f"{address}sig={'Q1d2' * 10}Q1c%3D",
         "missing blob": azurite.sas(guest.blobs[0] + "-not", "rw"),
-        "nobody answers": good.replace(f"127.0.0.1:{azurite.port}", nobody),
+        "no listener": good.replace(f"127.0.0.1:{azurite.port}", nobody),
         "expired": azurite.sas(guest.blobs[0], "rw", expiry_s=-60),
         "http": good.replace("127.0.0.1", "192.0.2.1"),
         "no url": "blob " + good,
@@ -202,7 +202,7 @@ def test_runs_that_fail(guest: Guest, azurite: Azurite, tmp_path: Path) -> None:
     text += " " * (-len(text) % 3)
     padded, encoded = (base64.encodebytes(one.encode()).decode() for one in (text + " ", text))
     extension = settings(azurite, guest, 7, encoded)
-    status = {"status_blob_uri": bad["nobody answers"], "logs_blob_uri": bad["wrong signature"]}
+    status = {"status_blob_uri": bad["no listener"], "logs_blob_uri": bad["wrong signature"]}
     mistakes: List[Dict[str, Any]] = [
         *({"disks": [{"name": name, "blob_uri": uri}]} for name, uri in bad.items()),
         {**status, "freeze": ["/no/such"]},

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A backup that Azure calls done, and of which a job, a point or a disk is not shown.
+"""Test backups that Azure reports as done, but without a job, a recovery point or a disk.
 
-The lab's clock stands; it goes on only while the module waits.
+The lab's clock moves only while the module waits.
 """
 
 from __future__ import annotations

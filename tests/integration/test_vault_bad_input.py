@@ -45,7 +45,7 @@ def run(azure: RecoveryServices, module: str, check: bool = False, **options: An
 
 
 def refused(azure: RecoveryServices, done: ModuleRun, name: str, *words: str) -> None:
-    """The module failed by this name and with these words, and nothing was changed."""
+    """Check that the module failed with this name and these words, and changed nothing."""
     assert done.failed, done
     failure = done["failure"]
     assert failure["name"] == name, failure
@@ -71,7 +71,7 @@ WRONG_VAULT: Dict[str, Tuple[Dict[str, Any], str, str]] = {
     "vault": ({"vault": "nope"}, "ResourceNotFound", "no vault nope in resource group backup-rg"),
     "group": ({"resource_group": "nope"}, "ResourceGroupNotFound", "no resource group nope"),
 }
-#: What cannot be, so that nobody is asked.
+#: Invalid values, for which no request is sent.
 IMPOSSIBLE: Dict[str, Tuple[Dict[str, Any], str, str]] = {
     "empty": ({"vault": ""}, "InvalidVaultName", "''"),
     "path": ({"vault": "a/../b"}, "InvalidVaultName", "'a/../b'"),
@@ -199,7 +199,7 @@ def test_vm_that_is_not_there(recovery_services: RecoveryServices, module: str, 
     assert one["failure"] == done["failure"]
     assert one["failure"]["recommended_action"]
     kinds = {"containers" in request.path.lower() for request in writes(azure)}
-    assert kinds <= {True}, "nothing but a refresh of containers may be written"
+    assert kinds <= {True}, "only a refresh of containers may be written"
 
 
 def test_vm_that_is_not_protected_is_shown_as_such(recovery_services: RecoveryServices) -> None:

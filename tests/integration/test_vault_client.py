@@ -48,7 +48,7 @@ class Hasty(Clock):
 
 @dataclass
 class Rig:
-    """A connection, its clock, and what it said."""
+    """A connection, its clock, and its progress lines."""
 
     azure: RecoveryServices
     clock: Hasty = field(default_factory=Hasty)
@@ -224,7 +224,7 @@ def test_one_throttled_request_pauses_all_threads(rig: Rig) -> None:
     connection = rig.connect()
     read_all = map_concurrently(lambda _number: read(connection), range(30), workers=4)
     assert [name for _number, name in read_all] == ["DefaultPolicy"] * 30
-    # Those that were under way got their answers; nobody else asked before the pause was over.
+    # Requests under way got their answers; no other request was sent before the pause was over.
     assert rig.reads().count(429) == 1 and len(rig.reads()) == 31
     assert 1 <= len(rig.said) <= 2
 
@@ -275,7 +275,7 @@ def test_a_proxys_page_is_known_as_one(rig: Rig) -> None:
     rig.azure.fault(path="backupPolicies", times=9, status=403, body=HTML)
     error = failure(lambda: read(rig.connect()))
     assert "proxy" in error.failure.message and "Bad Gateway" in error.failure.message
-    # A page that says 404 does not say that there is no such policy.
+    # A page with status 404 does not prove that the policy is missing.
     rig.azure.forget_faults()
     rig.azure.fault(path="backupPolicies", status=404, body=HTML)
     connection = rig.connect()

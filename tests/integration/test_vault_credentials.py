@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where credentials come from: azure-identity as it is, and what it asks, on this machine."""
+"""Test the sources of credentials: the real azure-identity, and its requests on this machine."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ exit 1
 
 @pytest.fixture(autouse=True)
 def no_azure_around(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An environment without Azure's variables, and a path and home without its tools."""
+    """Remove Azure's variables from the environment, and its tools from the path and the home."""
     for name in list(os.environ):
         if name.startswith(("AZURE_", "IDENTITY_", "MSI_", "IMDS_")):
             monkeypatch.delenv(name)
@@ -122,7 +122,7 @@ def az(folder: Path, script: str) -> None:
 
 
 def logged_in(azure: RecoveryServices) -> str:
-    """Return the Azure CLI of somebody who is logged in."""
+    """Return an Azure CLI that is logged in."""
     expires = int(time.time()) + 3600
     got = json.dumps(
         {
@@ -191,7 +191,7 @@ def test_auto_takes_the_subscription_of_the_azure_cli(
     assert read(options) == "vault1"
 
 
-def test_no_other_identity_takes_the_subscription_of_the_azure_cli(
+def test_other_identities_ignore_the_subscription_of_the_cli(
     recovery_services: RecoveryServices, tmp_path: Path
 ) -> None:
     az(tmp_path, logged_in(recovery_services))

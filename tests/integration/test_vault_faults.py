@@ -36,7 +36,7 @@ from tests.lab.recovery_services.lab import RecoveryServices
 
 
 class Task(NamedTuple):
-    """What a module is asked to do, and by which request it does that."""
+    """The task of a module, and the request by which the module does it."""
 
     options: Dict[str, Any]
     method: str
@@ -101,7 +101,7 @@ class Everyone:
         return [known.get(word, word) for word in TASKS[module].words]
 
     def fault(self, module: str, **fault: Any) -> None:
-        """A fault of the request that the module is about."""
+        """Order a fault of the request that the module is about."""
         task = TASKS[module]
         path = f"{self.vault(module)}.*{task.path}"
         if module == "vm_extension_info":
@@ -191,7 +191,7 @@ def test_everyone_has_trouble_that_stays(recovery_services: RecoveryServices) ->
     everyone = Everyone(recovery_services)
     for module, (fault, _name) in LASTING.items():
         everyone.fault(module, times=ALWAYS, headers=SUPPORT, **fault)
-    # Whoever is too busy is given minutes, unless there are none.
+    # A busy service gets minutes, unless the timeout is shorter.
     for module, done in everyone.run(timeout=5).items():
         assert done.failed and not done.result.get("changed"), (module, done.stdout)
         failure = done["failure"]
@@ -287,7 +287,7 @@ def test_sign_in_that_fails(recovery_services: RecoveryServices) -> None:
     wrong = run(azure, "vm_backup", **vms, secret="wrong-but-still-secret")
     assert wrong.failed and "wrong-but-still-secret" not in wrong.stdout
     explained(wrong["failure"], "AADSTS7000215")
-    # In the middle: the token is taken to be expired, and there is no other.
+    # In the middle: the token counts as expired, and no other token can be had.
     azure.fault(method="POST", path="/backup$", kind="expired_token")
     azure.fault(
         method="POST",

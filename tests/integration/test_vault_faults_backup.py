@@ -330,7 +330,7 @@ LASTING = {"status": 403, "code": "AuthorizationFailed", "times": ALWAYS}
 def half_a_list_is_none(
     azure: RecoveryServices, module: str, path: str, key: str, count: int, **options: Any
 ) -> None:
-    """A second page that is refused fails the task; one that comes late is waited for."""
+    """Check that a refused second page fails the task, and that a late one does not."""
     azure.fault(method="GET", path=path, skip=1, **LASTING)
     refused = run(azure, module, **options)
     assert refused.failed, module

@@ -38,7 +38,7 @@ FORBIDDEN = {
 def play(
     azure: RecoveryServices, folder: Path, tasks: List[Dict[str, Any]], *words: str
 ) -> Dict[str, Any]:
-    """Run the tasks; what they registered comes back. Nothing secret may be in the output."""
+    """Run the tasks and return what they registered. No secret may be in the output."""
     ansible = folder / "ansible"
     ansible.mkdir()
     results = folder / "results.json"

@@ -146,11 +146,11 @@ class Trouble(NamedTuple):
 
     fault: Dict[str, Any]
     name: Optional[str] = None
-    #: Whether the VM has a job of it all the same.
+    #: True if the VM still has a job of it.
     is_done: bool = False
 
 
-#: What may befall the request to protect a VM. Each VM has its own.
+#: Faults of the request to protect a VM. Each VM has its own.
 TROUBLES = {
     "fine": Trouble({"path": "nothing"}, None, True),
     "forbidden": Trouble(stays(status=403, code="AuthorizationFailed"), "AuthorizationFailed"),
@@ -183,7 +183,7 @@ TROUBLES = {
     "gateway-after": Trouble(
         {"status": 504, "code": "GatewayTimeout", "after": True, "times": 2}, None, True
     ),
-    # Said to be done, in words that nobody understands: believed in neither case.
+    # A success with an unreadable body: believed in neither case.
     "half-said": Trouble(stays(kind="malformed"), "MalformedAnswer"),
     "half-said-after": Trouble({"kind": "malformed", "after": True}, "MalformedAnswer", True),
     "moved": Trouble(stays(status=307, body="", headers={"Location": "https://127.0.0.1:1/"}), ""),

@@ -216,7 +216,7 @@ def test_another_discovery_that_does_not_end(recovery_services: RecoveryServices
     told = run(azure, "protectable_vm_info", timeout=1)
     assert told.failed
     explained(told["failure"], code, "vault1")
-    # Little time was left for the other, which was sent all the same.
+    # Little time was left for the other request, which was sent anyway.
     known = by_name(done)["known"]
     assert known["changed"] is True and list(jobs(azure).values()) == ["known"]
     assert known["failure"] is None or known["failure"]["name"] == "OperationTimedOut"

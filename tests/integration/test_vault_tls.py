@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""TLS that fails: before a request it never arrived, and after it nobody knows."""
+"""Test failures of TLS: before a request, which never arrives, and after it, which is unknown."""
 
 from __future__ import annotations
 

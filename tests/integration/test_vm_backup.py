@@ -195,7 +195,7 @@ def test_without_waiting_there_are_job_ids(azure: RecoveryServices) -> None:
         ({"poll_interval": 0.01}, "InvalidPollInterval"),
     ],
 )
-def test_options_that_make_no_sense_are_refused_before_anything_is_sent(
+def test_contradictory_options_send_no_request(
     azure: RecoveryServices, options: Dict[str, Any], name: str
 ) -> None:
     done = back_up(azure, **options)
@@ -215,7 +215,7 @@ def test_a_date_means_the_end_of_that_day(azure: RecoveryServices) -> None:
     assert sent == [f"{day}T23:59:59.000Z", f"{day}T08:00:00.000Z"]
 
 
-def test_a_backup_that_runs_already_is_explained_and_none_is_added(azure: RecoveryServices) -> None:
+def test_running_backup_is_reported_and_not_repeated(azure: RecoveryServices) -> None:
     running = back_up(azure, wait=False)["vms"][0]["job_id"]
     azure.forget_requests()
     azure.next_backup("db02", duration_s=60)

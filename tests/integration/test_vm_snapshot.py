@@ -147,7 +147,7 @@ def test_freeze_off_by_configuration(guest: Guest) -> None:
 
 
 def test_pre_script_that_mounts_a_new_filesystem(guest: Guest) -> None:
-    """What the plan could not know is found just before the freeze."""
+    """Check that a change after the plan is found right before the freeze."""
     point = guest.folder / "late mount"
     point.mkdir()
     image = guest.disks[0].path / "image"
@@ -200,7 +200,7 @@ def test_not_root(guest: Guest) -> None:
 
 
 def test_status_and_log(guest: Guest, azurite: Azurite) -> None:
-    guest.configure(pre="echo said by the pre-script")
+    guest.configure(pre="echo output of the pre-script")
     status, log = guest.document(), guest.document()
     done = guest.run(
         status_blob_uri=azurite.sas(status, "rw"), logs_blob_uri=azurite.sas(log, "rw")
@@ -210,7 +210,7 @@ def test_status_and_log(guest: Guest, azurite: Azurite) -> None:
     assert document["status"]["status"] == "success" and document["status"]["code"] == "0"
     assert [one["isSuccessful"] for one in document["status"]["snapshotInfo"]] == [True, True]
     text = azurite.read(log).decode()
-    assert "said by the pre-script" in text and "consistency: application" in text
+    assert "output of the pre-script" in text and "consistency: application" in text
     for uri in (one["blob_uri"] for one in guest.options()["disks"]):
         for signature in signatures(uri):
             assert signature not in text and signature not in json.dumps(document)

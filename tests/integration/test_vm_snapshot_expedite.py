@@ -28,7 +28,7 @@ def _guest(azurite: Azurite) -> Iterator[Guest]:
 
 
 def test_the_machines_own(guest: Guest) -> None:
-    """It is used, or the result says why not; and it is not left on."""
+    """Check that it is used, or that the result says why not, and that it is restored."""
     done = guest.run()
     said = done["freeze"]["expedited"]
     reason = why_not("auto")
@@ -52,7 +52,7 @@ def test_faked_one_is_used_and_put_back(guest: Guest, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wish", ["auto", "yes"])
 def test_somebody_elses_stays(guest: Guest, tmp_path: Path, wish: str) -> None:
-    """What was on before is on after, and the result says so."""
+    """Check that a setting of another program stays, and that the result says so."""
     prefix = fake(tmp_path, rcu_expedited="1\n", rcu_normal="0\n")
     done = guest.run_with(guest.options(expedite=wish), before=prefix)
     said = done["freeze"]["expedited"]
@@ -62,7 +62,7 @@ def test_somebody_elses_stays(guest: Guest, tmp_path: Path, wish: str) -> None:
 
 @pytest.mark.parametrize("check", [False, True])
 def test_refused_where_it_could_have_no_effect(guest: Guest, tmp_path: Path, check: bool) -> None:
-    """`yes` fails with a name before anything is done; `auto` goes on without."""
+    """Check that `yes` fails with a name before anything is done, and `auto` continues without."""
     guest.configure()
     prefix = fake(tmp_path, rcu_expedited="0\n", rcu_normal="1\n")
     done = guest.run_with(guest.options(expedite="yes"), before=prefix, check=check)
@@ -76,13 +76,13 @@ def test_refused_where_it_could_have_no_effect(guest: Guest, tmp_path: Path, che
 
 
 def test_no(guest: Guest) -> None:
-    """It is not used."""
+    """Check that it is not used."""
     said = guest.run(expedite="no")["freeze"]["expedited"]
     assert said == {"used": False, "words": "expedite is set to no.", "on_ms": None}
 
 
 def test_what_a_dead_run_left(guest: Guest) -> None:
-    """A run puts it back at its start, also one that does not use it itself."""
+    """Check that the next run restores it at its start, also a run that does not use it."""
     dead = Setting("auto")
     if dead.reason:
         pytest.skip(f"cannot be used on this machine: {dead.reason}")

@@ -51,7 +51,7 @@ def test_frozen_by_somebody_else(guest: Guest) -> None:
 
 
 def test_thawed_by_somebody_else(guest: Guest, proxy: FaultProxy) -> None:
-    """A thaw from outside in the window cannot be prevented; it is noticed."""
+    """Check that a thaw by another process in the window is noticed."""
     guest.configure()
     gate = Gate()
     proxy.rules.append(Rule(hold(gate)))
@@ -153,12 +153,12 @@ _NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
 def _holds(process: Path, file: Path) -> bool:
-    """Return True if the process has the file open, under whichever name it sees it."""
+    """Return True if the process has the file open, by any name."""
     return any(one.samefile(file) for one in (process / "fd").iterdir() if one.exists())
 
 
 def _session(guest: Guest, process: int) -> Dict[str, int]:
-    """Return the three processes of a run that uses the folder of this guest's lock, by their names."""
+    """Return by name the three processes of a run that uses this guest's lock folder."""
     found = {"run": process}
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -187,7 +187,7 @@ def test_core_dumps_hold_no_sas(guest: Guest, tmp_path: Path) -> None:
 def _check_dumps(guest: Guest, run: int) -> None:
     wait_until("the pre-script ran", lambda: guest.scripts_ran() == ["pre"])
     limit = guest.folder / "limit"
-    wait_until("the script said its limit", lambda: limit.exists() and limit.read_text() != "")
+    wait_until("the script wrote its limit", lambda: limit.exists() and limit.read_text() != "")
     three = _session(guest, run)
     assert sorted(three) == ["quiesce-guard", "quiesce-watch", "run"]
     assert limit.read_text() == "unlimited\n"

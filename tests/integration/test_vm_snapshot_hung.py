@@ -63,7 +63,7 @@ def _mount_image(hung: HungMount) -> None:
 
 @pytest.mark.parametrize("check", [False, True])
 def test_a_hung_mount_under_a_loop_device(guest: Guest, hung: HungMount, check: bool) -> None:
-    """It is looked at by what the kernel lists, and by no call that it must answer."""
+    """Check that the run reads only the kernel's lists and makes no call to the mount."""
     _mount_image(hung)
     hung.attach()
     guest.configure()
@@ -77,7 +77,7 @@ def test_a_hung_mount_under_a_loop_device(guest: Guest, hung: HungMount, check: 
 
 
 def test_a_mount_that_hangs_while_the_application_is_paused(guest: Guest, hung: HungMount) -> None:
-    """The second look, after the pre-script, is like the first."""
+    """Check that the second check, after the pre-script, is like the first."""
     _mount_image(hung)
     guest.configure(pre=f'while ! [ -e "{guest.folder}/go" ]; do sleep 0.1; done')
     process = guest.start()
@@ -92,7 +92,7 @@ def test_a_mount_that_hangs_while_the_application_is_paused(guest: Guest, hung: 
 
 
 def test_what_is_named_below_a_hung_mount(guest: Guest, hung: HungMount) -> None:
-    """A clear refusal, which does not look either."""
+    """Check that such a path is refused without a call that the mount answers."""
     guest.configure()
     hung.hang()
     disks = guest.options()["disks"]
@@ -112,7 +112,7 @@ def test_what_is_named_below_a_hung_mount(guest: Guest, hung: HungMount) -> None
 
 
 def test_a_disk_that_lies_on_a_hung_mount(guest: Guest, hung: HungMount) -> None:
-    """Whether the kernel uses it cannot be asked without opening it, so that is left open."""
+    """Check that the coverage is unknown: only opening the device would tell whether it is used."""
     device = hung.attach()
     guest.configure()
     hung.hang()
@@ -138,7 +138,7 @@ def _run_limited(guest: Guest, **more: Any) -> Dict[str, Any]:
 
 
 def test_a_look_that_blocks_all_the_same_ends_the_run(guest: Guest, hung: HungMount) -> None:
-    """The configuration is where the user says; the lock is free afterwards."""
+    """Check that a configuration on a hung mount ends the run, and that the lock is free."""
     guest.configure()
     hung.hang()
     config = str(hung.mount_point / "config.json")
@@ -163,7 +163,7 @@ def test_a_second_look_that_takes_too_long_ends_the_pause(guest: Guest) -> None:
 
 
 def test_no_proc(guest: Guest) -> None:
-    """A named refusal before anything is done."""
+    """Check that the module refuses with a name before anything is done."""
     guest.configure()
     hide = ["unshare", "--mount", "--propagation", "private"]
     hide += ["sh", "-c", 'umount --lazy /proc && exec "$@"', "sh"]

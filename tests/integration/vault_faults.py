@@ -22,7 +22,7 @@ GROUP = "app-rg"
 ALWAYS = 10_000
 #: No module runs longer, on however slow a machine.
 LIMIT_S = 600.0
-#: What support finds a request by; given with a fault, it must come back in the failure.
+#: A fault carries this correlation ID, and the failure must contain it.
 CORRELATION = "12345678-abcd-4def-8abc-1234567890ab"
 SUPPORT = {"x-ms-correlation-request-id": CORRELATION}
 #: The second shape of Azure's errors.
@@ -195,7 +195,7 @@ def wait_for(happens: Callable[[], object]) -> None:
 
 
 class Way(NamedTuple):
-    """How VMs get into a state: from which, by which requests, and where they end."""
+    """A change of VMs: the state before, the requests, and the state after."""
 
     before: str
     method: str
@@ -217,7 +217,7 @@ WAYS = {
 
 
 def agrees(azure: RecoveryServices, done: ModuleRun) -> None:
-    """What the result says of each VM is what the vault has; what changed has a job."""
+    """Check that the result agrees with the vault for each VM, and that each change has a job."""
     worked_on = set(jobs(azure).values())
     for name, vm in by_name(done).items():
         assert vm["state"] == state_of(azure, name), (name, vm)
