@@ -170,8 +170,8 @@ class Freezer:
     def freeze(self) -> None:
         """Freeze all filesystems; returns when they are frozen.
 
-        On failure everything that this run froze is thawed, or is thawed as soon as its FIFREEZE
-        returns, and the `FreezeError` names the filesystem that caused it. May be called once.
+        On failure everything that this run froze is thawed, at the latest when its FIFREEZE
+        returns. The `FreezeError` then names the filesystem that caused it. May be called once.
         """
         self._pool.raise_if_unprotected("the freeze")
         state, context = self._state, self._context

@@ -104,7 +104,8 @@ class Guard(Supervisor):
     def _freeze(self, index: int) -> None:
         state, filesystem, handle = self.state, self.state.filesystems[index], self.handles[index]
         # First announce that it may be frozen, then check that the window is open. A process that
-        # ends the window does both in the opposite order, so at least one of the two sees the other.
+        # ends the window ends it first and reads the announcement then, so at least one of the two
+        # sees the other.
         filesystem.called_ns = time.monotonic_ns()
         if not handle.matches_target():
             answer = errno.ESTALE

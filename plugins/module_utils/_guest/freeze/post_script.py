@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run the post-script exactly once, from whichever process survives.
+"""Run the post-script exactly once, in any surviving process.
 
 Any of the three processes may start the script. Right before the script's own process becomes the
 script, it takes a lock that ends with that process. Then it checks the shared state for another

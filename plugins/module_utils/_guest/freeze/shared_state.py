@@ -318,5 +318,5 @@ class SharedState(Struct):
             return FREEZE_LATE
         if thaw_errno == 0 or (not self.over_ns and thaw_errno is None):
             return HELD
-        # No FITHAW found it frozen, so there is no proof that it was held.
+        # No FITHAW found it frozen, so nothing proves that it was held.
         return THAWED_EARLY

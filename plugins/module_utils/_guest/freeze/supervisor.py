@@ -109,7 +109,7 @@ class Supervisor:
         """Do the further work of a tick."""
 
     def due_ns(self) -> int:
-        """Return the time by which the next tick must come; 0 if there is none."""
+        """Return the time by which the next tick must come; 0 without such a time."""
         raise NotImplementedError
 
     def _prepare(self) -> None:

@@ -144,7 +144,7 @@ class ThawWorkers:
             if spent > _GIVE_UP_S:
                 return
             time.sleep(_RETRY_S if spent < _LATER_S else _LATER_RETRY_S)
-        # Wake the run once, not for each filesystem: that takes processor time from the other threads.
+        # Wake the run once: a wake for each filesystem takes processor time from other threads.
         if self._state.over_ns and self._state.resolved:
             self._channels.wake(RUN)
 

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A run that does what a test tells it, in a process of its own, which the test may kill.
+"""A run that executes commands of a test, in a process of its own, which the test may kill.
 
-Reads a command a line from standard input and answers with a JSON document a line.
+It reads one command per line from standard input and answers each with a line of JSON.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _spec(kind: str, given: Optional[Dict[str, Any]]) -> Optional[ScriptSpec]:
 
 
 class Commands:
-    """The commands, by their names."""
+    """The commands, by name."""
 
     def __init__(self, plan: Dict[str, Any]) -> None:
         self._plan = plan
@@ -55,16 +55,16 @@ class Commands:
             targets,
             plan["freeze_timeout_s"],
             _spec("post", plan.get("post")),
-            setting=Setting("yes", SettingPaths(**plan["places"])),
+            setting=Setting("yes", SettingPaths(**plan["paths"])),
         )
         self._freezer.stage("prepare", 300)
 
     def protection(self) -> object:
-        """What guards the window."""
+        """Return the supervisors of the run."""
         return self._freezer.protection
 
     def expedited(self) -> object:
-        """Whether FIFREEZE was made short."""
+        """Return the state of the setting that makes FIFREEZE short."""
         return self._freezer.expedited
 
     def stage(self, limit_s: str) -> object:
@@ -73,7 +73,7 @@ class Commands:
         return None
 
     def mark_due(self) -> object:
-        """Owe the post-script."""
+        """Make the post-script due."""
         self._freezer.mark_post_script_due()
         return None
 
@@ -100,7 +100,7 @@ class Commands:
         return self._freezer.deadline_ns
 
     def is_window_over(self) -> object:
-        """Whether the window does not hold any more."""
+        """Return True if the window is over."""
         return self._freezer.is_window_over()
 
     def thaw(self) -> object:
@@ -108,29 +108,29 @@ class Commands:
         return [asdict(record) for record in self._freezer.thaw()]
 
     def run_once(self) -> object:
-        """Pay the post-script."""
+        """Run the post-script."""
         outcome = self._freezer.run_post_script()
         return None if outcome is None else asdict(outcome)
 
     def is_taken_over(self) -> object:
-        """Whether the run was taken over."""
+        """Return True if the run was taken over."""
         return self._freezer.is_taken_over()
 
     def stop(self) -> object:
-        """Dismiss the supervisors."""
+        """End the supervisors."""
         self._freezer.stop()
         return None
 
 
-def _answer(do: Callable[[], object]) -> Dict[str, Any]:
+def _answer(command: Callable[[], object]) -> Dict[str, Any]:
     try:
-        return {"value": do()}
+        return {"value": command()}
     except QuiesceError as error:
         return {"error": error.failure.name, "message": str(error)}
 
 
 def main() -> None:
-    """Obey until the input ends; then leave without a word, as a killed run does."""
+    """Execute commands until the input ends; then exit without cleanup, like a killed run."""
     plan = json.loads(sys.stdin.readline())
     commands: Dict[str, Commands] = {}
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The whole login session is killed at once."""
+"""Kill a whole login session at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Iterator
 
 import pytest
 
-from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import Rig, until
+from tests.unit.plugins.module_utils._guest.freeze.freeze_harness import FreezeHarness, until
 
 pytestmark = pytest.mark.root
 
@@ -27,7 +27,7 @@ def _unified() -> Path:
 
 @pytest.fixture
 def session() -> Iterator[Path]:
-    """A control group that can be killed as a whole."""
+    """Make a control group that can be killed as a whole."""
     group = _unified() / f"quiesce-test-{os.getpid()}"
     try:
         group.mkdir()
@@ -42,21 +42,21 @@ def session() -> Iterator[Path]:
         group.rmdir()
 
 
-def test_session_is_killed(tmp_path: Path, session: Path) -> None:
-    """Run and guard die; the watchdog has left, thaws and pays."""
+def test_session_killed_watchdog_thaws_and_runs_post_script(tmp_path: Path, session: Path) -> None:
+    """Check that the watchdog, which has left the group, survives run and guard."""
 
-    def place(pid: int) -> None:
+    def move(pid: int) -> None:
         (session / "cgroup.procs").write_text(f"{pid}\n")
 
-    with Rig(tmp_path, ("ext4", "xfs")) as rig:
-        rig.start(place, post=rig.post)
-        rig.do("mark_due", "freeze")
-        left = rig.do("protection")["watchdog_session"]
+    with FreezeHarness(tmp_path, ("ext4", "xfs")) as harness:
+        harness.start(move, post=harness.post)
+        harness.do("mark_due", "freeze")
+        left = harness.do("protection")["watchdog_session"]
         assert left in ("in the root control group", "in a systemd scope of its own")
         members = {int(pid) for pid in (session / "cgroup.procs").read_text().split()}
-        assert members == {rig.pids["run"], rig.pids["guard"]}
+        assert members == {harness.pids["run"], harness.pids["guard"]}
         (session / "cgroup.kill").write_text("1")
-        rig.wait_ended("run", "guard")
-        rig.wait_writable()
-        rig.wait_ended()
-        assert rig.times_paid() == 1
+        harness.wait_ended("run", "guard")
+        harness.wait_writable()
+        harness.wait_ended()
+        assert harness.post_script_starts() == 1

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""When the supervisors cannot be started."""
+"""A start of the supervisors that fails."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.freezer import (
     Freezer,
 )
-from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import lives
+from tests.unit.plugins.module_utils._guest.freeze.freeze_harness import lives
 
 
 @pytest.mark.slow
-def test_no_more_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first supervisor is ended when the second cannot be made, and the error says why."""
+def test_failed_second_fork_ends_the_first_supervisor(monkeypatch: pytest.MonkeyPatch) -> None:
     fork, made = os.fork, list[int]()
 
     def fork_once() -> int:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The debt of the post-script, with several payers at once."""
+"""Run the post-script exactly once, with several processes at once."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import ScriptSpec
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.syscalls import start_time
-from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import (
+from tests.unit.plugins.module_utils._guest.freeze.freeze_harness import (
     PATIENCE_S,
     lives,
     script,
@@ -45,8 +45,8 @@ def _spec(path: Path, body: str, timeout_s: float = 60.0) -> ScriptSpec:
     return ScriptSpec("post", made["path"], (), 0, timeout_s, made["identity"])
 
 
-class Payers:
-    """Processes that all try to pay; they believe that the others live while they do."""
+class Runners:
+    """Processes that all try to run the script; each sees if the others still live."""
 
     def __init__(self, spec: ScriptSpec) -> None:
         self.state = SharedState(0)
@@ -54,32 +54,32 @@ class Payers:
         self.children = Children()
         self.pids: Dict[int, int] = {}
         self._spec = spec
-        self._common = SharedDescriptors.make()
+        self._descriptors = SharedDescriptors.make()
         self._gate = os.pipe()
 
     def fork(self, actors: List[int]) -> None:
-        """Fork the payers, which wait at the gate."""
+        """Fork the processes, which wait at the gate."""
         for actor in actors:
-            self.pids[actor] = self.children.fork(actor, self._paying(actor))
+            self.pids[actor] = self.children.fork(actor, self._wait_and_run(actor))
 
-    def _paying(self, actor: int) -> Callable[[], None]:
+    def _wait_and_run(self, actor: int) -> Callable[[], None]:
         def run_once() -> None:
             os.close(self._gate[1])
             os.read(self._gate[0], 1)
-            self.seen_by(actor).run_once()
+            self.post_script(actor).run_once()
 
         return run_once
 
-    def seen_by(self, actor: int) -> PostScript:
-        """The debt as this process sees it."""
-        return PostScript(actor, self.state, self._spec, self._common, self._gone)
+    def post_script(self, actor: int) -> PostScript:
+        """Return the post-script for use by `actor`."""
+        return PostScript(actor, self.state, self._spec, self._descriptors, self._has_exited)
 
-    def _gone(self, actor: int) -> bool:
+    def _has_exited(self, actor: int) -> bool:
         return actor in self.pids and not lives(self.pids[actor])
 
     def locked(self) -> int:
-        """A lock as a script's process takes it before it says that it starts."""
-        lock = os.open(f"/proc/self/fd/{self._common.lock}", os.O_RDWR | os.O_CLOEXEC)
+        """Take the lock as a script's process does before it names its runner."""
+        lock = os.open(f"/proc/self/fd/{self._descriptors.lock}", os.O_RDWR | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)
         return lock
 
@@ -89,147 +89,143 @@ class Payers:
             os.close(end)
 
     def close(self) -> None:
-        """Kill whoever is left."""
+        """Kill the processes that are left."""
         self.children.kill()
         self.children.wait(PATIENCE_S)
-        self._common.close()
+        self._descriptors.close()
 
 
-def test_all_at_once(tmp_path: Path) -> None:
-    """However many try at the same moment, the script runs once."""
+def test_script_runs_once_with_three_processes(tmp_path: Path) -> None:
     for round_ in range(15):
-        paid = tmp_path / f"paid-{round_}"
-        payers = Payers(_spec(tmp_path / f"{round_}.sh", f"echo >> '{paid}'; echo done"))
+        started = tmp_path / f"started-{round_}"
+        runners = Runners(_spec(tmp_path / f"{round_}.sh", f"echo >> '{started}'; echo done"))
         try:
-            payers.fork([RUN, GUARD, WATCHDOG])
-            payers.open()
-            assert payers.children.wait(PATIENCE_S)
-            outcome = payers.seen_by(RUN).outcome()
+            runners.fork([RUN, GUARD, WATCHDOG])
+            runners.open()
+            assert runners.children.wait(PATIENCE_S)
+            outcome = runners.post_script(RUN).outcome()
             assert outcome is not None
             assert (outcome.rc, outcome.attempts, outcome.not_started) == (0, 1, "")
             assert outcome.run_by in ACTORS.values()
             assert outcome.tail == "done\n"
-            assert len(paid.read_text().splitlines()) == 1
+            assert len(started.read_text().splitlines()) == 1
         finally:
-            payers.close()
+            runners.close()
 
 
 @pytest.mark.slow
-def test_lock_of_a_payer_about_to_start(tmp_path: Path) -> None:
-    """While another process holds the lock nobody starts the script; then its word counts."""
-    paid = tmp_path / "paid"
-    payers = Payers(_spec(tmp_path / "post.sh", f"echo >> '{paid}'"))
+def test_held_lock_delays_the_script(tmp_path: Path) -> None:
+    """Check that no process starts the script while another process holds the lock."""
+    started = tmp_path / "started"
+    runners = Runners(_spec(tmp_path / "post.sh", f"echo >> '{started}'"))
     try:
-        payers.fork([GUARD, WATCHDOG])
-        lock = payers.locked()
-        payers.open()
+        runners.fork([GUARD, WATCHDOG])
+        lock = runners.locked()
+        runners.open()
         time.sleep(3)
-        assert not paid.exists() and not payers.state.post_runner
+        assert not started.exists() and not runners.state.post_runner
         os.close(lock)
-        assert payers.children.wait(PATIENCE_S)
-        assert len(paid.read_text().splitlines()) == 1
+        assert runners.children.wait(PATIENCE_S)
+        assert len(started.read_text().splitlines()) == 1
     finally:
-        payers.close()
+        runners.close()
 
 
-def test_payer_that_dies_before_it_starts(tmp_path: Path) -> None:
-    """A lock that a dead process held is free, and the debt is open."""
-    paid = tmp_path / "paid"
-    payers = Payers(_spec(tmp_path / "post.sh", f"echo >> '{paid}'"))
+def test_runner_that_dies_before_it_starts(tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    runners = Runners(_spec(tmp_path / "post.sh", f"echo >> '{started}'"))
     try:
-        payers.fork([GUARD])
-        os.kill(payers.pids[GUARD], signal.SIGKILL)
-        payers.open()
-        until(lambda: not lives(payers.pids[GUARD]), "the end of the guard")
-        payers.seen_by(RUN).run_once()
-        outcome = payers.seen_by(RUN).outcome()
+        runners.fork([GUARD])
+        os.kill(runners.pids[GUARD], signal.SIGKILL)
+        runners.open()
+        until(lambda: not lives(runners.pids[GUARD]), "the end of the guard")
+        runners.post_script(RUN).run_once()
+        outcome = runners.post_script(RUN).outcome()
         assert outcome is not None and outcome.run_by == "run"
-        assert len(paid.read_text().splitlines()) == 1
+        assert len(started.read_text().splitlines()) == 1
     finally:
-        payers.close()
+        runners.close()
 
 
-def test_script_that_cannot_start(tmp_path: Path) -> None:
-    """All who try find the same; one says so, and the debt is over."""
+def test_script_that_cannot_start_is_reported_once(tmp_path: Path) -> None:
     spec = _spec(tmp_path / "post.sh", "true")
     (tmp_path / "post.sh").unlink()
-    payers = Payers(spec)
+    runners = Runners(spec)
     try:
-        payers.fork([RUN, GUARD, WATCHDOG])
-        payers.open()
-        assert payers.children.wait(PATIENCE_S)
-        outcome = payers.seen_by(RUN).outcome()
+        runners.fork([RUN, GUARD, WATCHDOG])
+        runners.open()
+        assert runners.children.wait(PATIENCE_S)
+        outcome = runners.post_script(RUN).outcome()
         assert outcome is not None
         assert str(tmp_path) in outcome.not_started and outcome.attempts == 0
     finally:
-        payers.close()
+        runners.close()
 
 
 @pytest.mark.parametrize("much", [1, 300_000])
-def test_output_without_its_payer(tmp_path: Path, much: int) -> None:
-    """A script whose payer is dead can go on to write, however much."""
+def test_output_without_its_runner(tmp_path: Path, much: int) -> None:
+    """Check that a script whose runner is dead can write more than the pipe holds."""
     begun, go, end = tmp_path / "begun", tmp_path / "go", tmp_path / "end"
     body = f"echo early; touch '{begun}'; while [ ! -e '{go}' ]; do sleep 0.1; done\n"
     body += f"head -c {much} /dev/zero | tr '\\0' x; echo resumed; touch '{end}'"
-    payers = Payers(_spec(tmp_path / "post.sh", body))
+    runners = Runners(_spec(tmp_path / "post.sh", body))
     try:
-        payers.fork([GUARD])
-        payers.open()
+        runners.fork([GUARD])
+        runners.open()
         until(begun.exists, "the start of the script")
-        os.kill(payers.pids[GUARD], signal.SIGKILL)
-        until(lambda: not lives(payers.pids[GUARD]), "the end of the guard")
+        os.kill(runners.pids[GUARD], signal.SIGKILL)
+        until(lambda: not lives(runners.pids[GUARD]), "the end of the guard")
         go.touch()
-        payers.seen_by(RUN).run_once()
-        outcome = payers.seen_by(RUN).outcome()
+        runners.post_script(RUN).run_once()
+        outcome = runners.post_script(RUN).outcome()
         assert outcome is not None and not outcome.timed_out
         assert end.exists(), outcome
         assert "xresumed\n" in outcome.tail
     finally:
-        payers.close()
+        runners.close()
 
 
 @pytest.mark.root
 def test_lock_without_files_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the call is missing or forbidden, another file that has no name serves as well."""
+    """Check that an unnamed file replaces `memfd_create` where that is forbidden."""
 
     def forbidden(_name: str, _flags: int) -> int:
         raise PermissionError
 
     monkeypatch.setattr(os, "memfd_create", forbidden)
-    common = SharedDescriptors.make()
+    descriptors = SharedDescriptors.make()
     try:
-        locks = [os.open(f"/proc/self/fd/{common.lock}", os.O_RDWR) for _again in range(2)]
+        locks = [os.open(f"/proc/self/fd/{descriptors.lock}", os.O_RDWR) for _again in range(2)]
         fcntl.flock(locks[0], fcntl.LOCK_EX)
         with pytest.raises(BlockingIOError):
             fcntl.flock(locks[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
         for lock in locks:
             os.close(lock)
     finally:
-        common.close()
+        descriptors.close()
 
 
 @pytest.mark.slow
-def test_budget_without_its_payer(tmp_path: Path) -> None:
-    """A script whose payer is dead is killed by a survivor when its time is up."""
+def test_timeout_without_its_runner(tmp_path: Path) -> None:
+    """Check that a survivor kills a script whose runner is dead at its timeout."""
     pid = tmp_path / "pid"
     body = f"echo $$ > '{pid}.new'; mv '{pid}.new' '{pid}'; exec sleep 1000"
-    payers = Payers(_spec(tmp_path / "post.sh", body, timeout_s=4))
+    runners = Runners(_spec(tmp_path / "post.sh", body, timeout_s=4))
     try:
-        payers.fork([GUARD])
-        payers.open()
+        runners.fork([GUARD])
+        runners.open()
         until(pid.exists, "the start of the script")
-        os.kill(payers.pids[GUARD], signal.SIGKILL)
-        payers.seen_by(WATCHDOG).run_once()
-        outcome = payers.seen_by(WATCHDOG).outcome()
+        os.kill(runners.pids[GUARD], signal.SIGKILL)
+        runners.post_script(WATCHDOG).run_once()
+        outcome = runners.post_script(WATCHDOG).outcome()
         assert outcome is not None
         assert outcome.timed_out and outcome.rc is None and outcome.run_by == "guard"
         until(lambda: not lives(int(pid.read_text())), "the end of the script")
     finally:
-        payers.close()
+        runners.close()
 
 
-def test_number_of_another_process(tmp_path: Path) -> None:
-    """A group is not killed when its number has gone to another process."""
+def test_group_of_another_process_is_not_killed(tmp_path: Path) -> None:
 
     def lead_a_group() -> None:
         os.setpgid(0, 0)

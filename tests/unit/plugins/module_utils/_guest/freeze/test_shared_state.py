@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the board's words say of a filesystem."""
+"""The fields of the shared memory, and the outcome of a filesystem by them."""
 
 from __future__ import annotations
 
 import errno
-from typing import Dict
+from typing import Dict, Iterator
 
 import pytest
 
@@ -15,7 +15,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze
     GUARD,
     RUN,
     WATCHDOG,
+    Field,
     SharedState,
+    Struct,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import (
     HELD,
@@ -25,6 +27,29 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model 
 )
 
 TARGET = Target("/srv/a", "/dev/sdc1", "xfs", 1)
+
+
+def _structs(state: SharedState) -> Iterator[Struct]:
+    yield state
+    yield state.expedite
+    yield from state.supervisors.values()
+    for filesystem in state.filesystems:
+        yield filesystem
+        yield from filesystem.thaws.values()
+
+
+def test_each_field_has_a_word_of_its_own() -> None:
+    state = SharedState(2)
+    fields = [
+        (struct, name)
+        for struct in _structs(state)
+        for name, field in vars(type(struct)).items()
+        if isinstance(field, Field)
+    ]
+    for number, (struct, name) in enumerate(fields):
+        setattr(struct, name, number + 1)
+    assert [getattr(struct, name) for struct, name in fields] == [*range(1, len(fields) + 1)]
+    assert len(state.words) == len(fields)
 
 
 @pytest.mark.parametrize(
@@ -38,13 +63,13 @@ TARGET = Target("/srv/a", "/dev/sdc1", "xfs", 1)
         ({GUARD: errno.EINVAL, RUN: 0}, HELD),
     ],
 )
-def test_outcome_by_the_answers_of_fithaw(answers: Dict[int, int], outcome: str) -> None:
+def test_outcome_by_results_of_fithaw(answers: Dict[int, int], outcome: str) -> None:
     state = SharedState(1)
     filesystem = state.filesystems[0]
     filesystem.called_ns, filesystem.returned_ns, filesystem.freeze_errno = 10, 20, 0
     assert state.records([TARGET])[0].outcome == HELD
     state.over_ns = 30
-    # Called and not answered: that thaws nothing.
+    # A call without a result thaws nothing.
     filesystem.thaws[GUARD].started_ns = 40
     for number, (actor, answer) in enumerate(answers.items()):
         thaw = filesystem.thaws[actor]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One line of defence by itself, over a guard that is only said to be one."""
+"""The thaw workers of one process, with a process that only stands for a guard."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import Target
 from tests.lab.disk import LoopDisk
 from tests.lab.frozen import Guarded
-from tests.unit.plugins.module_utils._guest.freeze.expedite_places import places_below, value
-from tests.unit.plugins.module_utils._guest.freeze.freeze_rig import PATIENCE_S, until
+from tests.unit.plugins.module_utils._guest.freeze.expedite_paths import setting_paths, value
+from tests.unit.plugins.module_utils._guest.freeze.freeze_harness import PATIENCE_S, until
 
 pytestmark = pytest.mark.root
 
 
 class Stage:
-    """A filesystem, a board, and a process that holds the guard's end of its wire."""
+    """A filesystem, shared memory, and a process that holds the guard's end of its pipe."""
 
     def __init__(self, disk: LoopDisk, guarded: Guarded) -> None:
         dev = disk.path.stat().st_dev
@@ -72,25 +72,25 @@ class Stage:
         self.channels.keep_only(WATCHDOG)
 
     def begin(self) -> None:
-        """What the guard says right before it calls FIFREEZE, and the window's end."""
+        """Announce a FIFREEZE as the guard does right before the call, and end the window."""
         self.filesystem.called_ns = 1
         self.state.end_window()
 
     def workers(self, setting: Optional[Setting] = None) -> ThawWorkers:
-        """The line under test."""
+        """Make the workers under test."""
         return ThawWorkers(WATCHDOG, self.state, self.handles, self.channels, setting)
 
     def close(self) -> None:
-        """Leave nothing."""
+        """Kill the guard and wait until everything is resolved."""
         self.guard.kill()
         self.guard.wait(PATIENCE_S)
-        until(lambda: self.state.resolved, "the end of the line's thread")
+        until(lambda: self.state.resolved, "the end of the worker")
         close_all(self.handles)
 
 
 @pytest.fixture
 def stage() -> Iterator[Stage]:
-    """The stage; at its end nothing may be frozen."""
+    """Make the stage; at its end nothing may be frozen."""
     with LoopDisk() as disk, Guarded([disk.mount_point]) as guarded:
         made = Stage(disk, guarded)
         try:
@@ -99,62 +99,59 @@ def stage() -> Iterator[Stage]:
             made.close()
 
 
-def _said(stage: Stage) -> List[int]:
-    """What FITHAW answered to the line, as far as it counts."""
+def _results(stage: Stage) -> List[int]:
+    """Return the results of FITHAW that count."""
     thaw = stage.filesystem.thaws[WATCHDOG]
     return [thaw.errno] if thaw.ended_ns else []
 
 
-def test_guard_stopped_right_before_its_call(stage: Stage) -> None:
-    """That nothing is frozen proves nothing while the call may still come: the guard must end."""
+def test_guard_stopped_right_before_its_call_is_killed(stage: Stage) -> None:
+    # EINVAL proves nothing while the guard may still make the call.
     stage.begin()
     stage.workers().thaw()
     assert stage.guard.wait(PATIENCE_S), "the guard was not killed"
     until(lambda: stage.state.resolved, "the answer")
-    assert _said(stage) == [errno.EINVAL]
+    assert _results(stage) == [errno.EINVAL]
 
 
-def test_guard_that_turns_is_left_alone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While it turns, it thaws itself; nobody else tries, for it might be a stranger's freeze."""
-    # Long enough that a slow machine makes no guard silent, shorter than what follows.
+def test_guard_that_ticks_is_left_alone(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Check that the workers do not thaw while the guard ticks: it may be a foreign freeze."""
+    # Enough polls that a slow machine makes no guard silent, fewer than the loop below.
     monkeypatch.setattr(thaw_module, "_SILENT_POLLS", 100)
     monkeypatch.setattr(thaw_module, "_STOPPED_POLLS", 100)
     stage.guarded.freeze(stage.mount_point)
     stage.begin()
     stage.workers().thaw()
-    for beat in range(1, 150):
-        stage.state.supervisors[GUARD].heartbeat_ns = beat
+    for heartbeat_ns in range(1, 150):
+        stage.state.supervisors[GUARD].heartbeat_ns = heartbeat_ns
         assert not stage.guard.wait(0.02)
-    assert _said(stage) == []
+    assert _results(stage) == []
     stage.filesystem.freeze_errno = errno.EBUSY
     until(lambda: stage.state.resolved, "the end")
     assert stage.guarded.thaw(stage.mount_point), "a stranger's freeze was thawed"
 
 
-def test_guard_that_dies_in_its_call(stage: Stage) -> None:
-    """What it froze, if it did, is thawed."""
+def test_freeze_of_guard_that_dies_in_its_call_is_thawed(stage: Stage) -> None:
     stage.guarded.freeze(stage.mount_point)
     stage.begin()
     stage.guard.kill()
     stage.workers().thaw()
     until(lambda: stage.state.resolved, "the thaw")
-    assert _said(stage) == [0]
+    assert _results(stage) == [0]
     assert not stage.guarded.thaw(stage.mount_point)
 
 
-def test_never_called(stage: Stage) -> None:
-    """What the guard did not begin to freeze is not touched."""
+def test_filesystem_that_guard_did_not_freeze_is_left_alone(stage: Stage) -> None:
     stage.guarded.freeze(stage.mount_point)
     stage.state.end_window()
     stage.guard.kill()
     stage.workers().thaw()
     assert stage.guard.wait(PATIENCE_S)
-    assert _said(stage) == []
+    assert _results(stage) == []
     assert stage.guarded.thaw(stage.mount_point)
 
 
-def test_descriptor_of_another_filesystem(stage: Stage, tmp_path: Path) -> None:
-    """Whatever became of the descriptor: another filesystem is not thawed through it."""
+def test_descriptor_of_another_filesystem_is_not_thawed(stage: Stage, tmp_path: Path) -> None:
     stage.guarded.freeze(stage.mount_point)
     stage.begin()
     stage.filesystem.freeze_errno = 0
@@ -162,31 +159,30 @@ def test_descriptor_of_another_filesystem(stage: Stage, tmp_path: Path) -> None:
     own = os.dup(handle.descriptor)
     other = os.open(tmp_path, os.O_RDONLY)
     os.dup2(other, handle.descriptor)
-    line = stage.workers()
-    line.thaw()
+    stage.workers().thaw()
     assert not stage.guard.wait(1)
-    assert _said(stage) == []
+    assert _results(stage) == []
     os.dup2(own, handle.descriptor)
     until(lambda: stage.state.resolved, "the thaw")
-    assert _said(stage) == [0]
+    assert _results(stage) == [0]
     os.close(own)
     os.close(other)
 
 
-def test_setting_that_a_stopped_guard_may_yet_turn_on(
+def test_setting_that_a_stopped_guard_may_turn_on(
     stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is put back at once, and that proves nothing before the guard's end."""
+    """Check that it is restored at once, and resolved only at the guard's end."""
     monkeypatch.setattr(thaw_module, "_STOPPED_POLLS", 1_000_000)
-    setting = Setting("yes", places_below(tmp_path))
+    setting = Setting("yes", setting_paths(tmp_path))
     expedite = stage.state.expedite
     expedite.called_ns = 1
     assert setting.turn_on() == ON
     stage.state.end_window()
     stage.workers(setting).thaw()
-    until(lambda: value(setting.paths) == 0, "the setting that is put back")
+    until(lambda: value(setting.paths) == 0, "the setting that is restored")
     assert not stage.state.resolved
-    # The guard goes on for a moment and turns it on.
+    # As if the guard continued for a moment and turned it on.
     Path(setting.paths.value).write_text(f"{MARK}\n")
     stage.guard.kill()
     until(lambda: stage.state.resolved, "the answer")
@@ -194,9 +190,9 @@ def test_setting_that_a_stopped_guard_may_yet_turn_on(
     setting.close()
 
 
-def test_setting_and_a_guard_stopped_right_before_it(stage: Stage, tmp_path: Path) -> None:
-    """Only its end proves that it will not turn it on any more, so it is killed."""
-    setting = Setting("yes", places_below(tmp_path))
+def test_guard_stopped_before_the_setting_is_killed(stage: Stage, tmp_path: Path) -> None:
+    # Only its end proves that it will not turn the setting on any more.
+    setting = Setting("yes", setting_paths(tmp_path))
     stage.state.expedite.called_ns = 1
     stage.state.end_window()
     stage.workers(setting).thaw()
@@ -206,8 +202,7 @@ def test_setting_and_a_guard_stopped_right_before_it(stage: Stage, tmp_path: Pat
     setting.close()
 
 
-def test_who_is_gone(stage: Stage) -> None:
-    """A wire says so only when its process is."""
+def test_channel_reports_exit_of_its_process(stage: Stage) -> None:
     assert not stage.channels.has_exited(GUARD)
     stage.guard.kill()
     until(lambda: stage.channels.has_exited(GUARD), "the end of the guard")

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Real filesystems, a run with its guard and watchdog, and what must hold when all is over.
+"""Real filesystems, a run with its guard and watchdog, and the checks at the end of a test.
 
-The setting that makes FIFREEZE short is a file of the test's own.
+The setting that makes FIFREEZE short is a file of the test.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, 
 
 from tests.lab.disk import LoopDisk
 from tests.lab.frozen import Guarded
-from tests.unit.plugins.module_utils._guest.freeze.expedite_places import places_below, value
+from tests.unit.plugins.module_utils._guest.freeze.expedite_paths import setting_paths, value
 
-#: Who gets which signal.
+#: The signal that each process gets.
 Faults = Mapping[str, signal.Signals]
-#: How long a test waits for anything. The machine may be slow; nothing here is about speed.
+#: The longest time that a test waits for an event. No test here depends on speed.
 PATIENCE_S = 300.0
-#: Nothing of the tests takes so long that the safety process of a freeze has to act.
+#: Longer than any test, so that the safety process of a freeze never has to act.
 SAFETY_S = 600.0
-#: For tests in which nobody but a supervisor thaws; they wait for this long.
+#: For tests in which only a supervisor thaws; they wait for this long.
 FREEZE_TIMEOUT_S = 6.0
-#: For tests in which the deadline never comes.
+#: For tests that end before the deadline.
 LONG_S = 300.0
 _NAMES = {"quiesce-guard": "guard", "quiesce-watch": "watchdog"}
 _RUN = Path(__file__).with_name("freezer_run.py")
 
 
 def until(holds: Callable[[], bool], what: str) -> None:
-    """Wait until it holds; fails the test when it does not."""
+    """Wait until the condition holds; fail the test if it does not."""
     limit = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < limit, f"waited in vain: {what}"
@@ -51,7 +51,7 @@ def until(holds: Callable[[], bool], what: str) -> None:
 
 
 def lives(pid: int) -> bool:
-    """Whether there is such a process, with a thread that has not ended."""
+    """Return True if the process has a thread that has not ended."""
     for task in Path(f"/proc/{pid}/task").glob("*"):
         with contextlib.suppress(OSError):
             status = (task / "stat").read_bytes()
@@ -61,9 +61,9 @@ def lives(pid: int) -> bool:
 
 
 def hangs(pid: int) -> bool:
-    """Whether a thread of the process waits for a disk, and goes on doing so."""
+    """Return True if a thread of the process keeps waiting for a disk."""
     waiting: Optional[Set[str]] = None
-    for _look in range(10):
+    for _poll in range(10):
         found = set()
         for task in Path(f"/proc/{pid}/task").glob("*"):
             with contextlib.suppress(OSError):
@@ -74,16 +74,16 @@ def hangs(pid: int) -> bool:
     return bool(waiting)
 
 
-def _is_gone(pid: int) -> bool:
+def _has_ended(pid: int) -> bool:
     return not lives(pid)
 
 
 def script(path: Path, body: str, *, timeout_s: float = 30.0, retries: int = 0) -> Dict[str, Any]:
-    """Write a script; how it is described to the run."""
+    """Write a script; return its description for the run."""
     path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
     path.chmod(0o700)
-    found = path.lstat()
-    identity = (found.st_dev, found.st_ino, found.st_ctime_ns, found.st_size)
+    status = path.lstat()
+    identity = (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size)
     return {
         "path": str(path),
         "timeout_s": timeout_s,
@@ -93,7 +93,7 @@ def script(path: Path, body: str, *, timeout_s: float = 30.0, retries: int = 0) 
 
 
 def target(disk: LoopDisk, rank: int = 0) -> Dict[str, Any]:
-    """How a disk is described to the run."""
+    """Return the description of a disk for the run."""
     return {
         "mount_point": disk.mount_point,
         "device": disk.device,
@@ -103,42 +103,42 @@ def target(disk: LoopDisk, rank: int = 0) -> Dict[str, Any]:
     }
 
 
-class Rig:
-    """Filesystems and a run over them. At its end everything must be thawed, and nobody left."""
+class FreezeHarness:
+    """Filesystems and a run over them. At the end all must be thawed and all processes ended."""
 
     def __init__(self, folder: Path, fstypes: Sequence[str] = ("ext4",), **plan: Any) -> None:
         self._stack = contextlib.ExitStack()
         self._fstypes = fstypes
         self._folder = folder
         self._plan = plan
-        self._paid = folder / "paid"
-        self.places = places_below(folder)
+        self._starts = folder / "starts"
+        self.paths = setting_paths(folder)
         self.pids: Dict[str, int] = {}
         self.disks: List[LoopDisk] = []
         self.thawed_by_itself = True
-        #: What the setting that makes FIFREEZE short must be at the end.
+        #: The required value of the setting that makes FIFREEZE short, at the end.
         self.setting_at_end = 0
 
     @property
     def post(self) -> Dict[str, Any]:
-        """A post-script that notes that it ran."""
-        return script(self._folder / "post.sh", f"echo paid >> '{self._paid}'")
+        """A post-script that counts its starts."""
+        return script(self._folder / "post.sh", f"echo started >> '{self._starts}'")
 
-    def held_post(self, timeout_s: float = 30.0) -> Dict[str, Any]:
-        """A post-script that notes that it ran and goes on until C(let_go)."""
-        body = f"echo paid >> '{self._paid}'\n"
-        body += f"while [ ! -e '{self._folder}/go' ]; do sleep 0.1; done; echo went"
+    def waiting_post(self, timeout_s: float = 30.0) -> Dict[str, Any]:
+        """Return a post-script that counts its starts and waits for `release_post`."""
+        body = f"echo started >> '{self._starts}'\n"
+        body += f"while [ ! -e '{self._folder}/go' ]; do sleep 0.1; done; echo released"
         return script(self._folder / "held.sh", body, timeout_s=timeout_s)
 
-    def let_go(self) -> None:
-        """Let such a script end."""
+    def release_post(self) -> None:
+        """Let the script of `waiting_post` end."""
         (self._folder / "go").touch()
 
-    def times_paid(self) -> int:
-        """How often the post-script was started."""
-        return len(self._paid.read_text().splitlines()) if self._paid.exists() else 0
+    def post_script_starts(self) -> int:
+        """Return the number of starts of the post-script."""
+        return len(self._starts.read_text().splitlines()) if self._starts.exists() else 0
 
-    def __enter__(self) -> Rig:
+    def __enter__(self) -> FreezeHarness:
         try:
             for fstype in self._fstypes:
                 self.disks.append(self._stack.enter_context(LoopDisk(fstype=fstype)))
@@ -149,14 +149,12 @@ class Rig:
             raise
         return self
 
-    def start(
-        self, place: Callable[[int], None] = lambda _pid: None, **more: Any
-    ) -> Dict[str, Any]:
-        """Start the run with its supervisors; its answer. C(place) puts it where it shall live."""
+    def start(self, move: Callable[[int], None] = lambda _pid: None, **more: Any) -> Dict[str, Any]:
+        """Start the run with its supervisors; return its answer. `move` may move its process."""
         plan = {
             "targets": [target(disk) for disk in self.disks],
             "freeze_timeout_s": FREEZE_TIMEOUT_S,
-            "places": asdict(self.places),
+            "paths": asdict(self.paths),
             **self._plan,
             **more,
         }
@@ -169,8 +167,8 @@ class Rig:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         self.pids["run"] = self.run.pid
-        place(self.run.pid)
-        answer = self.tell_line(json.dumps(plan))
+        move(self.run.pid)
+        answer = self.request(json.dumps(plan))
         children = Path(f"/proc/{self.run.pid}/task/{self.run.pid}/children").read_text()
         for pid in map(int, children.split()):
             name = Path(f"/proc/{pid}/comm").read_text().strip()
@@ -179,11 +177,11 @@ class Rig:
         return answer
 
     def ask(self, command: str) -> Dict[str, Any]:
-        """Have the run do something; its answer, a value or an error."""
-        return self.tell_line(command)
+        """Have the run execute a command; return its answer, a value or an error."""
+        return self.request(command)
 
     def do(self, *commands: str) -> Any:
-        """Have the run do things that must succeed; the value of the last."""
+        """Have the run execute commands that must succeed; return the value of the last."""
         value = None
         for command in commands:
             answer = self.ask(command)
@@ -191,51 +189,51 @@ class Rig:
             value = answer["value"]
         return value
 
-    def tell_line(self, line: str) -> Dict[str, Any]:
+    def request(self, line: str) -> Dict[str, Any]:
         """Write a line to the run and read its answer."""
-        self.tell_only(line)
+        self.send_line(line)
         return self.answer()
 
-    def tell_only(self, line: str) -> None:
+    def send_line(self, line: str) -> None:
         """Write a line to the run."""
         assert self.run.stdin is not None
         self.run.stdin.write(line + "\n")
         self.run.stdin.flush()
 
-    def answers_within(self, seconds: float) -> bool:
-        """Whether there is an answer to read."""
+    def has_answer_within(self, seconds: float) -> bool:
+        """Return True if there is an answer to read."""
         assert self.run.stdout is not None
         return bool(select.select([self.run.stdout], [], [], seconds)[0])
 
     def answer(self) -> Dict[str, Any]:
         """Read an answer of the run."""
-        assert self.answers_within(2 * PATIENCE_S), "the run does not answer"
+        assert self.has_answer_within(2 * PATIENCE_S), "the run does not answer"
         assert self.run.stdout is not None
         line = self.run.stdout.readline()
         assert line, "the run ended"
-        found = json.loads(line)
-        assert isinstance(found, dict)
-        return found
+        answer = json.loads(line)
+        assert isinstance(answer, dict)
+        return answer
 
     def hit(self, faults: Faults) -> None:
-        """Send each its signal, and wait until those that are killed are dead.
+        """Send each process its signal, and wait for the end of those that are killed.
 
-        A run that is stopped is one that overruns its stage.
+        A run that is stopped gets a short stage before, which it overruns.
         """
         if faults.get("run") == signal.SIGSTOP:
             self.do("stage 1")
-        for who, number in faults.items():
-            self.send(who, number)
-        for who, number in faults.items():
+        for role, number in faults.items():
+            self.send(role, number)
+        for role, number in faults.items():
             if number == signal.SIGKILL:
-                self.wait_ended(who)
+                self.wait_ended(role)
 
-    def send(self, who: str, number: signal.Signals) -> None:
+    def send(self, role: str, number: signal.Signals) -> None:
         """Send a signal to the run, the guard or the watchdog."""
-        os.kill(self.pids[who], number)
+        os.kill(self.pids[role], number)
 
     def wait_writable(self, disks: Optional[Sequence[LoopDisk]] = None) -> None:
-        """Wait until these filesystems, or all, take a write."""
+        """Wait until these filesystems, by default all, take a write."""
         disks = self.disks if disks is None else disks
         done = [threading.Event() for _disk in disks]
 
@@ -250,11 +248,11 @@ class Rig:
             assert event.wait(PATIENCE_S), f"{disk.mount_point} is still frozen"
 
     def wait_ended(self, *names: str) -> None:
-        """Wait until these processes are gone; without names all three."""
+        """Wait until these processes have ended; without names all three."""
         for name in names or tuple(self.pids):
             if name == "run":
                 self.run.wait(PATIENCE_S)
-            until(functools.partial(_is_gone, self.pids[name]), f"the end of the {name}")
+            until(functools.partial(_has_ended, self.pids[name]), f"the end of the {name}")
 
     def __exit__(
         self,
@@ -273,14 +271,14 @@ class Rig:
             self._stack.close()
         if kind is None and self.thawed_by_itself:
             assert self.guarded.had_to_thaw == 0, "the safety process of the test had to thaw"
-            assert value(self.places) == self.setting_at_end, "the setting was not put back"
+            assert value(self.paths) == self.setting_at_end, "the setting was not restored"
 
 
-def at_once(folder: Path, case: Callable[[Path, Faults], None], cases: Sequence[Faults]) -> None:
-    """Go through the cases, several at a time: they wait most of it."""
+def run_cases(folder: Path, case: Callable[[Path, Faults], None], cases: Sequence[Faults]) -> None:
+    """Run the cases, 12 at a time: they mostly wait."""
 
-    def one(faults: Faults) -> None:
-        name = "-".join(f"{who}-{how.name}" for who, how in faults.items()) or "none"
+    def run_case(faults: Faults) -> None:
+        name = "-".join(f"{role}-{signum.name}" for role, signum in faults.items()) or "none"
         (folder / name).mkdir()
         try:
             case(folder / name, faults)
@@ -288,10 +286,10 @@ def at_once(folder: Path, case: Callable[[Path, Faults], None], cases: Sequence[
             raise AssertionError(f"{name}: {error}") from error
 
     with ThreadPoolExecutor(max_workers=12) as pool:
-        for future in [pool.submit(one, faults) for faults in cases]:
+        for future in [pool.submit(run_case, faults) for faults in cases]:
             future.result()
 
 
 def outcomes(records: List[Dict[str, Any]]) -> List[Tuple[str, Optional[str]]]:
-    """What happened to each filesystem, and who thawed it."""
+    """Return the outcome of each filesystem and the process that thawed it."""
     return [(record["outcome"], record["thawed_by"]) for record in records]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files in the place of the kernel's setting, so that no test touches that of the machine."""
+"""Files instead of the kernel's setting, so that no test changes the machine's own."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze
 )
 
 
-def places_below(folder: Path) -> SettingPaths:
-    """A machine on which the setting may be used, with its files in this folder."""
+def setting_paths(folder: Path) -> SettingPaths:
+    """Make the files, in this folder, of a machine on which the setting may be used."""
     (folder / "rcu_expedited").write_text("0\n")
     (folder / "rcu_normal").write_text("0\n")
     return SettingPaths(
@@ -26,6 +26,6 @@ def places_below(folder: Path) -> SettingPaths:
     )
 
 
-def value(places: SettingPaths) -> int:
-    """What the setting is now; a file keeps what was behind a shorter text, sysfs does not."""
-    return int(Path(places.value).read_text().splitlines()[0])
+def value(paths: SettingPaths) -> int:
+    """Return the value of the setting: unlike sysfs, a file keeps the end of a longer old text."""
+    return int(Path(paths.value).read_text().splitlines()[0])
