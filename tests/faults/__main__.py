@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Every fault in every phase: C(python -m tests.faults)."""
+"""Run every fault in every phase: `python -m tests.faults`."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.lab._process import orderly_end
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
-    """Run what the command line asks for; 0 when everything held."""
+    """Run the cases that the command line selects; return 0 if all passed."""
     parser = argparse.ArgumentParser(prog="./dev faults", description=__doc__)
     parser.add_argument("what", nargs="?", choices=["matrix", "chaos"], default="matrix")
     parser.add_argument("--fast", action="store_true", help="only the fast part of the matrix")
     parser.add_argument("--only", metavar="PATTERN", help="only cases whose name matches")
-    parser.add_argument("--list", action="store_true", help="say which cases there are, and end")
-    parser.add_argument("--jobs", type=int, default=2, help="how many cases at a time")
-    parser.add_argument("--runs", type=int, default=300, help="chaos: how many runs")
-    parser.add_argument("--seed", type=int, help="chaos: of the random numbers")
+    parser.add_argument("--list", action="store_true", help="list the cases and exit")
+    parser.add_argument("--jobs", type=int, default=2, help="number of cases at a time")
+    parser.add_argument("--runs", type=int, default=300, help="chaos: number of runs")
+    parser.add_argument("--seed", type=int, help="chaos: seed of the random numbers")
     chosen = parser.parse_args(arguments)
     cases = matrix(chosen.fast, chosen.only)
     if chosen.list:

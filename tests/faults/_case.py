@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a case of the matrix is: data, and a function that brings the fault about."""
+"""A case of the matrix: data, and a function that causes the fault."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple
 
 if TYPE_CHECKING:
-    from tests.faults._rig import Rig
+    from tests.faults._harness import Harness
 
-#: How a run may end. C(died): no result, because the run itself was killed.
+#: The possible outcomes of a run. `died`: no result, because the run itself was killed.
 APPLICATION, FILE_SYSTEM, CRASH = "application", "file-system", "crash"
 FAILED, DIED = "failed", "died"
 ANY_VERDICT = (APPLICATION, FILE_SYSTEM, CRASH)
@@ -24,45 +24,45 @@ PHASES = (QUIESCE, FLUSH, FREEZING, WINDOW, THAWING, RESUME)
 PRE, POST = "pre", "post"
 
 
-class Unavailable(Exception):
-    """This machine lacks what the case needs: the case says nothing."""
+class UnavailableError(Exception):
+    """The machine lacks something that the case needs, so the case proves nothing."""
 
 
-class Missed(Exception):
-    """The fault did not meet the phase it was meant for: the case says nothing."""
+class MissedPhaseError(Exception):
+    """The fault did not hit its phase, so the case proves nothing."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a case starts from."""
+    """The preconditions of a case."""
 
     #: A filesystem per disk.
     filesystems: Tuple[str, ...] = ("ext4", "xfs")
     #: Disks of the set that hold no filesystem.
     bare_disks: int = 0
-    #: Indices of those whose storage the case can block: their disks lie on a filesystem that
-    #: the case freezes. No writer runs on them, for they must stay clean.
+    #: Indices of filesystems whose storage the case can block: their disks lie on a filesystem
+    #: that the case freezes. No writer runs on them, because they must stay clean.
     blockable: Tuple[int, ...] = ()
-    #: Indices of those whose disks are page blobs behind a server that the case can stop.
+    #: Indices of filesystems whose disks are page blobs behind a server that the case can stop.
     served: Tuple[int, ...] = ()
-    #: Bodies of the scripts in sh; None for no script at all. C($MARKS) is the case's folder of
-    #: marks, C($MOUNT) the first mount point.
+    #: Bodies of the scripts in sh; None for no script. `$MARKS` is the folder in which scripts
+    #: leave marks, `$MOUNT` the first mount point.
     pre: Optional[str] = ""
     post: Optional[str] = ""
-    #: Whether the script waits for the case to let it go on.
+    #: True: the script waits until the case releases it.
     hold_pre: bool = False
     hold_post: bool = False
-    #: Whether each script lies in a folder of its own.
+    #: True: each script lies in a folder of its own.
     scripts_apart: bool = False
-    #: Over what C(VMSnapshotScriptPluginConfig.json) says by default.
+    #: Changes to the default `VMSnapshotScriptPluginConfig.json`.
     config: Mapping[str, Any] = field(default_factory=dict)
-    #: Over the options of the module.
+    #: Changes to the default options of the module.
     options: Mapping[str, Any] = field(default_factory=dict)
-    #: What the signatures of the disks permit; without C(d) a run cannot discard snapshots.
+    #: Permissions of the disks' signatures; without `d` a run cannot discard snapshots.
     permission: str = "rwd"
-    #: More environment of the module's process.
+    #: Additional environment of the module's process.
     env: Mapping[str, str] = field(default_factory=dict)
-    #: Long where the case is not about the deadline: a machine may pause at any time.
+    #: Long unless the case is about the deadline: a machine may pause at any time.
     freeze_timeout: int = 30
     script_timeout: int = 20
 
@@ -72,46 +72,44 @@ class Case:
     """One row of the matrix."""
 
     name: str
-    #: In the words of the table.
+    #: The description in the table.
     fault: str
     phase: str
-    inject: Callable[[Rig], None]
-    #: How the run may end.
+    inject: Callable[[Harness], None]
+    #: The allowed outcomes.
     expect: Tuple[str, ...]
-    #: A regular expression that the result must hold (any letter case) when there is a result:
-    #: the named cause.
+    #: A regular expression of the cause, which a result must contain (in any letter case).
     cause: str = ""
-    #: How often the post-script must have been started; None: once if the pre-script was started.
+    #: The required number of starts of the post-script; None: one if the pre-script was started.
     post_runs: Optional[int] = None
     setting: Setting = field(default_factory=Setting)
-    #: Indices of filesystems whose stall says nothing about us, because the case itself
-    #: blocked them.
+    #: Indices of filesystems whose stall is not judged, because the case itself blocked them.
     unjudged: Tuple[int, ...] = ()
-    #: More that must hold at the end; raises AssertionError.
-    also: Optional[Callable[[Rig], None]] = None
-    #: How long, in seconds, a run that was stopped stays so at most.
+    #: An additional check at the end; raises AssertionError.
+    also: Optional[Callable[[Harness], None]] = None
+    #: The longest time, in seconds, that a stopped run stays stopped.
     patience_s: float = 30.0
     fast: bool = False
 
 
 @dataclass
 class Outcome:
-    """What became of a case."""
+    """The outcome of a case."""
 
     case: Case
     outcome: str = ""
-    #: The longest pause of a writer on a filesystem that was to be frozen, in milliseconds.
+    #: The longest pause of a writer on a filesystem of the freeze, in milliseconds.
     stall_ms: float = 0.0
     problems: "list[str]" = field(default_factory=list)
     missed: bool = False
-    #: Why it cannot run on this machine.
+    #: The reason why the case cannot run on this machine.
     unavailable: str = ""
     seconds: float = 0.0
     detail: str = ""
-    #: The folder that keeps all there is to know of a case that failed; empty for one that passed.
+    #: The folder with all evidence of a case that failed; empty for a case that passed.
     kept: str = ""
 
     @property
     def passed(self) -> bool:
-        """Whether the fault met its phase and everything held."""
+        """True if the fault hit its phase and all checks passed."""
         return not self.problems and not self.missed and not self.unavailable

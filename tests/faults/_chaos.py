@@ -2,10 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Many runs under load, each with one or two of the three processes killed at some moment.
+"""Many runs under load, each with one or two of the three processes killed at a random moment.
 
-What is killed and when comes from the seed alone, so a seed plays the same faults again; where in
-the run they strike depends on the machine too. Most aim at what comes from the pre-script on.
+The seed alone decides which processes are killed and when, so a seed repeats the same faults. The
+phase that they hit also depends on the machine. Most faults aim at the phases from the pre-script
+on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import List, Optional, Tuple
 from tests.faults import _engine as engine
 from tests.faults import _processes as processes
 from tests.faults._case import ANY_VERDICT, DIED, FAILED, POST, PRE, Case, Outcome, Setting
-from tests.faults._rig import Rig
+from tests.faults._harness import Harness
 from tests.lab.proxy import Rule, delay_answer
 
 _ROLES: Tuple[Tuple[str, ...], ...] = (
@@ -38,18 +39,18 @@ class Plan:
     """One run of the chaos."""
 
     roles: Tuple[str, ...]
-    #: After what: C(start), C(pre) (the pre-script's start) or C(window) (the first request).
+    #: The event to wait for: `start`, `pre` (the pre-script's start), `window` (the first request).
     aim: str
-    #: So many seconds after that.
+    #: The delay after that event, in seconds.
     after_s: float
-    #: How long the store takes to answer, in seconds.
+    #: The delay of the store's answers, in seconds.
     store_s: float
-    #: Between the two kills, in seconds.
+    #: The delay between the two kills, in seconds.
     apart_s: float
 
 
 def plans(runs: int, seed: int) -> List[Plan]:
-    """What the seed says."""
+    """Return the plans of a seed."""
     numbers = random.Random(seed)
     found = []
     for _run in range(runs):
@@ -67,38 +68,42 @@ def plans(runs: int, seed: int) -> List[Plan]:
 
 
 class Striker:
-    """Brings a plan about and remembers where the run was."""
+    """Carries out a plan and records the phase that it hit."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.where = "before"
 
-    def __call__(self, rig: Rig) -> None:
+    def __call__(self, harness: Harness) -> None:
         plan = self.plan
-        rig.proxy.rules.append(Rule(delay_answer(plan.store_s)))
+        harness.proxy.rules.append(Rule(delay_answer(plan.store_s)))
         load = subprocess.Popen(
-            ["sh", "-c", _LOAD, rig.mount_points[0]],
+            ["sh", "-c", _LOAD, harness.mount_points[0]],
             start_new_session=True,
             stderr=subprocess.DEVNULL,
         )
-        rig.on_exit(_end, load)
-        rig.start()
+        harness.on_exit(_end, load)
+        harness.start()
         if plan.aim != "start":
-            processes.wait_for(lambda: self._reached(rig), 60, 0.002)
-        rig.witness.note(f"{plan.aim} was reached")
+            processes.wait_for(lambda: self._reached(harness), 60, 0.002)
+        harness.witness.note(f"{plan.aim} was reached")
         time.sleep(plan.after_s)
-        living = rig.roles()
-        self.where = _where(rig)
-        rig.witness.note(f"{self.where}; alive: {living}")
+        living = harness.roles()
+        self.where = _where(harness)
+        harness.witness.note(f"{self.where}; alive: {living}")
         for role in plan.roles:
             if role in living:
-                sent = processes.send(living[role], rig.token, signal.SIGKILL)
-                rig.witness.note(f"SIGKILL to {role}{'' if sent else ', which was gone'}")
+                sent = processes.send(living[role], harness.token, signal.SIGKILL)
+                harness.witness.note(f"SIGKILL to {role}{'' if sent else ', which had ended'}")
                 time.sleep(plan.apart_s)
 
-    def _reached(self, rig: Rig) -> bool:
-        reached = rig.proxy.requests("snapshot") if self.plan.aim == "window" else rig.started(PRE)
-        return bool(reached) or processes.process(rig.run_pid) is None
+    def _reached(self, harness: Harness) -> bool:
+        reached = (
+            harness.proxy.requests("snapshot")
+            if self.plan.aim == "window"
+            else harness.started(PRE)
+        )
+        return bool(reached) or processes.process(harness.run_pid) is None
 
 
 _LOAD = 'i=0; while :; do i=$((i+1)); echo $i > "$0/load.$((i%50))"; sleep 0.005; done'
@@ -109,18 +114,18 @@ def _end(load: "subprocess.Popen[bytes]") -> None:
     load.wait(60)
 
 
-def _where(rig: Rig) -> str:
-    if rig.run is None or rig.run.poll() is not None:
+def _where(harness: Harness) -> str:
+    if harness.run is None or harness.run.poll() is not None:
         return "over"
-    if rig.started(POST):
+    if harness.started(POST):
         return "resume"
-    if rig.proxy.requests("snapshot"):
+    if harness.proxy.requests("snapshot"):
         return "window"
-    return "quiesce" if rig.started(PRE) else "before"
+    return "quiesce" if harness.started(PRE) else "before"
 
 
 def case_of(number: int, plan: Plan, seed: int = 0) -> Case:
-    """The plan as a case."""
+    """Return the plan as a case."""
     expect: Tuple[str, ...] = (*ANY_VERDICT, FAILED)
     if "run" in plan.roles:
         expect = (*expect, DIED)
@@ -136,7 +141,7 @@ def case_of(number: int, plan: Plan, seed: int = 0) -> Case:
 
 
 def run(runs: int, seed: int, jobs: int) -> List[Outcome]:
-    """All runs; what failed is shown with its number."""
+    """Run all plans; show each failure with its number."""
     print(f"chaos: {runs} runs, --seed {seed}")
     print(engine.HEADING)
     began = time.monotonic()
@@ -158,8 +163,8 @@ def run(runs: int, seed: int, jobs: int) -> List[Outcome]:
 def _count(outcomes: List[Outcome]) -> None:
     where: "dict[str, int]" = {}
     for outcome in outcomes:
-        place: Optional[str] = getattr(outcome.case.inject, "where", None)
-        where[place or "?"] = where.get(place or "?", 0) + 1
+        phase: Optional[str] = getattr(outcome.case.inject, "where", None)
+        where[phase or "?"] = where.get(phase or "?", 0) + 1
     longest = max((outcome.stall_ms for outcome in outcomes), default=0.0)
-    struck = ", ".join(f"{count} {place}" for place, count in sorted(where.items()))
+    struck = ", ".join(f"{count} {phase}" for phase, count in sorted(where.items()))
     print(f"struck: {struck}; the longest stall of a writer: {longest:.0f} ms")

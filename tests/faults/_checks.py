@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What must hold after every case, whatever the fault was: (a) to (h).
+"""The checks after every case, for any fault: (a) to (h).
 
-The machine that this runs on may pause, and for long. So every limit in here is on what *we* cost:
-a pause that a writer on a filesystem that nobody freezes saw at the same time is the machine's,
-and is taken off the stall and off the time of the write before they are judged.
+The machine may pause for a long time, so every limit here is on the time that the *run* costs. A
+writer on a filesystem that is never frozen shows the pauses of the machine. These are subtracted
+from the stall and from the time of a write before they are judged.
 """
 
 from __future__ import annotations
@@ -22,142 +22,144 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze
 )
 from tests.faults import _processes as processes
 from tests.faults._case import DIED, FAILED, PRE, Case
-from tests.faults._rig import Rig
+from tests.faults._harness import Harness
 from tests.lab.expedited import left_on
 
 GRACE_S = 0.5
 WRITE_S = 1.0
 
 
-def outcome_of(rig: Rig) -> str:
-    """The verdict, C(failed), or C(died) when the run left no result."""
-    result = None if rig.unjudged_output else rig.result()
+def outcome_of(harness: Harness) -> str:
+    """Return the verdict, `failed`, or `died` if the run left no result."""
+    result = None if harness.unjudged_output else harness.result()
     if result is None:
         return DIED
     return FAILED if result.get("failed") else str(result.get("consistency"))
 
 
-def all_of(case: Case, rig: Rig) -> List[str]:
-    """What does not hold, each as a sentence that begins with its letter."""
+def all_of(case: Case, harness: Harness) -> List[str]:
+    """Return the failed checks, each as a sentence that begins with its letter."""
     checks: Tuple[Callable[[], List[str]], ...] = (
-        lambda: _ended(rig),
-        lambda: _thawed(rig),
-        lambda: _stall(case, rig),
-        lambda: _post_script(case, rig),
-        lambda: _snapshots(rig),
-        lambda: _said(case, rig),
-        lambda: _secrets(rig),
-        lambda: _left(rig),
+        lambda: _ended(harness),
+        lambda: _thawed(harness),
+        lambda: _stall(case, harness),
+        lambda: _post_script(case, harness),
+        lambda: _snapshots(harness),
+        lambda: _verdict_and_cause(case, harness),
+        lambda: _secrets(harness),
+        lambda: _left(harness),
         _setting,
-        lambda: _also(case, rig),
+        lambda: _also(case, harness),
     )
     problems: List[str] = []
     for check in checks:
         found = check()
         for problem in found:
-            rig.witness.look(problem)
+            harness.witness.capture(problem)
         problems += found
     return problems
 
 
-def _also(case: Case, rig: Rig) -> List[str]:
+def _also(case: Case, harness: Harness) -> List[str]:
     try:
         if case.also is not None:
-            case.also(rig)
+            case.also(harness)
     except AssertionError as error:
         return [f"also: {error}"]
     return []
 
 
-def _ended(rig: Rig) -> List[str]:
-    left = processes.marked(rig.token)
+def _ended(harness: Harness) -> List[str]:
+    left = processes.marked(harness.token)
     return [f"(g) still running: {one.comm} {one.pid} ({one.state})" for one in left]
 
 
-def _thawed(rig: Rig) -> List[str]:
+def _thawed(harness: Harness) -> List[str]:
     # FITHAW answers EINVAL for what is not frozen, and thaws what is.
-    frozen = [mount for mount in rig.mount_points if rig.guarded.thaw(mount)]
+    frozen = [mount for mount in harness.mount_points if harness.guarded.thaw(mount)]
     problems = [f"(a) {mount} was still frozen" for mount in frozen]
     if frozen:
-        rig.witness.look(f"was still frozen: {frozen}")
+        harness.witness.capture(f"was still frozen: {frozen}")
 
-    def look() -> None:
-        rig.witness.look("a write has taken long and is not done")
+    def capture() -> None:
+        harness.witness.capture(f"a write takes longer than {WRITE_S:g} s")
 
-    for mount in rig.writers.folders:
-        took = rig.writers.first_write_after(mount, 60, slow_s=WRITE_S, when_slow=look)
+    for mount in harness.writers.folders:
+        took = harness.writers.first_write_after(mount, 60, slow_s=WRITE_S, when_slow=capture)
         if took > WRITE_S:
             problems.append(f"(a) a write to {mount} took {took:.2f} s")
     return problems
 
 
-def judged_stall_ms(case: Case, rig: Rig) -> float:
-    """The longest stall of a writer that the case's own doing does not explain."""
-    unjudged = {rig.mount_points[index] for index in case.unjudged}
-    folders = [mount for mount in rig.writers.folders if mount not in unjudged]
-    return max((rig.writers.longest_judged_ms(mount) for mount in folders), default=0.0)
+def judged_stall_ms(case: Case, harness: Harness) -> float:
+    """Return the longest stall of a writer on a filesystem that the case itself did not block."""
+    unjudged = {harness.mount_points[index] for index in case.unjudged}
+    folders = [mount for mount in harness.writers.folders if mount not in unjudged]
+    return max((harness.writers.longest_judged_ms(mount) for mount in folders), default=0.0)
 
 
-def _stall(case: Case, rig: Rig) -> List[str]:
+def _stall(case: Case, harness: Harness) -> List[str]:
     limit = (case.setting.freeze_timeout + GRACE_S) * 1000
-    stall = judged_stall_ms(case, rig)
+    stall = judged_stall_ms(case, harness)
     return [f"(b) a writer waited {stall:.0f} ms, at most {limit:.0f}"] if stall > limit else []
 
 
-def _post_script(case: Case, rig: Rig) -> List[str]:
-    ran, owed = rig.started("post"), _owed(case, rig)
-    if ran in owed:
+def _post_script(case: Case, harness: Harness) -> List[str]:
+    ran, due = harness.started("post"), _due_starts(case, harness)
+    if ran in due:
         return []
-    return [f"(c) the post-script was started {ran} times, owed {' or '.join(map(str, owed))}"]
+    return [f"(c) the post-script was started {ran} times, due {' or '.join(map(str, due))}"]
 
 
-def _owed(case: Case, rig: Rig) -> Tuple[int, ...]:
-    """How often the post-script may have been started."""
+def _due_starts(case: Case, harness: Harness) -> Tuple[int, ...]:
+    """Return the allowed numbers of starts of the post-script."""
     if case.post_runs is not None:
         return (case.post_runs,)
     if case.setting.post is None:
         return (0,)
-    if rig.started(PRE):
+    if harness.started(PRE):
         return (1,)
-    # The run says that it owes the post-script before it starts the pre-script. When it is killed
-    # in between, or before the pre-script has written its mark, its supervisors pay.
-    return (0, 1) if case.setting.pre is not None and outcome_of(rig) == DIED else (0,)
+    # The run marks the post-script due before it starts the pre-script. If it is killed between, or
+    # before the pre-script has left its mark, a supervisor runs the post-script.
+    return (0, 1) if case.setting.pre is not None and outcome_of(harness) == DIED else (0,)
 
 
-def snapshots(rig: Rig) -> Dict[str, Dict[str, str]]:
-    """The snapshots that the case's blobs have now, by address, and their labels."""
+def snapshots(harness: Harness) -> Dict[str, Dict[str, str]]:
+    """Return the labels of the current snapshots of the case's blobs, by address."""
     return {
-        found.uri: found.metadata for blob in rig.blobs for found in rig.azurite.snapshots(blob)
+        found.uri: found.metadata
+        for blob in harness.blobs
+        for found in harness.azurite.snapshots(blob)
     }
 
 
-def _snapshots(rig: Rig) -> List[str]:
+def _snapshots(harness: Harness) -> List[str]:
     return [
-        f"(d) snapshot {name} has no label that says whose it is: {labels}"
-        for name, labels in snapshots(rig).items()
+        f"(d) snapshot {name} has no label that names its owner: {labels}"
+        for name, labels in snapshots(harness).items()
         if not any("quiesce" in key.lower() for key in labels)
     ]
 
 
-def _said(case: Case, rig: Rig) -> List[str]:
-    outcome = outcome_of(rig)
+def _verdict_and_cause(case: Case, harness: Harness) -> List[str]:
+    outcome = outcome_of(harness)
     problems = []
     if outcome not in case.expect:
         problems.append(f"(e) ended as {outcome}, expected {' or '.join(case.expect)}")
-    result = rig.result()
-    if result is None or rig.unjudged_output:
+    result = harness.result()
+    if result is None or harness.unjudged_output:
         return problems
     if outcome == FAILED and not (result.get("failure") or {}).get("name"):
         problems.append(f"(e) no named failure: {result.get('msg')}")
-    if case.cause and not re.search(case.cause, _words(result), re.IGNORECASE):
-        problems.append(f"(e) nothing says {case.cause!r}: {result.get('msg')}")
-    if "Traceback" in rig.output():
+    if case.cause and not re.search(case.cause, _texts(result), re.IGNORECASE):
+        problems.append(f"(e) no text contains {case.cause!r}: {result.get('msg')}")
+    if "Traceback" in harness.output():
         problems.append("(e) a traceback")
     return problems
 
 
-def _words(result: Dict[str, Any]) -> str:
-    """What the result says to people; not its keys and numbers."""
+def _texts(result: Dict[str, Any]) -> str:
+    """Return the texts of the result, without its keys and numbers."""
     parts = [result.get(key) for key in ("msg", "failure", "warnings", "evidence", "scripts")]
     parts += [disk.get("failure") for disk in result.get("disks") or []]
     return json.dumps([_values(part) for part in parts])
@@ -169,52 +171,52 @@ def _values(part: Any) -> Any:
     return [_values(value) for value in part] if isinstance(part, list) else part
 
 
-def _secrets(rig: Rig) -> List[str]:
+def _secrets(harness: Harness) -> List[str]:
     places = {
-        "the run's output": rig.output(),
-        "the process list": rig.command_lines,
-        "the scratch folder": _text_below(rig),
+        "the run's output": harness.output(),
+        "the process list": harness.command_lines,
+        "the scratch folder": _text_below(harness),
     }
-    for document in rig.documents:
-        places[document] = rig.azurite.read(document).decode(errors="replace")
+    for document in harness.documents:
+        places[document] = harness.azurite.read(document).decode(errors="replace")
     return [
         f"(f) a signature is in {place}"
         for place, text in places.items()
-        if any(secret in text for secret in rig.secrets)
+        if any(secret in text for secret in harness.secrets)
     ]
 
 
-def _text_below(rig: Rig) -> str:
+def _text_below(harness: Harness) -> str:
     return "".join(
-        path.read_text(errors="replace") for path in rig.scratch.rglob("*") if path.is_file()
+        path.read_text(errors="replace") for path in harness.scratch.rglob("*") if path.is_file()
     )
 
 
-def _left(rig: Rig) -> List[str]:
+def _left(harness: Harness) -> List[str]:
     problems = [
         f"(g) left in its scratch folder: {path}"
-        for path in rig.scratch.rglob("*")
-        if not str(path.relative_to(rig.scratch)).startswith(tuple(rig.unjudged_files))
+        for path in harness.scratch.rglob("*")
+        if not str(path.relative_to(harness.scratch)).startswith(tuple(harness.unjudged_files))
     ]
-    running = processes.mentions(str(rig.folder))
+    running = processes.mentions(str(harness.folder))
     problems += [f"(g) left running: {one.comm} {one.pid}" for one in running]
     if running:
-        rig.witness.look(f"left running: {running}")
-    rig.writers.stop()
-    for mount in reversed(rig.mount_points):
+        harness.witness.capture(f"left running: {running}")
+    harness.writers.stop()
+    for mount in reversed(harness.mount_points):
         refusal = _held(mount)
         if refusal:
-            problems.append(f"(g) somebody still holds {mount}: {refusal}")
+            problems.append(f"(g) a process still holds {mount}: {refusal}")
     return problems
 
 
 def _setting() -> List[str]:
-    places = SettingPaths()
-    return [f"(h) {places.value} was left on, and nobody uses it"] if left_on(places) else []
+    paths = SettingPaths()
+    return [f"(h) {paths.value} was left on without a run that uses it"] if left_on(paths) else []
 
 
 def _held(mount: str) -> Optional[str]:
-    """What holds a file in it open for writing, in the kernel's words; None when nothing does."""
+    """Return the error of a read-only remount if a file is open for writing; None if none is."""
     if not Path(mount).is_mount():
         return None
     refusal = ""
@@ -226,7 +228,7 @@ def _held(mount: str) -> Optional[str]:
         refusal = done.stderr.strip()
         return done.returncode == 0
 
-    # The case's own load has a file open now and then; what stays open is seen every time.
+    # The case's own load opens a file from time to time; a file that stays open fails each try.
     if not processes.wait_for(read_only, 30, 0.05):
         return refusal
     subprocess.run(["mount", "-o", "remount,rw", mount], check=False, capture_output=True)

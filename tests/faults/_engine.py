@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run cases one by one or some at a time, and show what became of them."""
+"""Run cases, several at a time, and show their outcomes."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from pathlib import Path
 from typing import Iterator, List, Optional, Sequence
 
 from tests.faults import _checks as checks
-from tests.faults import _places as places
-from tests.faults._case import Case, Missed, Outcome, Unavailable
-from tests.faults._rig import CHECKOUT, Rig
+from tests.faults import _phases as phases
+from tests.faults._case import Case, MissedPhaseError, Outcome, UnavailableError
+from tests.faults._harness import CHECKOUT, Harness
 from tests.faults._witness import KEPT
 from tests.lab.azurite import Azurite
 
-#: A case whose fault came too early or too late is tried again so often; it never counts as passed.
+#: Attempts of a case whose fault came too early or too late; a miss never counts as passed.
 _TRIES = 3
 _printing = threading.Lock()
 
 
 @contextlib.contextmanager
 def workers(jobs: int) -> Iterator[ThreadPoolExecutor]:
-    """So many cases at a time; when this is left early, those that have not begun never do."""
+    """Make a pool of `jobs` threads; an early exit cancels the cases that have not begun."""
     pool = ThreadPoolExecutor(jobs)
     try:
         yield pool
@@ -41,7 +41,7 @@ def workers(jobs: int) -> Iterator[ThreadPoolExecutor]:
 
 @contextlib.contextmanager
 def ground() -> Iterator["tuple[Azurite, Path]"]:
-    """What all cases share: a blob store, and a folder from which the collection is imported."""
+    """Make what all cases share: a blob store, and a folder to import the collection from."""
     with tempfile.TemporaryDirectory(prefix="quiesce-tree-") as folder:
         namespace = Path(folder) / "ansible_collections" / "quiesce"
         namespace.mkdir(parents=True)
@@ -51,67 +51,67 @@ def ground() -> Iterator["tuple[Azurite, Path]"]:
 
 
 def run_case(case: Case, azurite: Azurite, tree: Path) -> Outcome:
-    """Run the case; again when it missed its phase."""
+    """Run the case; repeat it if its fault missed the phase."""
     began = time.monotonic()
     outcome = Outcome(case)
     for attempt in range(1, _TRIES + 1):
-        rig = Rig(case.setting, azurite, tree)
-        outcome = _attempt(case, rig)
+        harness = Harness(case.setting, azurite, tree)
+        outcome = _attempt(case, harness)
         outcome.seconds = time.monotonic() - began
         if (
             not outcome.passed
             and not outcome.unavailable
             and (not outcome.missed or attempt == _TRIES)
         ):
-            _keep(rig, outcome)
+            _keep(harness, outcome)
         if not outcome.missed:
             break
     return outcome
 
 
-def _keep(rig: Rig, outcome: Outcome) -> None:
-    """Write down what is known of a case that failed, and say in the outcome where."""
+def _keep(harness: Harness, outcome: Outcome) -> None:
+    """Write the evidence of a case that failed, and set its folder in the outcome."""
     folder = KEPT / re.sub("[^A-Za-z0-9.+-]", "-", outcome.case.name)
     try:
-        rig.witness.keep(folder, outcome)
-    except Exception:  # As below: one case must not end the others.
-        outcome.problems.append("what is known was not kept: " + traceback.format_exc(limit=8))
+        harness.witness.keep(folder, outcome)
+    except Exception:  # One case must not end the others.
+        outcome.problems.append("the evidence was not kept: " + traceback.format_exc(limit=8))
     else:
         outcome.kept = str(folder)
 
 
-def _attempt(case: Case, rig: Rig) -> Outcome:
+def _attempt(case: Case, harness: Harness) -> Outcome:
     outcome = Outcome(case)
     try:
-        with rig:
+        with harness:
             try:
-                case.inject(rig)
-                outcome.problems += places.finish(rig, patience_s=case.patience_s)
-                outcome.problems += checks.all_of(case, rig)
-            except Unavailable:
+                case.inject(harness)
+                outcome.problems += phases.finish(harness, patience_s=case.patience_s)
+                outcome.problems += checks.all_of(case, harness)
+            except UnavailableError:
                 raise
             except BaseException as error:
-                rig.witness.look(f"the case was broken off: {error!r}", error)
+                harness.witness.capture(f"the case was broken off: {error!r}", error)
                 raise
             finally:
-                outcome.outcome = checks.outcome_of(rig)
-                outcome.stall_ms = checks.judged_stall_ms(case, rig)
-                outcome.detail = rig.output()[-3000:]
-                rig.witness.gather()
-        if rig.guarded.had_to_thaw:
+                outcome.outcome = checks.outcome_of(harness)
+                outcome.stall_ms = checks.judged_stall_ms(case, harness)
+                outcome.detail = harness.output()[-3000:]
+                harness.witness.gather()
+        if harness.guarded.had_to_thaw:
             outcome.problems.append("(a) only the safety process of the test thawed something")
-    except Unavailable as why:
+    except UnavailableError as why:
         outcome.unavailable = str(why)
-    except Missed as why:
+    except MissedPhaseError as why:
         outcome.missed = True
         outcome.problems.append(f"missed its phase: {why}")
-    except Exception:  # Whatever it is, the other cases go on and this one has failed.
+    except Exception:  # Any error fails this case only.
         outcome.problems.append(traceback.format_exc(limit=8))
     return outcome
 
 
 def row(outcome: Outcome, phase: Optional[str] = None) -> str:
-    """The case as a row of the table."""
+    """Return the case as a row of the table."""
     mark = "ok" if outcome.passed else "FAILED"
     mark = "MISSED" if outcome.missed else "cannot" if outcome.unavailable else mark
     return (
@@ -124,7 +124,7 @@ HEADING = f"{'':6} {'fault':58} {'phase':9} {'outcome':12} {'stall':>10} {'took'
 
 
 def show(outcome: Outcome, phase: Optional[str] = None) -> None:
-    """Print the row, and under it what did not hold."""
+    """Print the row, and below it the problems."""
     with _printing:
         print(row(outcome, phase))
         if outcome.unavailable:
@@ -133,28 +133,28 @@ def show(outcome: Outcome, phase: Optional[str] = None) -> None:
             print(f"       {outcome.case.name}")
             for problem in outcome.problems:
                 print("       " + problem.replace("\n", "\n       "))
-            print("       the run said: " + outcome.detail.replace("\n", "\n       "))
+            print("       the output of the run: " + outcome.detail.replace("\n", "\n       "))
             print(f"       kept: {outcome.kept or 'nothing'}")
         sys.stdout.flush()
 
 
 def run_all(cases: Sequence[Case], jobs: int) -> List[Outcome]:
-    """Run the cases, C(jobs) at a time, and print the table as it grows."""
+    """Run the cases, `jobs` at a time, and print each row when its case ends."""
     print(HEADING)
     with ground() as (azurite, tree), workers(jobs) as pool:
 
-        def one(case: Case) -> Outcome:
+        def run_and_show(case: Case) -> Outcome:
             outcome = run_case(case, azurite, tree)
             show(outcome)
             return outcome
 
-        outcomes = list(pool.map(one, cases))
+        outcomes = list(pool.map(run_and_show, cases))
     print(summary(outcomes))
     return outcomes
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """The last line; it names the folder with what is known of cases that failed."""
+    """Return the last line, which names the folder with the evidence of failed cases."""
     passed = sum(outcome.passed for outcome in outcomes)
     unavailable = sum(bool(outcome.unavailable) for outcome in outcomes)
     skipped = f", {unavailable} that cannot run here" if unavailable else ""

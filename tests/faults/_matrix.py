@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""All cases."""
+"""The list of all cases."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import fnmatch
 from typing import List, Optional
 
 from tests.faults import (
-    cases_debts,
     cases_freeze,
     cases_mounts,
+    cases_post_script,
     cases_runs,
     cases_scripts,
     cases_sessions,
@@ -28,7 +28,7 @@ _PARTS = (
     cases_freeze,
     cases_store,
     cases_scripts,
-    cases_debts,
+    cases_post_script,
     cases_swaps,
     cases_mounts,
     cases_sessions,
@@ -36,7 +36,7 @@ _PARTS = (
 
 
 def matrix(fast: bool = False, only: Optional[str] = None) -> List[Case]:
-    """The cases: all, the fast part, or those whose name matches a pattern (or begins with it)."""
+    """Return all cases, the fast ones, or those whose name matches or begins with a pattern."""
     cases = [case for part in _PARTS for case in part.cases()]
     names = [case.name for case in cases]
     if len(names) != len(set(names)):

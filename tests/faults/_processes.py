@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The processes of one case, found by a mark in the environment with which the module started.
+"""The processes of one case, found by a mark in the environment of the module.
 
-A forked process shows the environment of the program that forked it, so the mark finds the guard
-and the watchdog whatever session, parent or control group they have moved to. Nothing is ever
-looked up by its name alone.
+A forked process shows the environment of the program that forked it. So the mark finds the guard
+and the watchdog in any session, control group or below any parent. No process is found by its name
+alone.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def _read(path: Path) -> bytes:
 
 
 def process(pid: int) -> Optional[Process]:
-    """The process as it is now; None when there is none, or only what is left of a dead one.
+    """Return the process as it is now; None if it has ended.
 
-    A killed process whose main thread has ended lives on while another thread of it is inside a
-    system call that cannot be interrupted: that is a living process here.
+    A killed process lives on while a thread of it is in a system call that cannot be
+    interrupted, even if the main thread has ended.
     """
     for task in _tasks_of(pid):
         stat = _read(task / "stat").decode(errors="replace")
@@ -60,7 +60,7 @@ def process(pid: int) -> Optional[Process]:
 
 
 def _tasks_of(pid: int) -> List[Path]:
-    """The folders of its threads, the main one first."""
+    """Return the folders of a process's threads, the main thread first."""
     try:
         return sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
     except OSError:
@@ -73,14 +73,14 @@ def _has_mark(pid: int, token: str) -> bool:
 
 
 def marked(token: str) -> List[Process]:
-    """All living processes that carry the mark with this token."""
+    """Return all living processes whose mark has this token."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     found = [process(pid) for pid in pids if _has_mark(pid, token)]
     return [one for one in found if one is not None]
 
 
 def mentions(text: str) -> List[Process]:
-    """All living processes whose command line mentions this text (the folder of a case)."""
+    """Return all living processes whose command line contains this text (a case's folder)."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and text.encode() in _read(entry / "cmdline"):
@@ -91,7 +91,7 @@ def mentions(text: str) -> List[Process]:
 
 
 def by_role(token: str, run_pid: int) -> Dict[str, int]:
-    """The three processes by role; the supervisors are told apart by their names."""
+    """Return the three processes by role; the supervisors are known by their names."""
     roles: Dict[str, int] = {}
     for one in marked(token):
         if one.pid == run_pid:
@@ -104,25 +104,25 @@ def by_role(token: str, run_pid: int) -> Dict[str, int]:
 
 
 def tasks_in(token: str, request: int) -> List[int]:
-    """The tasks of the case that are inside C(ioctl) with this request right now."""
+    """Return the tasks of the case that are inside `ioctl` with this request now."""
     number = _CALLS.get(os.uname().machine, _UNKNOWN)[0]
     return _tasks(token, lambda call: call[:1] == [str(number)] and int(call[2], 16) == request)
 
 
 def tasks_in_syncfs(token: str) -> List[int]:
-    """The tasks of the case that are inside C(syncfs) right now."""
+    """Return the tasks of the case that are inside `syncfs` now."""
     number = _CALLS.get(os.uname().machine, _UNKNOWN)[1]
     return _tasks(token, lambda call: call[:1] == [str(number)])
 
 
 def tasks_in_execve(token: str) -> List[int]:
-    """The tasks of the case that are inside C(execve) right now."""
+    """Return the tasks of the case that are inside `execve` now."""
     number = _CALLS.get(os.uname().machine, _UNKNOWN)[2]
     return _tasks(token, lambda call: call[:1] == [str(number)])
 
 
 def is_freezing(pid: int) -> bool:
-    """Whether a thread of this process is inside FIFREEZE right now."""
+    """Return True if a thread of this process is inside FIFREEZE now."""
     wanted = [str(_CALLS.get(os.uname().machine, _UNKNOWN)[0]), hex(FIFREEZE)]
     calls = (_read(task / "syscall").decode().split() for task in _tasks_of(pid))
     return any([*call[:1], *call[2:3]] == wanted for call in calls)
@@ -139,7 +139,7 @@ def _tasks(token: str, wanted: Callable[[List[str]], bool]) -> List[int]:
 
 
 def send(pid: int, token: str, signum: int) -> bool:
-    """Send a signal to a process of the case; False when it was gone already."""
+    """Send a signal to a process of the case; return False if it had ended."""
     if not _has_mark(pid, token):
         return False
     try:
@@ -147,7 +147,7 @@ def send(pid: int, token: str, signum: int) -> bool:
     except ProcessLookupError:
         return False
     if signum == signal.SIGSTOP:
-        # It stops when the kernel lets it next; one that waits for a disk stops after that.
+        # The stop is not immediate; a process that waits for a disk stops after that.
         wait_for(lambda: _is_stopped(pid), 0.5, 0.001)
     return True
 
@@ -158,22 +158,22 @@ def _is_stopped(pid: int) -> bool:
 
 
 def resume_all(token: str) -> None:
-    """Let every stopped process of the case go on."""
+    """Continue every stopped process of the case."""
     for one in marked(token):
         if one.state in "Tt":
             send(one.pid, token, signal.SIGCONT)
 
 
 def kill_all(token: str) -> None:
-    """Kill whatever is left of the case."""
+    """Kill the processes of the case that are left."""
     for one in marked(token):
         send(one.pid, token, signal.SIGKILL)
 
 
-def wait_for(what: Callable[[], object], limit_s: float = 60.0, step_s: float = 0.01) -> bool:
-    """Whether this became true within so many seconds."""
+def wait_for(condition: Callable[[], object], limit_s: float = 60.0, step_s: float = 0.01) -> bool:
+    """Wait until the condition is true; return False if it is not within the limit."""
     limit = time.monotonic() + limit_s
-    while not what():
+    while not condition():
         if time.monotonic() > limit:
             return False
         time.sleep(step_s)

@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keep all there is to know of a case that fails, taken while its processes and mounts exist.
+"""The evidence of a case that fails, captured while its processes and mounts exist.
 
-A case that passes costs a few notes in memory. At the first sign of trouble the witness looks at
-the whole machine, before anything is thawed, killed or unmounted; the engine writes it down in the
-end.
+A case that passes costs a timeline in memory. At the first problem the witness captures the state
+of the whole machine, before anything is thawed, killed or unmounted. The engine writes it to files
+at the end.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from tests.lab._process import LAB
 
 if TYPE_CHECKING:
     from tests.faults._case import Outcome
-    from tests.faults._rig import Rig
+    from tests.faults._harness import Harness
 
-#: Where failed cases are kept; a folder for each invocation, in it one for each case.
+#: The folder of failed cases: one for each invocation, and in it one for each case.
 KEPT = LAB / "failed" / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
-_MOST_BYTES = 1 << 20
-_MOST_LOOKS = 12
+_MAX_BYTES = 1 << 20
+_MAX_CAPTURES = 12
 _MACHINE = (
     "/proc/loadavg",
     "/proc/uptime",
@@ -48,39 +48,39 @@ _SHARED_MEMORY = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) rw-s .*/dev/zero \(delete
 
 
 class Witness:
-    """What is known of one case: a timeline, looks at the machine, and the case's files."""
+    """The evidence of one case: a timeline, captures of the machine, and the case's files."""
 
-    def __init__(self, rig: Rig) -> None:
-        self._rig = rig
+    def __init__(self, harness: Harness) -> None:
+        self._harness = harness
         self._began_ns = time.monotonic_ns()
         self._wall = time.time()
         self._timeline: List[Tuple[int, str]] = []
         self._files: Dict[str, bytes] = {}
-        self._looks = 0
+        self._captures = 0
         self._seen: Optional[BaseException] = None
 
     def note(self, text: str) -> None:
         """Add a line to the timeline."""
         self._timeline.append((time.monotonic_ns(), text))
 
-    def look(self, why: str, error: Optional[BaseException] = None) -> None:
-        """Take down the whole machine and the case's files; the same C(error) only once."""
-        self.note(f"look: {why}")
-        if self._looks >= _MOST_LOOKS or (error is not None and error is self._seen):
+    def capture(self, why: str, error: Optional[BaseException] = None) -> None:
+        """Capture the whole machine and the case's files; the same `error` only once."""
+        self.note(f"capture: {why}")
+        if self._captures >= _MAX_CAPTURES or (error is not None and error is self._seen):
             return
-        self._looks += 1
+        self._captures += 1
         self._seen = error
         try:
-            self._take_machine(f"look-{self._looks:02}", why)
-        except Exception:  # What goes wrong in here must not hide what went wrong before.
+            self._take_machine(f"capture-{self._captures:02}", why)
+        except Exception:  # An error here must not hide the first problem.
             self.note(traceback.format_exc())
         self.gather()
 
     def gather(self) -> None:
-        """Take the case's files, requests and pauses as they are now."""
+        """Capture the case's files, requests and pauses as they are now."""
         try:
             self._take_files()
-        except Exception:  # As above.
+        except Exception:  # An error here must not hide the first problem.
             self.note(traceback.format_exc())
 
     def _take_machine(self, name: str, why: str) -> None:
@@ -90,26 +90,26 @@ class Witness:
                 self._files[f"{name}-shared-{pid}-{number}.bin"] = content
 
     def _take_files(self) -> None:
-        rig = self._rig
-        for path in sorted(rig.folder.rglob("*")):
+        harness = self._harness
+        for path in sorted(harness.folder.rglob("*")):
             with contextlib.suppress(OSError):
                 if path.is_file() and not path.is_symlink():
-                    name = f"files/{path.relative_to(rig.folder)}"
-                    self._files[name] = path.read_bytes()[-_MOST_BYTES:]
+                    name = f"files/{path.relative_to(harness.folder)}"
+                    self._files[name] = path.read_bytes()[-_MAX_BYTES:]
         self._files["modified.txt"] = self._modified().encode()
-        self._files["result.txt"] = pprint.pformat(rig.result(), width=100).encode()
-        if hasattr(rig, "proxy"):
+        self._files["result.txt"] = pprint.pformat(harness.result(), width=100).encode()
+        if hasattr(harness, "proxy"):
             lines = [
                 f"{self._at(one.ns)} {one.status or 'no answer'} {one.method} {one.path} "
                 f"({one.operation})"
-                for one in list(rig.proxy.seen)
+                for one in list(harness.proxy.seen)
             ]
             self._files["requests.txt"] = "\n".join(lines).encode()
-        if hasattr(rig, "writers"):
+        if hasattr(harness, "writers"):
             self._files["pauses.txt"] = "\n".join(self._pauses()).encode()
 
     def keep(self, folder: Path, outcome: Outcome) -> None:
-        """Write everything below the folder; the case's secrets are replaced."""
+        """Write all evidence below the folder, with the case's secrets replaced."""
         case = outcome.case
         plan = getattr(case.inject, "plan", None)
         parts = {
@@ -124,11 +124,11 @@ class Witness:
             "stall_ms": outcome.stall_ms,
             "seconds": outcome.seconds,
             "setting": repr(case.setting),
-            "token": self._rig.token,
+            "token": self._harness.token,
             "began": {"monotonic_ns": self._began_ns, "wall_s": self._wall},
             "disks": [
                 f"{disk.device} {disk.fstype} {getattr(disk, 'mount_point', '')}"
-                for disk in self._rig.disks
+                for disk in self._harness.disks
             ],
         }
         lines = [f"{self._at(ns)} {text}" for ns, text in self._timeline]
@@ -143,7 +143,7 @@ class Witness:
             path.write_bytes(self._without_secrets(content) + b"\n")
 
     def _without_secrets(self, content: bytes) -> bytes:
-        for number, secret in enumerate(sorted(set(self._rig.secrets), key=len, reverse=True)):
+        for number, secret in enumerate(sorted(set(self._harness.secrets), key=len, reverse=True)):
             content = content.replace(secret.encode(), b"<secret %d>" % number)
         return content
 
@@ -151,16 +151,16 @@ class Witness:
         return f"{(ns - self._began_ns) / 1e9:+10.4f} s"
 
     def _modified(self) -> str:
-        """When each file of the case was last written, in seconds after the case began."""
+        """Return when each file of the case was last written, in seconds since the case began."""
         lines = []
-        for path in sorted(self._rig.folder.rglob("*")):
+        for path in sorted(self._harness.folder.rglob("*")):
             with contextlib.suppress(OSError):
                 found = path.lstat()
                 lines.append(f"{found.st_mtime - self._wall:+10.4f} s {found.st_size:8} {path}")
         return "\n".join(lines)
 
     def _pauses(self) -> Iterator[str]:
-        writers = self._rig.writers
+        writers = self._harness.writers
         named = [("the machine", writers.machine_pauses())]
         named += [(folder, writers.pauses(folder)) for folder in writers.folders]
         for name, pauses in named:
@@ -171,9 +171,9 @@ class Witness:
             )
 
     def _own(self) -> List[int]:
-        rig = self._rig
-        found = {one.pid for one in processes.marked(rig.token)}
-        return sorted(found | {one.pid for one in processes.mentions(str(rig.folder))})
+        harness = self._harness
+        found = {one.pid for one in processes.marked(harness.token)}
+        return sorted(found | {one.pid for one in processes.mentions(str(harness.folder))})
 
     def _machine(self, why: str) -> Iterator[str]:
         yield f"{why}\n{self._at(time.monotonic_ns())} after the case began, {time.time():.4f}"
@@ -201,7 +201,7 @@ class Witness:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_bytes()[:_MOST_BYTES].decode(errors="replace").rstrip("\n")
+        return path.read_bytes()[:_MAX_BYTES].decode(errors="replace").rstrip("\n")
     except OSError as error:
         return f"({error.strerror})"
 
@@ -211,7 +211,7 @@ def _numbers() -> List[int]:
 
 
 def _described(pid: int) -> Tuple[str, str]:
-    """The process as a line of a table, and its state; empty when it is gone."""
+    """Return the process as a line of a table, and its state; both empty if it has ended."""
     stat = _text(Path(f"/proc/{pid}/stat"))
     if not stat[:1].isdigit():
         return "", ""
@@ -225,7 +225,7 @@ def _described(pid: int) -> Tuple[str, str]:
 
 
 def _in_depth(pid: int) -> Iterator[str]:
-    """Its threads with their system calls and kernel stacks, and what it has open."""
+    """Yield the threads, with system calls and kernel stacks, and the open files of a process."""
     home = Path(f"/proc/{pid}")
     yield f"--- process {pid}"
     yield _text(home / "status")
@@ -249,7 +249,7 @@ def _tasks(home: Path) -> Iterable[Path]:
 
 
 def _shared_memory(pid: int) -> Iterator[bytes]:
-    """The memory that the run and its supervisors share, as this process has it."""
+    """Yield the memory that the run and its supervisors share, as this process has it."""
     for line in _text(Path(f"/proc/{pid}/maps")).splitlines():
         found = _SHARED_MEMORY.match(line)
         if found is None:
@@ -258,7 +258,7 @@ def _shared_memory(pid: int) -> Iterator[bytes]:
         try:
             with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
                 memory.seek(begin)
-                yield memory.read(min(end - begin, _MOST_BYTES))
+                yield memory.read(min(end - begin, _MAX_BYTES))
         except (OSError, ValueError):
             continue
 

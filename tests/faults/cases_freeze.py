@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""FIFREEZE that blocks, a freeze that was there before, a thaw by a stranger."""
+"""A FIFREEZE that blocks, an earlier foreign freeze, and a foreign thaw."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 import time
 from typing import Callable, List
 
-from tests.faults import _places as places
+from tests.faults import _phases as phases
 from tests.faults import _processes as processes
 from tests.faults._case import (
     ANY_VERDICT,
@@ -20,38 +20,38 @@ from tests.faults._case import (
     FREEZING,
     WINDOW,
     Case,
-    Missed,
+    MissedPhaseError,
     Setting,
 )
-from tests.faults._rig import Rig
+from tests.faults._harness import Harness
 
 _TIMEOUT = 3
 
 
-def _blocked(index: int, after: bool, guard_dies: bool) -> Callable[[Rig], None]:
-    def inject(rig: Rig) -> None:
-        places.freezing(rig, index)
+def _blocked(index: int, after: bool, guard_dies: bool) -> Callable[[Harness], None]:
+    def inject(harness: Harness) -> None:
+        phases.freezing(harness, index)
         began = time.monotonic()
         if guard_dies:
-            guard = rig.roles().get(processes.GUARD)
-            if guard is None or not processes.send(guard, rig.token, signal.SIGKILL):
-                raise Missed("no guard to kill")
+            guard = harness.roles().get(processes.GUARD)
+            if guard is None or not processes.send(guard, harness.token, signal.SIGKILL):
+                raise MissedPhaseError("no guard to kill")
         limit = _TIMEOUT + 1.5 if after else 0.5
         time.sleep(max(0.0, began + limit - time.monotonic()))
         if after:
-            _others_write(rig, index)
-        rig.unblock_storage()
+            _others_write(harness, index)
+        harness.unblock_storage()
 
     return inject
 
 
-def _others_write(rig: Rig, index: int) -> None:
-    """While FIFREEZE of one filesystem still blocks, the others are thawed: they take writes."""
-    if not processes.tasks_in(rig.token, processes.FIFREEZE):
-        raise Missed("FIFREEZE does not block any more")
-    for mount in rig.writers.folders:
-        took = rig.writers.first_write_after(mount, 20)
-        assert took < 20, f"(a) {mount} is still frozen while {rig.mount_points[index]} blocks"
+def _others_write(harness: Harness, index: int) -> None:
+    """Check that the others take writes while FIFREEZE of one filesystem still blocks."""
+    if not processes.tasks_in(harness.token, processes.FIFREEZE):
+        raise MissedPhaseError("FIFREEZE does not block any more")
+    for mount in harness.writers.folders:
+        took = harness.writers.first_write_after(mount, 20)
+        assert took < 20, f"(a) {mount} is still frozen while {harness.mount_points[index]} blocks"
 
 
 def _blocking_cases() -> List[Case]:
@@ -79,34 +79,36 @@ def _blocking_cases() -> List[Case]:
     ]
 
 
-def _server_stopped(after: bool) -> Callable[[Rig], None]:
-    """The server of a disk is stopped in the middle of FIFREEZE, with dirty data to write."""
+def _server_stopped(after: bool) -> Callable[[Harness], None]:
+    """Return a fault that stops the server of a disk in FIFREEZE, with dirty data to write."""
 
-    def inject(rig: Rig) -> None:
-        load = subprocess.Popen(["sh", "-c", _LOAD, rig.mount_points[0]], start_new_session=True)
-        rig.on_exit(_end, load)
-        places.quiesce(rig)
-        guard = rig.roles().get(processes.GUARD)
+    def inject(harness: Harness) -> None:
+        load = subprocess.Popen(
+            ["sh", "-c", _LOAD, harness.mount_points[0]], start_new_session=True
+        )
+        harness.on_exit(_end, load)
+        phases.quiesce(harness)
+        guard = harness.roles().get(processes.GUARD)
         if guard is None:
-            raise Missed("no guard")
-        rig.go("pre")
-        # Only the guard's own tasks are looked at: that is quick enough to see it happen.
+            raise MissedPhaseError("no guard")
+        harness.go("pre")
+        # Only the guard's own tasks are polled, which is fast enough to see the call.
         if not processes.wait_for(lambda: processes.is_freezing(guard), 60, 0.0002):
-            raise Missed("FIFREEZE was not seen")
-        rig.servers[0].send_signal(signal.SIGSTOP)
+            raise MissedPhaseError("FIFREEZE was not seen")
+        harness.servers[0].send_signal(signal.SIGSTOP)
         began = time.monotonic()
         time.sleep(0.5)
         if not processes.is_freezing(guard):
-            raise Missed("FIFREEZE was over when the server had stopped")
+            raise MissedPhaseError("FIFREEZE was over when the server had stopped")
         if after:
             time.sleep(max(0.0, began + _SERVED_TIMEOUT + 1.5 - time.monotonic()))
-            _others_write(rig, 0)
-        rig.unblock_storage()
+            _others_write(harness, 0)
+        harness.unblock_storage()
 
     return inject
 
 
-#: Dirty data all the time, little enough for a pass of C(syncfs) to be short.
+#: Makes dirty data all the time, little enough for a short pass of `syncfs`.
 _LOAD = """\
 while :; do
     dd if=/dev/zero of="$0/load" bs=16k count=8 conv=notrunc 2>/dev/null
@@ -143,48 +145,52 @@ def _served_cases() -> List[Case]:
     ]
 
 
-def _foreign_freeze(rig: Rig) -> None:
-    places.quiesce(rig)
-    rig.guarded.freeze(rig.mount_points[1])
-    rig.go("pre")
-    # It is the test's to thaw: the run must end without that.
-    if not processes.wait_for(lambda: rig.run is not None and rig.run.poll() is not None, 60):
-        raise AssertionError("(g) the run did not end while a stranger's freeze lasted")
-    assert rig.guarded.thaw(rig.mount_points[1]), "a stranger's freeze was thawed"
+def _foreign_freeze(harness: Harness) -> None:
+    phases.quiesce(harness)
+    harness.guarded.freeze(harness.mount_points[1])
+    harness.go("pre")
+    # The run must end before the test thaws its freeze.
+    if not processes.wait_for(
+        lambda: harness.run is not None and harness.run.poll() is not None, 60
+    ):
+        raise AssertionError("(g) the run did not end while a foreign freeze lasted")
+    assert harness.guarded.thaw(harness.mount_points[1]), "a foreign freeze was thawed"
 
 
-def _foreign_thaw(rig: Rig) -> None:
-    places.window(rig)
-    assert rig.guarded.thaw(rig.mount_points[0]), "it was not frozen in the window"
-    rig.gate.open()
+def _foreign_thaw(harness: Harness) -> None:
+    phases.window(harness)
+    assert harness.guarded.thaw(harness.mount_points[0]), "it was not frozen in the window"
+    harness.gate.open()
 
 
-def _thawed_early(rig: Rig) -> None:
-    result = rig.result() or {}
+def _thawed_early(harness: Harness) -> None:
+    result = harness.result() or {}
     records = (result.get("freeze") or {}).get("filesystems") or []
     outcomes = {one.get("mount_point"): one.get("outcome") for one in records}
-    assert outcomes.get(rig.mount_points[0]) == "thawed_early", f"no evidence of it: {outcomes}"
+    assert outcomes.get(harness.mount_points[0]) == "thawed_early", (
+        f"no evidence of the foreign thaw: {outcomes}"
+    )
 
 
 def cases() -> List[Case]:
-    """All of them."""
+    """Return all cases of this file."""
     return [
         *_blocking_cases(),
         *_served_cases(),
         Case(
             name="freeze/foreign-freeze",
-            fault="frozen by a stranger before (EBUSY)",
+            fault="frozen by another process before (EBUSY)",
             phase=FREEZING,
             inject=_foreign_freeze,
             expect=(FAILED,),
-            cause="somebody else|another|foreign|EBUSY",
+            cause="FrozenByAnother",
             setting=Setting(filesystems=("ext4", "xfs", "btrfs"), hold_pre=True),
             unjudged=(1,),
             fast=True,
         ),
         Case(
             name="freeze/foreign-thaw",
-            fault="thawed by a stranger in the window (EINVAL)",
+            fault="thawed by another process in the window (EINVAL)",
             phase=WINDOW,
             inject=_foreign_thaw,
             expect=(CRASH,),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Mounts that are not what they look like, and filesystems that are full, foreign or gone."""
+"""Unusual mounts, and filesystems that are full, foreign or unmounted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import subprocess
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
-from tests.faults import _places as places
+from tests.faults import _phases as phases
 from tests.faults._case import (
     APPLICATION,
     CRASH,
@@ -21,7 +21,7 @@ from tests.faults._case import (
     Case,
     Setting,
 )
-from tests.faults._rig import Rig
+from tests.faults._harness import Harness
 from tests.lab.hung_mount import HungMount
 from tests.lab.proxy import Rule, hold
 
@@ -34,12 +34,12 @@ def _mount(*words: str) -> None:
 
 
 @contextlib.contextmanager
-def _point(rig: Rig, name: str, *words: str) -> Iterator[str]:
-    """Something more that is mounted, at a new folder of the case."""
-    point = rig.folder / name
+def _point(harness: Harness, name: str, *words: str) -> Iterator[str]:
+    """Mount at a new folder of the case."""
+    point = harness.folder / name
     point.mkdir()
     _mount(*words, str(point))
-    rig.on_exit(_unmount, str(point))
+    harness.on_exit(_unmount, str(point))
     yield str(point)
 
 
@@ -47,53 +47,53 @@ def _unmount(point: str) -> None:
     subprocess.run(["umount", "--lazy", point], check=False, capture_output=True, timeout=60)
 
 
-def _bind(both: bool) -> Callable[[Rig], None]:
-    def inject(rig: Rig) -> None:
-        with _point(rig, "bind", "--bind", rig.mount_points[0]) as point:
-            first = [rig.mount_points[0]] if both else []
-            rig.start(freeze=[*first, point, *rig.mount_points[1:]])
+def _bind(both: bool) -> Callable[[Harness], None]:
+    def inject(harness: Harness) -> None:
+        with _point(harness, "bind", "--bind", harness.mount_points[0]) as point:
+            first = [harness.mount_points[0]] if both else []
+            harness.start(freeze=[*first, point, *harness.mount_points[1:]])
 
     return inject
 
 
-def _twice(rig: Rig) -> None:
-    """The same device, mounted at a second place."""
-    with _point(rig, "second", rig.disks[0].device):
-        rig.start()
+def _twice(harness: Harness) -> None:
+    """Mount the same device at a second mount point."""
+    with _point(harness, "second", harness.disks[0].device):
+        harness.start()
 
 
-def _stacked(rig: Rig) -> None:
-    """The outer one is named first, and has to be frozen last."""
-    outer = rig.outer[0].mount_point
-    rig.start(freeze=[outer, *rig.mount_points])
+def _stacked(harness: Harness) -> None:
+    """Name the outer filesystem first, although it must be frozen last."""
+    outer = harness.outer[0].mount_point
+    harness.start(freeze=[outer, *harness.mount_points])
 
 
-def _overlay(rig: Rig) -> None:
-    base = Path(rig.mount_points[0])
+def _overlay(harness: Harness) -> None:
+    base = Path(harness.mount_points[0])
     for name in ("lower", "upper", "work"):
         (base / name).mkdir()
     options = f"lowerdir={base}/lower,upperdir={base}/upper,workdir={base}/work"
-    with _point(rig, "merged", "-t", "overlay", "overlay", "-o", options) as point:
-        rig.start(freeze=[point, *rig.mount_points[1:]])
+    with _point(harness, "merged", "-t", "overlay", "overlay", "-o", options) as point:
+        harness.start(freeze=[point, *harness.mount_points[1:]])
 
 
-def _other_namespace(rig: Rig) -> None:
-    """Another namespace has it mounted too; one freeze is for both."""
-    there = rig.folder / "there"
+def _other_namespace(harness: Harness) -> None:
+    """Mount the filesystem in another namespace too; one freeze holds for both."""
+    there = harness.folder / "there"
     there.mkdir()
-    script = f'mount --bind "{rig.mount_points[0]}" "{there}" && echo ready && exec sleep 600'
+    script = f'mount --bind "{harness.mount_points[0]}" "{there}" && echo ready && exec sleep 600'
     other = subprocess.Popen(
         ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
         stdout=subprocess.PIPE,
     )
-    rig.on_exit(_end, other)
+    harness.on_exit(_end, other)
     assert other.stdout is not None and other.stdout.readline() == b"ready\n"
-    rig.start()
+    harness.start()
 
 
-def _inside(rig: Rig, *words: str) -> None:
+def _inside(harness: Harness, *words: str) -> None:
     """Run a command in the mount namespace of the run."""
-    enter = ["nsenter", "--target", str(rig.run_pid), "--mount", "--", *words]
+    enter = ["nsenter", "--target", str(harness.run_pid), "--mount", "--", *words]
     subprocess.run(enter, check=True, capture_output=True, timeout=60)
 
 
@@ -102,74 +102,74 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
     process.wait(60)
 
 
-def _read_only(rig: Rig) -> None:
-    rig.writers.stop()
-    _mount("-o", "remount,ro", rig.mount_points[1])
-    rig.write_to([rig.mount_points[0], rig.mount_points[2]])
-    rig.on_exit(lambda: _mount("-o", "remount,rw", rig.mount_points[1]))
-    rig.start()
+def _read_only(harness: Harness) -> None:
+    harness.writers.stop()
+    _mount("-o", "remount,ro", harness.mount_points[1])
+    harness.write_to([harness.mount_points[0], harness.mount_points[2]])
+    harness.on_exit(lambda: _mount("-o", "remount,rw", harness.mount_points[1]))
+    harness.start()
 
 
-def _unmounted_in_window(rig: Rig) -> None:
-    places.window(rig)
-    # Lazily: what holds descriptors keeps it busy, and the kernel lets it go when they are closed.
-    # The run has a mount namespace of its own here: in that one, and in ours.
-    _inside(rig, "umount", "--lazy", rig.mount_points[0])
-    _unmount(rig.mount_points[0])
-    rig.gate.open()
+def _unmounted_in_window(harness: Harness) -> None:
+    phases.window(harness)
+    # Lazily, because open descriptors keep it busy. In the mount namespace of the run, and in that
+    # of the test.
+    _inside(harness, "umount", "--lazy", harness.mount_points[0])
+    _unmount(harness.mount_points[0])
+    harness.gate.open()
 
 
-def _replaced_before_freeze(rig: Rig) -> None:
-    """Another filesystem is mounted over the one that was planned, after the plan was made."""
-    rig.proxy.rules.append(Rule(hold(rig.gate), operation=""))
-    rig.start()
-    rig.need("first request to the store", lambda: rig.gate.wait_arrived(0))
-    _inside(rig, "mount", "-t", "tmpfs", "tmpfs", rig.mount_points[0])
-    rig.gate.open()
+def _replaced_before_freeze(harness: Harness) -> None:
+    """Mount another filesystem over the planned one, after the plan was made."""
+    harness.proxy.rules.append(Rule(hold(harness.gate), operation=""))
+    harness.start()
+    harness.need("first request to the store", lambda: harness.gate.wait_arrived(0))
+    _inside(harness, "mount", "-t", "tmpfs", "tmpfs", harness.mount_points[0])
+    harness.gate.open()
 
 
-def _full(rig: Rig) -> None:
+def _full(harness: Harness) -> None:
     subprocess.run(
-        ["dd", "if=/dev/zero", f"of={rig.mount_points[0]}/full", "bs=1M"],
+        ["dd", "if=/dev/zero", f"of={harness.mount_points[0]}/full", "bs=1M"],
         check=False,
         capture_output=True,
         timeout=120,
     )
-    rig.start()
+    harness.start()
 
 
-def _without(key: int) -> Callable[[Rig], None]:
-    """The set leaves out one disk, whose filesystem is frozen all the same."""
+def _without(key: int) -> Callable[[Harness], None]:
+    """Leave one disk out of the set, whose filesystem is frozen anyway."""
 
-    def inject(rig: Rig) -> None:
-        disks: List[Dict[str, Any]] = rig.options()["disks"]
-        rig.start(disks=[one for index, one in enumerate(disks) if index != key])
+    def inject(harness: Harness) -> None:
+        disks: List[Dict[str, Any]] = harness.options()["disks"]
+        harness.start(disks=[one for index, one in enumerate(disks) if index != key])
 
     return inject
 
 
-def _not_named(rig: Rig) -> None:
-    """A filesystem on a disk of the set is not among those to be frozen."""
-    rig.start(freeze=rig.mount_points[:1])
+def _not_named(harness: Harness) -> None:
+    """Leave a filesystem on a disk of the set out of the freeze."""
+    harness.start(freeze=harness.mount_points[:1])
 
 
-def _bare_disk(rig: Rig) -> None:
-    """A disk of the set holds no filesystem."""
-    rig.start(freeze=rig.mount_points)
+def _bare_disk(harness: Harness) -> None:
+    """Add a disk without a filesystem to the set."""
+    harness.start(freeze=harness.mount_points)
 
 
-def _hung(rig: Rig) -> None:
-    """A loop device that none of the disks lies on, over an image whose server is stopped."""
+def _hung(harness: Harness) -> None:
+    """Attach an unrelated loop device to an image whose server is stopped."""
     hung = HungMount()
     hung.__enter__()
-    rig.on_exit(hung.__exit__)
+    harness.on_exit(hung.__exit__)
     hung.attach()
     hung.hang()
-    rig.start()
+    harness.start()
 
 
 def cases() -> List[Case]:
-    """All of them."""
+    """Return all cases of this file."""
     three = Setting(filesystems=("ext4", "xfs", "btrfs"))
     rows: List[Any] = [
         ("bind", "a bind mount is named", _bind(False), _HELD, "", three, True),

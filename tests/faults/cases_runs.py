@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Two runs at once, runs after runs, a clock that is stepped, documents that are refused."""
+"""Concurrent and repeated runs, steps of the wall clock, and refused documents."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import json
 import signal
 from typing import Any, Callable, Dict, List
 
-from tests.faults import _places as places
+from tests.faults import _phases as phases
 from tests.faults import _processes as processes
-from tests.faults._case import APPLICATION, FAILED, WINDOW, Case, Missed, Setting
-from tests.faults._rig import LIMIT_S, Rig
+from tests.faults._case import APPLICATION, FAILED, WINDOW, Case, MissedPhaseError, Setting
+from tests.faults._harness import LIMIT_S, Harness
 from tests.lab.proxy import Rule, reply
 
-#: Steps the wall clock of the module's process alone, when the case says so; nobody else's.
+#: Steps the wall clock of the module's process only, once the case has made a file.
 _CLOCK = """\
 import os, time
 _real, _mark = time.time, os.environ["QUIESCE_CLOCK_MARK"]
@@ -28,65 +28,67 @@ time.time_ns = lambda: _ns() + (int({step} * 1e9) if os.path.exists(_mark) else 
 """
 
 
-def _second_run(rig: Rig) -> None:
-    places.window(rig)
-    command = rig.command(rig.write_arguments("second", task_id="another"))
-    second = rig.spawn("second", command)
-    # It must be refused while the first one's window is open, and at once.
+def _second_run(harness: Harness) -> None:
+    phases.window(harness)
+    command = harness.command(harness.write_arguments("second", task_id="another"))
+    second = harness.spawn("second", command)
+    # It must fail while the first run's window is open.
     assert processes.wait_for(lambda: second.poll() is not None, LIMIT_S), "the second run waits"
-    result = rig.result("second") or {}
-    assert result.get("failed"), f"a second run was let in: {result}"
+    result = harness.result("second") or {}
+    assert result.get("failed"), f"a second run was accepted: {result}"
     assert "run" in json.dumps(result.get("failure")), result
-    if rig.run is None or rig.run.poll() is not None:
-        raise Missed("the first run was over before the second was")
-    rig.gate.open()
+    if harness.run is None or harness.run.poll() is not None:
+        raise MissedPhaseError("the first run was over before the second was")
+    harness.gate.open()
 
 
-def _same_task(rig: Rig) -> None:
-    rig.start()
-    assert rig.run is not None
-    rig.run.wait(LIMIT_S)
-    second = rig.spawn("second", rig.command(rig.write_arguments("second")))
+def _same_task(harness: Harness) -> None:
+    harness.start()
+    assert harness.run is not None
+    harness.run.wait(LIMIT_S)
+    second = harness.spawn("second", harness.command(harness.write_arguments("second")))
     second.wait(LIMIT_S)
-    result = rig.result("second") or {}
+    result = harness.result("second") or {}
     assert result.get("failed"), f"the same task was run again: {result}"
     assert "task" in json.dumps(result.get("failure")), result
 
 
-def _after_dead_run(rig: Rig) -> None:
-    """All three are killed where nothing is frozen and nothing owed; then another run."""
-    first = rig.spawn("first", rig.command(rig.write_arguments("first", task_id="first-of-two")))
-    rig.run = first
-    rule = Rule(places_hold(rig), operation="", times=1)
-    rig.proxy.rules.append(rule)
-    rig.need("first request to the store", lambda: rig.gate.wait_arrived(0))
-    for one in processes.marked(rig.token):
-        processes.send(one.pid, rig.token, signal.SIGKILL)
+def _after_dead_run(harness: Harness) -> None:
+    """Kill all three while nothing is frozen and no post-script is due; then run again."""
+    first = harness.spawn(
+        "first", harness.command(harness.write_arguments("first", task_id="first-of-two"))
+    )
+    harness.run = first
+    rule = Rule(wait_at_gate(harness), operation="", times=1)
+    harness.proxy.rules.append(rule)
+    harness.need("first request to the store", lambda: harness.gate.wait_arrived(0))
+    for one in processes.marked(harness.token):
+        processes.send(one.pid, harness.token, signal.SIGKILL)
     first.wait(LIMIT_S)
-    processes.wait_for(lambda: not processes.marked(rig.token))
-    rig.gate.open()
-    rig.start()
+    processes.wait_for(lambda: not processes.marked(harness.token))
+    harness.gate.open()
+    harness.start()
 
 
-def places_hold(rig: Rig) -> Callable[..., None]:
-    """An action that waits at the case's gate."""
-    return rig.gate.pass_through
+def wait_at_gate(harness: Harness) -> Callable[..., None]:
+    """Return an action that waits at the case's gate."""
+    return harness.gate.pass_through
 
 
-def _clock_stepped(rig: Rig) -> None:
-    places.window(rig)
-    (rig.folder / "step").touch()
-    rig.gate.open()
+def _clock_stepped(harness: Harness) -> None:
+    phases.window(harness)
+    (harness.folder / "step").touch()
+    harness.gate.open()
 
 
 def _clock_case(name: str, step: int) -> Case:
-    def inject(rig: Rig) -> None:
-        shim = rig.folder / "shim"
+    def inject(harness: Harness) -> None:
+        shim = harness.folder / "shim"
         shim.mkdir()
         (shim / "sitecustomize.py").write_text(_CLOCK.format(step=step))
-        rig.more_env["PYTHONPATH"] = f"{shim}:{rig.tree}"
-        rig.more_env["QUIESCE_CLOCK_MARK"] = str(rig.folder / "step")
-        _clock_stepped(rig)
+        harness.more_env["PYTHONPATH"] = f"{shim}:{harness.tree}"
+        harness.more_env["QUIESCE_CLOCK_MARK"] = str(harness.folder / "step")
+        _clock_stepped(harness)
 
     return Case(
         name=f"run/clock/{name}",
@@ -97,22 +99,22 @@ def _clock_case(name: str, step: int) -> Case:
     )
 
 
-def _documents(refused: str) -> Callable[[Rig], None]:
-    def inject(rig: Rig) -> None:
+def _documents(refused: str) -> Callable[[Harness], None]:
+    def inject(harness: Harness) -> None:
         more: Dict[str, Any] = {}
         for option in ("status", "logs"):
-            url = rig.azurite.block_blob(option, b"", rig.container)
-            rig.documents.append(url)
-            more[f"{option}_blob_uri"] = rig.signed(url)
+            url = harness.azurite.block_blob(option, b"", harness.container)
+            harness.documents.append(url)
+            more[f"{option}_blob_uri"] = harness.signed(url)
         action = reply(403, "Forbidden", "AuthorizationFailure")
-        rig.proxy.rules.append(Rule(action, operation="", path=f"/{refused}"))
-        rig.start(**more)
+        harness.proxy.rules.append(Rule(action, operation="", path=f"/{refused}"))
+        harness.start(**more)
 
     return inject
 
 
 def cases() -> List[Case]:
-    """All of them."""
+    """Return all cases of this file."""
     return [
         Case(
             name="run/second",
@@ -154,7 +156,7 @@ def cases() -> List[Case]:
             name="run/clean",
             fault="no fault at all",
             phase="all",
-            inject=lambda rig: rig.start(),
+            inject=lambda harness: harness.start(),
             expect=(APPLICATION,),
             setting=Setting(filesystems=("ext4", "xfs", "btrfs")),
             fast=True,
@@ -171,7 +173,9 @@ def cases() -> List[Case]:
     ]
 
 
-def _missing_blob(rig: Rig) -> None:
-    disks = rig.options()["disks"]
-    disks[0]["blob_uri"] = rig.signed(f"{rig.azurite.account_url}/{rig.container}/nothing")
-    rig.start(disks=disks)
+def _missing_blob(harness: Harness) -> None:
+    disks = harness.options()["disks"]
+    disks[0]["blob_uri"] = harness.signed(
+        f"{harness.azurite.account_url}/{harness.container}/nothing"
+    )
+    harness.start(disks=disks)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scripts that fail, hang, flood, fork and vanish; of both kinds, with both policies."""
+"""Scripts of both kinds that fail, hang, flood, fork and vanish, with both policies."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tests.faults._case import (
     Case,
     Setting,
 )
+from tests.faults._harness import Harness
 from tests.faults._processes import process
-from tests.faults._rig import Rig
 
 _BUDGET_S = 5
 
@@ -34,7 +34,7 @@ class _Fault:
     short: str
     words: str
     body: str
-    #: What the documented name of the failure ends with; empty when the script succeeds.
+    #: The end of the documented name of the failure; empty if the script succeeds.
     error: str = ""
     attempts: int = 1
 
@@ -82,9 +82,9 @@ def _expected(fault: _Fault, kind: str, go_on: bool, disks: int) -> Tuple[str, .
     return (FAILED,)
 
 
-def _no_child(rig: Rig) -> None:
-    """No child of the script's group lives; a daemon that left the group is the script's own."""
-    path = rig.marks / "daemon"
+def _no_child(harness: Harness) -> None:
+    """Kill the daemon that left the script's group; the run must leave it alone."""
+    path = harness.marks / "daemon"
     if path.exists():
         pid = int(path.read_text())
         found = process(pid)
@@ -92,9 +92,9 @@ def _no_child(rig: Rig) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-def _tail_is_short(rig: Rig) -> None:
-    result = rig.result() or {}
-    assert len(json.dumps(result)) < 300_000, "the result carries all that the script printed"
+def _tail_is_short(harness: Harness) -> None:
+    result = harness.result() or {}
+    assert len(json.dumps(result)) < 300_000, "the result has all output of the script"
 
 
 def _case(fault: _Fault, kind: str, go_on: bool, disks: int) -> Case:
@@ -104,7 +104,7 @@ def _case(fault: _Fault, kind: str, go_on: bool, disks: int) -> Case:
         fault=f"{kind}-script {fault.words}; {'go on' if go_on else 'stop'}, {disks} disk"
         + "s" * (disks > 1),
         phase=QUIESCE if kind == PRE else RESUME,
-        inject=lambda rig: rig.start(),
+        inject=lambda harness: harness.start(),
         expect=_expected(fault, kind, go_on, disks),
         cause=f"{kind}-script{fault.error}" if fault.error else "",
         post_runs=fault.attempts if kind != PRE else None,
@@ -121,7 +121,7 @@ def _case(fault: _Fault, kind: str, go_on: bool, disks: int) -> Case:
 
 
 def cases() -> List[Case]:
-    """Every fault with every policy, and some without a freeze."""
+    """Return a case for every fault with every policy, and three without a freeze."""
     found = [
         _case(fault, kind, go_on, disks)
         for kind in ("pre", "post")
@@ -142,7 +142,7 @@ def _without_freeze(fault: _Fault, kind: str) -> Case:
         name=f"script/{kind}/{fault.short}/no-freeze",
         fault=f"{kind}-script {fault.words}; fsFreezeEnabled is false",
         phase=QUIESCE if kind == PRE else RESUME,
-        inject=lambda rig: rig.start(),
+        inject=lambda harness: harness.start(),
         expect=(CRASH, FAILED) if fault.error else (APPLICATION,),
         cause=f"{kind}-script{fault.error}" if fault.error else "",
         post_runs=fault.attempts if kind != PRE else None,

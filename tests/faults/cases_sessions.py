@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a run lives in comes to its end: connection, job, memory, control group."""
+"""The end of what a run lives in: connection, job, memory, control group."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Callable, Iterator, List, Set
 
 from tests.faults import _processes as processes
-from tests.faults._case import APPLICATION, DIED, WINDOW, Case, Missed, Unavailable
-from tests.faults._rig import LIMIT_S, Rig
+from tests.faults._case import APPLICATION, DIED, WINDOW, Case, MissedPhaseError, UnavailableError
+from tests.faults._harness import LIMIT_S, Harness
 from tests.lab.interpreter import interpreter
 
 _SSHD = "/usr/sbin/sshd"
@@ -33,11 +33,11 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _ssh(rig: Rig, *options: str) -> Iterator["tuple[subprocess.Popen[bytes], list[str]]"]:
-    """A server of its own on loopback, and the words that begin a command by way of it."""
+def _ssh(harness: Harness, *options: str) -> Iterator["tuple[subprocess.Popen[bytes], list[str]]"]:
+    """Start an SSH server on loopback; yield it and the ssh command that connects to it."""
     if shutil.which("ssh") is None or not Path(_SSHD).exists():
-        raise Unavailable("no SSH server or client is installed (Debian: openssh-server)")
-    folder = rig.folder / "ssh"
+        raise UnavailableError("no SSH server or client is installed (Debian: openssh-server)")
+    folder = harness.folder / "ssh"
     folder.mkdir(mode=0o700)
     for name in ("host", "user"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)]
@@ -62,7 +62,7 @@ def _ssh(rig: Rig, *options: str) -> Iterator["tuple[subprocess.Popen[bytes], li
         stdout=subprocess.DEVNULL,
         stderr=(folder / "log").open("wb"),
     )
-    rig.on_exit(_end_tree, server)
+    harness.on_exit(_end_tree, server)
     words = ["ssh", "-q", "-F", "none", "-p", str(port), "-i", str(folder / "user")]
     words += ["-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={folder}/known"]
     words += ["-o", "ConnectionAttempts=30", *options, f"{getpass.getuser()}@127.0.0.1"]
@@ -88,28 +88,32 @@ def _end_tree(server: "subprocess.Popen[bytes]") -> None:
     server.wait(LIMIT_S)
 
 
-def _connection_cut(terminal: bool) -> Callable[[Rig], None]:
-    def inject(rig: Rig) -> None:
-        rig.hold_snapshots()
-        with _ssh(rig, *(["-tt"] if terminal else [])) as (server, words):
-            exports = [f"{name}={shlex.quote(value)}" for name, value in rig.environment().items()]
-            command = [shlex.quote(word) for word in rig.command(rig.write_arguments())]
-            rig.run = rig.spawn("run", [*words, " ".join(["exec env -i", *exports, *command])])
-            rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
+def _connection_cut(terminal: bool) -> Callable[[Harness], None]:
+    def inject(harness: Harness) -> None:
+        harness.hold_snapshots()
+        with _ssh(harness, *(["-tt"] if terminal else [])) as (server, words):
+            exports = [
+                f"{name}={shlex.quote(value)}" for name, value in harness.environment().items()
+            ]
+            command = [shlex.quote(word) for word in harness.command(harness.write_arguments())]
+            harness.run = harness.spawn(
+                "run", [*words, " ".join(["exec env -i", *exports, *command])]
+            )
+            harness.need("request for a snapshot", lambda: harness.gate.wait_arrived(0))
             for connection in _children(server.pid):
-                # The connection's processes; the sessions below them are not touched.
+                # Only the processes of the connection, not the sessions below them.
                 for one in [*_children(connection), connection]:
                     name = processes.process(one)
                     if name is not None and name.comm == "sshd":
                         os.kill(one, signal.SIGKILL)
-            rig.run.kill()
+            harness.run.kill()
             _end_tree(server)
-        rig.gate.open()
+        harness.gate.open()
 
     return inject
 
 
-#: Under async, and the result as the run would have printed it.
+#: A run under async, which keeps the result that the run would print.
 _PLAYBOOK = """\
 - name: A run under async
   hosts: localhost
@@ -129,40 +133,40 @@ _PLAYBOOK = """\
 """
 
 
-def _asynchronously(kill: bool) -> Callable[[Rig], None]:
-    def inject(rig: Rig) -> None:
-        rig.hold_snapshots()
-        playbook, values = rig.folder / "async.yml", rig.folder / "async.json"
+def _asynchronously(kill: bool) -> Callable[[Harness], None]:
+    def inject(harness: Harness) -> None:
+        harness.hold_snapshots()
+        playbook, values = harness.folder / "async.yml", harness.folder / "async.json"
         playbook.write_text(
-            _PLAYBOOK.replace("vm_snapshot:", f"vm_snapshot: {json.dumps(rig.options())}")
+            _PLAYBOOK.replace("vm_snapshot:", f"vm_snapshot: {json.dumps(harness.options())}")
         )
         playbook.chmod(0o600)
-        kept = str(rig.folder / "run.kept")
-        given = {"kept": kept, "ansible_python_interpreter": interpreter(rig.folder)}
+        kept = str(harness.folder / "run.kept")
+        given = {"kept": kept, "ansible_python_interpreter": interpreter(harness.folder)}
         values.write_text(json.dumps(given))
-        rig.more_env.update(
-            ANSIBLE_COLLECTIONS_PATH=str(rig.tree),
-            ANSIBLE_ASYNC_DIR=str(rig.scratch / "async"),
-            ANSIBLE_LOCAL_TEMP=str(rig.scratch / "local"),
-            ANSIBLE_REMOTE_TEMP=str(rig.scratch / "remote"),
+        harness.more_env.update(
+            ANSIBLE_COLLECTIONS_PATH=str(harness.tree),
+            ANSIBLE_ASYNC_DIR=str(harness.scratch / "async"),
+            ANSIBLE_LOCAL_TEMP=str(harness.scratch / "local"),
+            ANSIBLE_REMOTE_TEMP=str(harness.scratch / "remote"),
         )
         ansible = [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", "-c", "local"]
         ansible += [str(playbook), "-e", f"@{values}"]
-        rig.run = rig.spawn("run", rig.isolated(ansible))
-        rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
+        harness.run = harness.spawn("run", harness.isolated(ansible))
+        harness.need("request for a snapshot", lambda: harness.gate.wait_arrived(0))
         if kill:
-            guard = rig.roles().get(processes.GUARD)
+            guard = harness.roles().get(processes.GUARD)
             if guard is None:
-                raise Missed("no guard")
+                raise MissedPhaseError("no guard")
             stat = Path(f"/proc/{guard}/stat").read_text()
             parent = int(stat[stat.rindex(")") + 2 :].split()[1])
-            processes.send(parent, rig.token, signal.SIGKILL)
-            # What Ansible says then, and what it had unpacked for the module, is Ansible's.
-            rig.unjudged_output = True
-            rig.unjudged_files.add("ansible_")
-        rig.gate.open()
-        # Ansible's own files are not the module's to clean up.
-        rig.unjudged_files.update(("async", "local", "remote", ".ansible"))
+            processes.send(parent, harness.token, signal.SIGKILL)
+            # The output is Ansible's then, and so are the files that it had unpacked.
+            harness.unjudged_output = True
+            harness.unjudged_files.add("ansible_")
+        harness.gate.open()
+        # The module does not clean up Ansible's own files.
+        harness.unjudged_files.update(("async", "local", "remote", ".ansible"))
 
     return inject
 
@@ -171,7 +175,7 @@ _INTO_GROUPS = 'for group in $0; do echo $$ > "$group/cgroup.procs" || exit 1; d
 
 
 def _hierarchies(*wanted: str) -> List[Path]:
-    """Where these hierarchies of control groups are mounted; C(unified) is that of version 2."""
+    """Return the mount points of these cgroup hierarchies; `unified` is that of version 2."""
     found = []
     for line in Path("/proc/self/mounts").read_text().splitlines():
         _source, folder, fstype, options = line.split(" ")[:4]
@@ -184,17 +188,19 @@ def _hierarchies(*wanted: str) -> List[Path]:
 
 
 @contextlib.contextmanager
-def _groups(rig: Rig, *wanted: str) -> Iterator[List[Path]]:
-    """A new control group in each of these hierarchies that is there."""
-    groups = [folder / f"quiesce-{rig.token[:12]}" for folder in _hierarchies(*wanted)]
+def _groups(harness: Harness, *wanted: str) -> Iterator[List[Path]]:
+    """Make a control group in each of these hierarchies that exists."""
+    groups = [folder / f"quiesce-{harness.token[:12]}" for folder in _hierarchies(*wanted)]
     if not groups:
-        raise Unavailable(f"no hierarchy of control groups is mounted for {' or '.join(wanted)}")
+        raise UnavailableError(
+            f"no hierarchy of control groups is mounted for {' or '.join(wanted)}"
+        )
     for group in groups:
         try:
             group.mkdir()
         except OSError as error:
-            raise Unavailable(f"no control group can be made: {error}") from None
-        rig.on_exit(_remove_group, group)
+            raise UnavailableError(f"no control group can be made: {error}") from None
+        harness.on_exit(_remove_group, group)
     yield groups
 
 
@@ -209,49 +215,49 @@ def _limit_memory(group: Path, limit: int) -> None:
         if (group / name).exists():
             (group / name).write_text(str(limit))
             return
-    raise Unavailable("the memory of a control group cannot be limited here")
+    raise UnavailableError("the memory of a control group cannot be limited here")
 
 
-def _out_of_memory(rig: Rig) -> None:
-    """The group's limit is met by pages that belong to no process, so the run is what is killed."""
-    rig.hold_snapshots()
-    with _groups(rig, "memory" if _hierarchies("memory") else "unified") as (group, *_others):
+def _out_of_memory(harness: Harness) -> None:
+    """Fill the group's memory with pages of no process, so that the kernel kills the run."""
+    harness.hold_snapshots()
+    with _groups(harness, "memory" if _hierarchies("memory") else "unified") as (group, *_others):
         _limit_memory(group, 192 << 20)
-        rig.start(("sh", "-c", _INTO_GROUPS, str(group)))
-        rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
-        assert rig.run is not None
-        # Where lowering the score is not allowed, the supervisors cannot be spared; the run is.
-        Path(f"/proc/{rig.run.pid}/oom_score_adj").write_text("1000")
-        ballast = Path("/dev/shm") / f"quiesce-ballast-{rig.token}"
-        rig.on_exit(lambda: ballast.unlink(missing_ok=True))
+        harness.start(("sh", "-c", _INTO_GROUPS, str(group)))
+        harness.need("request for a snapshot", lambda: harness.gate.wait_arrived(0))
+        assert harness.run is not None
+        # The supervisors may not be allowed to lower their score, so raise that of the run.
+        Path(f"/proc/{harness.run.pid}/oom_score_adj").write_text("1000")
+        ballast = Path("/dev/shm") / f"quiesce-ballast-{harness.token}"
+        harness.on_exit(lambda: ballast.unlink(missing_ok=True))
         fill = 'echo $$ > "$0/cgroup.procs"; exec dd if=/dev/zero of="$1" bs=1M count=256'
         filler = subprocess.Popen(
             ["sh", "-c", fill, str(group), str(ballast)], stderr=subprocess.DEVNULL
         )
-        killed = processes.wait_for(lambda: processes.process(rig.run_pid) is None, 30)
+        killed = processes.wait_for(lambda: processes.process(harness.run_pid) is None, 30)
         filler.kill()
         filler.wait(LIMIT_S)
         ballast.unlink(missing_ok=True)
         if not killed:
-            raise Missed("the run was not killed for its memory")
-        rig.gate.open()
+            raise MissedPhaseError("the run was not killed for its memory")
+        harness.gate.open()
 
 
-def _group_killed(rig: Rig) -> None:
-    """As a session manager ends a session: every process of its group, until there is none."""
-    rig.hold_snapshots()
-    with _groups(rig, "name=systemd", "unified") as groups:
-        rig.start(("sh", "-c", _INTO_GROUPS, " ".join(str(group) for group in groups)))
-        rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
+def _group_killed(harness: Harness) -> None:
+    """Kill every process of the run's group until it is empty, like a session manager."""
+    harness.hold_snapshots()
+    with _groups(harness, "name=systemd", "unified") as groups:
+        harness.start(("sh", "-c", _INTO_GROUPS, " ".join(str(group) for group in groups)))
+        harness.need("request for a snapshot", lambda: harness.gate.wait_arrived(0))
         members = _members(groups)
-        if str(rig.run_pid) not in members:
-            raise Missed(f"the run is not in its group: {members}")
+        if str(harness.run_pid) not in members:
+            raise MissedPhaseError(f"the run is not in its group: {members}")
         while members:
             for member in members:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(member), signal.SIGKILL)
             members = _members(groups)
-        rig.gate.open()
+        harness.gate.open()
 
 
 def _members(groups: List[Path]) -> Set[str]:
@@ -259,7 +265,7 @@ def _members(groups: List[Path]) -> Set[str]:
 
 
 def cases() -> List[Case]:
-    """All of them."""
+    """Return all cases of this file."""
     return [
         Case(
             name="session/ssh",
@@ -277,7 +283,7 @@ def cases() -> List[Case]:
         ),
         Case(
             name="session/async",
-            fault="under async, nothing else",
+            fault="under async, without a fault",
             phase=WINDOW,
             inject=_asynchronously(False),
             expect=(APPLICATION,),

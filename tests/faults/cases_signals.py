@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Signals to the run, the guard and the watchdog: each alone and every pair, in each phase."""
+"""Signals to the run, the guard and the watchdog, alone and in pairs, in each phase."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.faults._case import (
     Case,
     Setting,
 )
-from tests.faults._places import SETTINGS, signal_to
+from tests.faults._phases import SETTINGS, signal_to
 from tests.faults._processes import GUARD, RUN, WATCHDOG
 
 ROLES: Tuple[Tuple[str, ...], ...] = (
@@ -39,7 +39,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGSTOP)
 
 def _expected(roles: Tuple[str, ...], signum: signal.Signals) -> Tuple[str, ...]:
     if RUN not in roles:
-        # Without a supervisor the run may go on or give up; it must end with a result.
+        # Without a supervisor the run may succeed or fail; it must end with a result.
         return (*ANY_VERDICT, FAILED)
     if signum == signal.SIGKILL:
         return (DIED,)
@@ -55,14 +55,14 @@ def _fast(roles: Tuple[str, ...], signum: signal.Signals, phase: str) -> bool:
 
 
 def _setting(signum: signal.Signals, phase: str) -> Setting:
-    """A run that is stopped with its script is taken over when the script's time is over."""
+    """Return the setting: a run stopped with its script is taken over after a short timeout."""
     if signum == signal.SIGSTOP and phase == QUIESCE:
         return replace(SETTINGS[phase], script_timeout=4)
     return SETTINGS[phase]
 
 
 def cases() -> List[Case]:
-    """All 144."""
+    """Return all 144 cases."""
     return [
         Case(
             name=f"signal/{signum.name}/{'+'.join(roles)}/{phase}",
@@ -71,7 +71,7 @@ def cases() -> List[Case]:
             inject=signal_to(roles, signum, phase),
             expect=_expected(roles, signum),
             setting=_setting(signum, phase),
-            # The flush may last longer than a test can wait; whoever is stopped there goes on.
+            # A flush may take longer than a test can wait, so a stopped run is continued soon.
             patience_s=3.0 if phase == FLUSH else 30.0,
             unjudged=(0,) if phase in (FLUSH, FREEZING, THAWING) else (),
             fast=_fast(roles, signum, phase),

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Requests for snapshots that hang, are cut, are refused or are answered with rubbish."""
+"""Requests for snapshots that hang, are cut, are refused or get a malformed answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Callable, List, Tuple
 
 from tests.faults import _checks as checks
 from tests.faults._case import ANY_VERDICT, APPLICATION, CRASH, FAILED, WINDOW, Case, Setting
-from tests.faults._rig import Rig
+from tests.faults._harness import Harness
 from tests.lab.proxy import (
     Action,
     Rule,
@@ -26,7 +26,7 @@ from tests.lab.proxy import (
 _TIMEOUT = 3
 _LATE_S = _TIMEOUT + 1.5
 
-#: Short name, words, what the proxy does, and the cause that the result must name.
+#: Short name, description, action of the proxy, and the cause that the result must name.
 FAULTS: Tuple[Tuple[str, str, Callable[[], Action], str], ...] = (
     ("hang", "snapshot request hangs", hang, "deadline|answer|time"),
     (
@@ -76,7 +76,7 @@ FAULTS: Tuple[Tuple[str, str, Callable[[], Action], str], ...] = (
         lambda: reply(503, "Unavailable", "ServerBusy", extra="Retry-After: 1\r\n"),
         "ServerBusy|503",
     ),
-    ("garbage", "an answer that is no HTTP", lambda: raw(b"\x00\xff garbage\r\n\r\n"), "answer"),
+    ("garbage", "an answer that is not HTTP", lambda: raw(b"\x00\xff garbage\r\n\r\n"), "answer"),
     (
         "empty-201",
         "201 without a snapshot's name",
@@ -86,49 +86,49 @@ FAULTS: Tuple[Tuple[str, str, Callable[[], Action], str], ...] = (
 )
 
 
-def _faulty(action: Callable[[], Action], path: str) -> Callable[[Rig], None]:
-    def inject(rig: Rig) -> None:
-        rig.proxy.rules.append(Rule(action(), path=path))
-        rig.start()
-        rig.need("request for a snapshot", lambda: rig.proxy.requests("snapshot"))
-        rig.note_command_lines()
+def _faulty(action: Callable[[], Action], path: str) -> Callable[[Harness], None]:
+    def inject(harness: Harness) -> None:
+        harness.proxy.rules.append(Rule(action(), path=path))
+        harness.start()
+        harness.need("request for a snapshot", lambda: harness.proxy.requests("snapshot"))
+        harness.note_command_lines()
 
     return inject
 
 
 def _timeout(short: str) -> int:
-    """Short only where the deadline is what the case is about."""
+    """Return the freeze timeout: short only if the case is about the deadline."""
     return _TIMEOUT if short in ("hang", "late-request", "late-answer") else 30
 
 
-def _no_retry(rig: Rig) -> None:
-    """One request a disk: a retry in the window would be one more."""
-    seen = [one.path for one in rig.proxy.requests("snapshot")]
+def _no_retry(harness: Harness) -> None:
+    """Check that each disk has one request: a retry in the window would add one."""
+    seen = [one.path for one in harness.proxy.requests("snapshot")]
     assert len(seen) == len(set(seen)), f"more than one request for a disk: {sorted(seen)}"
 
 
-def _discarded(rig: Rig) -> None:
-    """Nothing is left, for C(on_partial) is discard; a request without an answer is said."""
-    _no_retry(rig)
-    left = list(checks.snapshots(rig))
-    assert not left or "may exist" in rig.output(), f"(d) left behind: {left}"
+def _discarded(harness: Harness) -> None:
+    """Check that no snapshot is left, as `on_partial` is discard, or that the result warns."""
+    _no_retry(harness)
+    left = list(checks.snapshots(harness))
+    assert not left or "may exist" in harness.output(), f"(d) left behind: {left}"
 
 
-def _left_and_named(rig: Rig) -> None:
-    """What could not be discarded is named."""
-    left = list(checks.snapshots(rig))
+def _left_and_named(harness: Harness) -> None:
+    """Check that the result names the snapshots that could not be discarded."""
+    left = list(checks.snapshots(harness))
     assert left, "nothing was left, so nothing could be named"
-    behind = ((rig.result() or {}).get("snapshot_set") or {}).get("left_behind")
-    assert behind == ["disk0", "disk1", "disk3"], f"left behind and not said: {left} {behind}"
+    behind = ((harness.result() or {}).get("snapshot_set") or {}).get("left_behind")
+    assert behind == ["disk0", "disk1", "disk3"], f"left behind and not named: {left} {behind}"
 
 
-def _kept(rig: Rig) -> None:
-    _no_retry(rig)
-    assert checks.snapshots(rig), "on_partial keep kept nothing"
+def _kept(harness: Harness) -> None:
+    _no_retry(harness)
+    assert checks.snapshots(harness), "on_partial keep kept nothing"
 
 
 def cases() -> List[Case]:
-    """Each fault for one disk of four and for all of them; and some with C(on_partial) keep."""
+    """Return each fault for one disk of four and for all four; three with `on_partial` keep."""
     found = []
     four = ("ext4", "xfs", "ext4", "ext4")
     for short, words, action, cause in FAULTS:
@@ -190,11 +190,11 @@ def cases() -> List[Case]:
     return found
 
 
-def _held(rig: Rig) -> None:
-    """What the verdict says is what writers saw: none wrote while a snapshot was made."""
-    result = rig.result() or {}
+def _held(harness: Harness) -> None:
+    """Check that no writer wrote when a snapshot was requested."""
+    result = harness.result() or {}
     assert result.get("consistency") in ANY_VERDICT, result
-    for seen in rig.proxy.requests("snapshot"):
-        for mount in rig.writers.folders:
-            paused = any(begin < seen.ns < end for begin, end in rig.writers.pauses(mount))
+    for seen in harness.proxy.requests("snapshot"):
+        for mount in harness.writers.folders:
+            paused = any(begin < seen.ns < end for begin, end in harness.writers.pauses(mount))
             assert paused, f"a writer to {mount} was not paused when the snapshot was asked for"

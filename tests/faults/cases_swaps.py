@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files that are swapped between their check and their use: what was checked is what runs.
+"""Files that are swapped between their check and their use: only checked files may run.
 
-The moment between the two is when the run asks the store about its disks: scripts and configuration
-were examined, nothing ran yet. The proxy holds that request until the swap is done.
+Between the two the run sends its first request to the store: scripts and configuration are checked
+and nothing has run yet. The proxy holds that request until the swap is done.
 """
 
 from __future__ import annotations
@@ -23,94 +23,96 @@ from tests.faults._case import (
     Case,
     Setting,
 )
-from tests.faults._rig import Rig
+from tests.faults._harness import Harness
 from tests.lab.proxy import Rule, hold
 
 _EVIL = '#!/bin/sh\necho x >> "{marks}/evil"\n'
 
 
-def _evil(rig: Rig, path: Path) -> Path:
-    path.write_text(_EVIL.format(marks=rig.marks))
+def _evil(harness: Harness, path: Path) -> Path:
+    path.write_text(_EVIL.format(marks=harness.marks))
     path.chmod(0o700)
     return path
 
 
-def _by_rename(rig: Rig, script: Path) -> None:
-    _evil(rig, script.with_suffix(".new")).replace(script)
+def _by_rename(harness: Harness, script: Path) -> None:
+    _evil(harness, script.with_suffix(".new")).replace(script)
 
 
-def _in_place(rig: Rig, script: Path) -> None:
+def _in_place(harness: Harness, script: Path) -> None:
     with script.open("r+b") as opened:
-        opened.write(_EVIL.format(marks=rig.marks).encode() + b"exit 0\n")
+        opened.write(_EVIL.format(marks=harness.marks).encode() + b"exit 0\n")
 
 
-def _in_place_same_time(rig: Rig, script: Path) -> None:
+def _in_place_same_time(harness: Harness, script: Path) -> None:
     before = script.stat()
-    _in_place(rig, script)
+    _in_place(harness, script)
     os.utime(script, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-def _by_symlink(rig: Rig, script: Path) -> None:
-    evil = _evil(rig, rig.folder / "evil.sh")
+def _by_symlink(harness: Harness, script: Path) -> None:
+    evil = _evil(harness, harness.folder / "evil.sh")
     script.unlink()
     script.symlink_to(evil)
 
 
-def _parent_renamed(rig: Rig, script: Path) -> None:
+def _parent_renamed(harness: Harness, script: Path) -> None:
     parent = script.parent
     parent.rename(parent.with_name("moved"))
     parent.mkdir(mode=0o700)
-    _evil(rig, script)
+    _evil(harness, script)
 
 
-def _at_prepare(swap: Callable[[Rig], None]) -> Callable[[Rig], None]:
-    def inject(rig: Rig) -> None:
-        rig.proxy.rules.append(Rule(hold(rig.gate), operation=""))
-        rig.start()
-        rig.need("first request to the store", lambda: rig.gate.wait_arrived(0))
-        swap(rig)
-        rig.gate.open()
-
-    return inject
-
-
-def _in_window(swap: Callable[[Rig], None]) -> Callable[[Rig], None]:
-    def inject(rig: Rig) -> None:
-        rig.hold_snapshots()
-        rig.start()
-        rig.need("request for a snapshot", lambda: rig.gate.wait_arrived(0))
-        swap(rig)
-        rig.gate.open()
+def _at_prepare(swap: Callable[[Harness], None]) -> Callable[[Harness], None]:
+    def inject(harness: Harness) -> None:
+        harness.proxy.rules.append(Rule(hold(harness.gate), operation=""))
+        harness.start()
+        harness.need("first request to the store", lambda: harness.gate.wait_arrived(0))
+        swap(harness)
+        harness.gate.open()
 
     return inject
 
 
-def _nothing_evil(rig: Rig) -> None:
-    assert not (rig.marks / "evil").exists(), "what was not checked was run"
+def _in_window(swap: Callable[[Harness], None]) -> Callable[[Harness], None]:
+    def inject(harness: Harness) -> None:
+        harness.hold_snapshots()
+        harness.start()
+        harness.need("request for a snapshot", lambda: harness.gate.wait_arrived(0))
+        swap(harness)
+        harness.gate.open()
+
+    return inject
 
 
-def _config(rig: Rig) -> None:
-    """The configuration names other scripts and another policy from now on."""
-    evil = _evil(rig, rig.folder / "evil.sh")
-    new = rig.config_path.with_suffix(".new")
-    new.write_text(rig.config_path.read_text().replace(str(rig.script_path("pre")), str(evil)))
+def _nothing_evil(harness: Harness) -> None:
+    assert not (harness.marks / "evil").exists(), "an unchecked file was run"
+
+
+def _config(harness: Harness) -> None:
+    """Replace the configuration by one that names another pre-script."""
+    evil = _evil(harness, harness.folder / "evil.sh")
+    new = harness.config_path.with_suffix(".new")
+    new.write_text(
+        harness.config_path.read_text().replace(str(harness.script_path("pre")), str(evil))
+    )
     new.chmod(0o600)
-    new.replace(rig.config_path)
+    new.replace(harness.config_path)
 
 
-_WAYS = (
+_SWAPS = (
     ("rename", "replaced", _by_rename),
     ("in-place", "overwritten", _in_place),
-    ("same-time", "overwritten, its times put back", _in_place_same_time),
+    ("same-time", "overwritten, its times restored", _in_place_same_time),
     ("symlink", "made a symlink", _by_symlink),
     ("parent", "its folder renamed and another put there", _parent_renamed),
 )
 
 
 def cases() -> List[Case]:
-    """Each way, for both scripts, and the configuration."""
+    """Return each swap for both scripts, and one for the configuration."""
     found = []
-    for short, words, swap in _WAYS:
+    for short, words, swap in _SWAPS:
         for kind in ("pre", "post"):
             reach = _at_prepare if kind == "pre" else _in_window
             found.append(
@@ -141,5 +143,5 @@ def cases() -> List[Case]:
     return found
 
 
-def _swapper(swap: Callable[[Rig, Path], None], kind: str) -> Callable[[Rig], None]:
-    return lambda rig: swap(rig, rig.script_path(kind))
+def _swapper(swap: Callable[[Harness, Path], None], kind: str) -> Callable[[Harness], None]:
+    return lambda harness: swap(harness, harness.script_path(kind))

@@ -24,20 +24,20 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can freeze 
 
 @pytest.fixture(scope="module")
 def outcomes(request: pytest.FixtureRequest) -> Iterator[Dict[str, "Future[Outcome]"]]:
-    """The cases that were chosen, under way."""
+    """Start the selected cases."""
     names = {getattr(getattr(item, "callspec", None), "id", "") for item in request.session.items}
     with engine.ground() as (azurite, tree), engine.workers(_JOBS) as pool:
-        under_way = {
+        started = {
             case.name: pool.submit(engine.run_case, case, azurite, tree)
             for case in _CASES
             if case.name in names
         }
-        yield under_way
+        yield started
 
 
 @pytest.mark.parametrize("case", _CASES, ids=[case.name for case in _CASES])
 def test_fault(case: Case, outcomes: Dict[str, "Future[Outcome]"]) -> None:
-    """The fault met its phase, and everything that must hold after it holds."""
+    """Check that the fault hit its phase and that all checks after it passed."""
     outcome = outcomes[case.name].result()
     if outcome.unavailable:
         pytest.skip(f"cannot run on this machine: {outcome.unavailable}")
@@ -45,7 +45,7 @@ def test_fault(case: Case, outcomes: Dict[str, "Future[Outcome]"]) -> None:
         [
             engine.row(outcome),
             *outcome.problems,
-            f"the run said: {outcome.detail}",
+            f"the output of the run: {outcome.detail}",
             f"kept: {outcome.kept}",
         ]
     )

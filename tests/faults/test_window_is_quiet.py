@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Nothing runs in the window that can run before it: what the kernel was asked for meanwhile.
+"""The system calls of the window: work that can be done before it is done before it.
 
-Anything that opens or writes a file while filesystems are frozen may block for as long as they
-are; a new process or connection may take any time. A real run under C(strace) shows all of it.
+A call that opens or writes a file may block as long as filesystems are frozen. A new process or
+connection may take any time. A real run under `strace` shows all calls.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import pytest
 
 from tests.faults import _checks as checks
 from tests.faults import _engine as engine
-from tests.faults import _places as places
+from tests.faults import _phases as phases
 from tests.faults._case import APPLICATION, Setting
-from tests.faults._rig import Rig
+from tests.faults._harness import Harness
 from tests.lab.disk import MIB, LoopDisk
 from tests.lab.frozen import Guarded
 
@@ -42,17 +42,17 @@ _NOISY = re.compile(
     r"fork|vfork|clone|clone3|execve|execveat|"
     r"socket|socketpair|connect|bind|listen|accept|accept4)\("
 )
-#: Writes are noisy when they go to a file; pipes, sockets and events are not.
+#: Writes are noisy if they go to a file; writes to pipes, sockets and events are not.
 _WRITE = re.compile(
     r"^(?:write|writev|pwrite64|pwritev2?|sendfile|copy_file_range|splice)\((\d+)<(.*?)>"
 )
 _QUIET_TARGET = re.compile(r"^(pipe|socket|anon_inode|TCP|TCPv6|UNIX|UNIX-STREAM|NETLINK):")
-#: A variable of the kernel, opened before: no filesystem that could be frozen is behind it.
+#: A variable of the kernel, opened before the window; no frozen filesystem can block it.
 _SETTING = "/sys/kernel/rcu_expedited"
 
 
 def window(trace: List[str]) -> List[str]:
-    """The lines from the first FIFREEZE to the end of the last FITHAW, without process numbers."""
+    """Return the lines from the first FIFREEZE to the last FITHAW, without process numbers."""
     calls = [re.sub(r"^(\[pid +\d+\] |\d+ +)", "", line) for line in trace]
     freezes = [index for index, call in enumerate(calls) if _is(call, "FIFREEZE")]
     thaws = [index for index, call in enumerate(calls) if _is(call, "FITHAW")]
@@ -62,13 +62,13 @@ def window(trace: List[str]) -> List[str]:
 
 
 def _is(call: str, name: str) -> bool:
-    # Before strace knew their names it showed their parts.
+    # Old versions of strace show the parts instead of the name.
     parts = {"FIFREEZE": "0x77", "FITHAW": "0x78"}[name]
     return call.startswith("ioctl(") and (name in call or f"_IOC_WRITE, 0x58, {parts}" in call)
 
 
 def noise(calls: List[str]) -> List[str]:
-    """Those of the calls that do not belong into a window."""
+    """Return the calls that do not belong in a window."""
     found = []
     for call in calls:
         written = _WRITE.match(call)
@@ -80,29 +80,31 @@ def noise(calls: List[str]) -> List[str]:
 
 
 @pytest.fixture
-def rig() -> Iterator[Rig]:
-    """Two filesystems, two disks and scripts."""
+def harness() -> Iterator[Harness]:
+    """Make two filesystems, two disks and scripts."""
     setting = Setting(filesystems=("ext4", "xfs"), freeze_timeout=60)
     with engine.ground() as ground:
         azurite, tree = ground
-        with Rig(setting, azurite, tree) as made:
+        with Harness(setting, azurite, tree) as made:
             yield made
 
 
-def test_nothing_is_opened_written_made_or_connected(rig: Rig) -> None:
-    """Between the first FIFREEZE and the last FITHAW of a run that reached its aim."""
-    trace = rig.folder / "trace"
-    rig.start(("strace", "-f", "-y", "-qq", "-s", "64", "-e", f"trace={_TRACED}", "-o", str(trace)))
-    assert places.finish(rig) == []
-    assert checks.outcome_of(rig) == APPLICATION, rig.output()
+def test_window_of_real_run_is_quiet(harness: Harness) -> None:
+    """Check that a successful run opens, writes, makes and connects nothing in its window."""
+    trace = harness.folder / "trace"
+    harness.start(
+        ("strace", "-f", "-y", "-qq", "-s", "64", "-e", f"trace={_TRACED}", "-o", str(trace))
+    )
+    assert phases.finish(harness) == []
+    assert checks.outcome_of(harness) == APPLICATION, harness.output()
     calls = window(trace.read_text(errors="replace").splitlines())
     sent = [call for call in calls if call.startswith(("sendto(", "sendmsg(", "send("))]
     assert sent, "no request was sent in the window: the trace does not show the run"
     assert noise(calls) == []
 
 
-def test_noise_is_heard() -> None:
-    """The control: a program that opens, writes, forks and connects is caught at all of it."""
+def test_noisy_program_is_detected() -> None:
+    """Check that a program that opens, writes, forks and connects is detected."""
     program = (
         "import fcntl, os, socket, sys\n"
         "fd = os.open(sys.argv[1], os.O_RDONLY)\n"

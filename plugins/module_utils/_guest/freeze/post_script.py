@@ -39,7 +39,7 @@ _READS_PER_POLL = 64
 _STOPPED_POLLS = 250
 
 
-class _AlreadyRunning(Exception):
+class _AlreadyRunningError(Exception):
     """Another process runs the script."""
 
 
@@ -155,9 +155,9 @@ class PostScript:
             except BlockingIOError:
                 time.sleep(_POLL_S / 2)
         else:
-            raise _AlreadyRunning
+            raise _AlreadyRunningError
         if state.post_done or state.post_runner not in (0, self._actor):
-            raise _AlreadyRunning
+            raise _AlreadyRunningError
         if self._actor != RUN:
             syscalls.spare_from_oom(0)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())

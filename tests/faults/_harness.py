@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What one case stands on: its own filesystems, blobs, scripts, proxy and writers, and the run."""
+"""The filesystems, blobs, scripts, proxy and writers of one case, and its run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
 from tests.faults import _processes as processes
-from tests.faults._case import POST, PRE, Missed, Setting
+from tests.faults._case import POST, PRE, MissedPhaseError, Setting
 from tests.faults._witness import Witness
 from tests.lab.azurite import Azurite, signatures
 from tests.lab.blob_disk import BlobDisk
@@ -31,8 +31,8 @@ from tests.lab.proxy import FaultProxy, Gate, Rule, hold
 from tests.lab.stall import StallWriter
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-#: A folder that only root may write to, with all its parents, as scripts must lie in one; not
-#: below /run, which a distribution may mount noexec.
+#: Scripts must lie in a folder that only root may write to, and so must its parents. Not below
+#: `/run`, which a distribution may mount noexec.
 BASE = "/var/lib"
 LIMIT_S = 300.0
 _BLOB_SIZE = 1 << 20
@@ -40,8 +40,8 @@ _SIZES = {"ext4": 32 << 20, "xfs": 64 << 20, "btrfs": 128 << 20}
 _MODULE = "ansible_collections.quiesce.azure_backup.plugins.modules.vm_snapshot"
 
 
-class Rig:
-    """A context manager; when it is left, nothing of it is frozen, mounted or running."""
+class Harness:
+    """A context manager, at whose exit nothing of the case is frozen, mounted or running."""
 
     def __init__(self, setting: Setting, azurite: Azurite, tree: Path) -> None:
         self.setting, self.azurite, self.tree = setting, azurite, tree
@@ -51,22 +51,22 @@ class Rig:
         self.scratch = self.folder / "tmp"
         self.config_path = self.folder / "VMSnapshotScriptPluginConfig.json"
         self.disks: List[MountedDisk] = []
-        #: The servers of the disks that have one.
+        #: The servers of the served disks.
         self.servers: List["subprocess.Popen[bytes]"] = []
         self.outer: Dict[int, LoopDisk] = {}
         #: The disks' blobs, without and with a SAS.
         self.blobs: List[str] = []
         self.urls: List[str] = []
         self.secrets: List[str] = []
-        #: Addresses of the status and log documents, where the case has any.
+        #: Addresses of the status and log documents of the case.
         self.documents: List[str] = []
         self.gate = Gate()
         self.run: Optional["subprocess.Popen[bytes]"] = None
         self.hit_ns: Optional[int] = None
         self.command_lines = ""
-        #: How names in the scratch folder begin that are not the module's.
+        #: Prefixes of names in the scratch folder that do not belong to the module.
         self.unjudged_files: Set[str] = set()
-        #: Whether what the run printed is not the module's.
+        #: True: the output of the run is not that of the module.
         self.unjudged_output = False
         self.more_env: Dict[str, str] = dict(setting.env)
         self.witness = Witness(self)
@@ -74,11 +74,11 @@ class Rig:
 
     # -- making and unmaking ------------------------------------------------------------------
 
-    def __enter__(self) -> Rig:
+    def __enter__(self) -> Harness:
         try:
             self._make()
         except BaseException as error:
-            self.witness.look(f"the case could not be made: {error!r}", error)
+            self.witness.capture(f"the case could not be made: {error!r}", error)
             self._stack.close()
             raise
         return self
@@ -86,25 +86,27 @@ class Rig:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def _look_if_failed(self, _kind: object, error: Optional[BaseException], _at: object) -> None:
-        """Have the witness look when a step of the clean-up fails, before the next step."""
+    def _capture_if_failed(
+        self, _kind: object, error: Optional[BaseException], _at: object
+    ) -> None:
+        """Capture evidence when a step of the clean-up fails, before the next step."""
         if error is not None:
-            self.witness.look(f"the case could not be left: {error!r}", error)
+            self.witness.capture(f"the case could not be left: {error!r}", error)
 
     def _make(self) -> None:
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
-        self._stack.push(self._look_if_failed)
+        self._stack.push(self._capture_if_failed)
         for folder in (self.marks, self.scratch):
             folder.mkdir()
         for index, fstype in enumerate(self.setting.filesystems):
             self.disks.append(self._disk(index, fstype))
-            self._stack.push(self._look_if_failed)
+            self._stack.push(self._capture_if_failed)
         self.mount_points = [str(disk.mount_point) for disk in self.disks]
         for _disk in range(self.setting.bare_disks):
             self.disks.append(self._stack.enter_context(LoopDisk(16 << 20, "")))
         outers = [str(disk.mount_point) for disk in self.outer.values()]
         self.guarded = self._stack.enter_context(Guarded([*self.mount_points, *outers], 600))
-        self._stack.push(self._look_if_failed)
+        self._stack.push(self._capture_if_failed)
         self.proxy = self._stack.enter_context(FaultProxy(self.azurite.account_url))
         self._blobs()
         self._scripts()
@@ -114,19 +116,19 @@ class Rig:
             if index not in (*self.setting.blockable, *self.setting.served)
         ]
         self.write_to(free)
-        self._stack.push(self._look_if_failed)
-        # What a case adds goes before all this; and what may still hold things up goes first.
-        self._more = self._stack.enter_context(contextlib.ExitStack())
-        self._stack.callback(self._settle)
+        self._stack.push(self._capture_if_failed)
+        # Everything held is released first, then the callbacks of the case run, then those above.
+        self._exit_callbacks = self._stack.enter_context(contextlib.ExitStack())
+        self._stack.callback(self._release_all)
 
     def write_to(self, mounts: List[str]) -> None:
-        """Let writers write to these filesystems, until the case is left."""
+        """Start writers on these filesystems, until the case is left."""
         self.writers = StallWriter(mounts)
         self._stack.enter_context(self.writers)
 
-    def on_exit(self, what: Callable[..., Any], *words: Any) -> None:
-        """Do this when the case is left, before its filesystems are unmounted."""
-        self._more.callback(what, *words)
+    def on_exit(self, callback: Callable[..., Any], *arguments: Any) -> None:
+        """Call this when the case is left, before its filesystems are unmounted."""
+        self._exit_callbacks.callback(callback, *arguments)
 
     def _disk(self, index: int, fstype: str) -> MountedDisk:
         size = _SIZES[fstype]
@@ -147,9 +149,9 @@ class Rig:
             self.urls.append(self.signed(self.blobs[-1], self.setting.permission))
 
     def signed(self, url: str, permission: str = "rw") -> str:
-        """The address with a SAS, by way of the proxy; its signature is a secret of the case.
+        """Return the address with a SAS, through the proxy; record its signature as a secret.
 
-        Azurite wants the SAS of an account for the deletion of a snapshot.
+        Azurite requires the SAS of an account to delete a snapshot.
         """
         sign = self.azurite.account_sas if "d" in permission else self.azurite.sas
         signed = sign(url, permission)
@@ -193,11 +195,11 @@ class Rig:
         return path
 
     def script_path(self, kind: str) -> Path:
-        """Where the script of this kind lies."""
+        """Return the path of the script of this kind."""
         apart = self.folder / f"{kind}-folder" if self.setting.scripts_apart else self.folder
         return apart / f"{kind}.sh"
 
-    def _settle(self) -> None:
+    def _release_all(self) -> None:
         self.release()
         processes.resume_all(self.token)
         processes.kill_all(self.token)
@@ -213,7 +215,7 @@ class Rig:
     # -- the run ------------------------------------------------------------------------------
 
     def options(self) -> Dict[str, Any]:
-        """The options of the module for this case."""
+        """Return the options of the module for this case."""
         options: Dict[str, Any] = {
             "disks": [
                 {"name": f"disk{index}", "blob_uri": url, "device": str(self.disks[index].device)}
@@ -228,7 +230,7 @@ class Rig:
         return options
 
     def environment(self) -> Dict[str, str]:
-        """The environment of the module's process."""
+        """Return the environment of the module's process."""
         return {
             "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
             "PYTHONPATH": str(self.tree),
@@ -240,7 +242,7 @@ class Rig:
         }
 
     def write_arguments(self, name: str = "arguments", **more: Any) -> Path:
-        """The file of arguments with which the module's process is started."""
+        """Write the file with the arguments of the module's process."""
         path = self.folder / f"{name}.json"
         arguments = {
             **self.options(),
@@ -253,11 +255,11 @@ class Rig:
         return path
 
     def command(self, arguments: Path) -> List[str]:
-        """The command that becomes the module's process."""
+        """Return the command that becomes the module's process."""
         return self.isolated([sys.executable, "-B", "-m", _MODULE, str(arguments)])
 
     def isolated(self, command: List[str]) -> List[str]:
-        """The command with a lock of the case's own, so that cases can run side by side."""
+        """Return the command with a run lock of its own, so that cases can run in parallel."""
         return [*own_lock(self.folder / "locks"), *command]
 
     def start(self, wrapper: "tuple[str, ...]" = (), **more: Any) -> None:
@@ -274,7 +276,7 @@ class Rig:
     def spawn(
         self, name: str, command: List[str], env: Optional[Mapping[str, str]] = None
     ) -> "subprocess.Popen[bytes]":
-        """A process whose output goes to files of the case."""
+        """Start a process whose output goes to files of the case."""
         out, err = (self.folder / f"{name}.{end}" for end in ("out", "err"))
         with out.open("wb") as stdout, err.open("wb") as stderr:
             return subprocess.Popen(
@@ -288,7 +290,7 @@ class Rig:
             )
 
     def output(self, name: str = "run") -> str:
-        """Everything that it wrote to its standard output and error so far."""
+        """Return the standard output and error of a process so far."""
         return "".join(
             path.read_text(errors="replace")
             for path in (self.folder / f"{name}.out", self.folder / f"{name}.err")
@@ -296,32 +298,34 @@ class Rig:
         )
 
     def result(self, name: str = "run") -> Optional[Dict[str, Any]]:
-        """The result of the module; None when it left none."""
+        """Return the result of the module; None if it left none."""
         for path in (self.folder / f"{name}.kept", self.folder / f"{name}.out"):
             text = path.read_text(errors="replace") if path.exists() else ""
             for line in reversed(text.splitlines()):
                 if line.startswith("{"):
                     with contextlib.suppress(ValueError):
-                        found = json.loads(line)
-                        return found if isinstance(found, dict) else None
+                        result = json.loads(line)
+                        return result if isinstance(result, dict) else None
         return None
 
-    # -- where it is, and what holds it there -------------------------------------------------
+    # -- phases and holds ---------------------------------------------------------------------
 
     def roles(self) -> Dict[str, int]:
-        """The three processes, as far as they live."""
+        """Return the living processes of the three, by role."""
         assert self.run is not None
         return processes.by_role(self.token, self.run.pid)
 
     def need(self, what: str, condition: Any, limit_s: float = LIMIT_S) -> None:
-        """Wait for this to become true. Raises C(Missed) when it does not."""
+        """Wait until the condition is true. Raises `MissedPhaseError` if it does not become true."""
         assert self.run is not None
 
         def ready() -> bool:
             return bool(condition()) or self._ended()
 
         if not processes.wait_for(ready, limit_s, 0.005) or not condition():
-            raise Missed(f"{what}: not seen; the run said: {self.output()[-1500:]}")
+            raise MissedPhaseError(
+                f"{what}: not seen; the output of the run: {self.output()[-1500:]}"
+            )
         self.witness.note(f"seen: {what}")
         self.hit_ns = time.monotonic_ns()
 
@@ -329,40 +333,40 @@ class Rig:
         return self.run is not None and self.run.poll() is not None
 
     def started(self, kind: str) -> int:
-        """How often the pre-script or the post-script was started."""
+        """Return the number of starts of the pre-script or the post-script."""
         path = self.marks / f"{kind}.started"
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def go(self, kind: str) -> None:
-        """Let the held script go on."""
+        """Release the held script."""
         (self.marks / f"{kind}.go").touch()
 
     def hold_snapshots(self, path: str = "") -> None:
-        """From now on the requests for snapshots wait at the gate."""
+        """Make the requests for snapshots wait at the gate from now on."""
         self.proxy.rules.append(Rule(hold(self.gate), path=path))
 
     def block_storage(self, index: int) -> None:
-        """From now on nothing is written to the disk of this filesystem: writers to it wait."""
+        """Block all writes to the disk of this filesystem from now on."""
         self.guarded.freeze(str(self.outer[index].mount_point))
         self.witness.note(f"the storage of {self.mount_points[index]} is blocked")
 
     def release(self) -> None:
-        """Take back everything that the case holds up."""
-        self.witness.note("everything that is held up is let go")
+        """Release everything that the case holds."""
+        self.witness.note("everything held is released")
         for kind in (PRE, POST):
             self.go(kind)
         self.gate.open()
         self.unblock_storage()
 
     def unblock_storage(self) -> None:
-        """Let the disks take writes again."""
+        """Unblock the writes to the disks."""
         for server in self.servers:
             server.send_signal(signal.SIGCONT)
         for outer in self.outer.values():
             self.guarded.thaw(str(outer.mount_point))
 
     def note_command_lines(self) -> None:
-        """Keep what the process list shows of the case just now."""
+        """Keep the command lines of the case in the process list now."""
         for one in [*processes.marked(self.token), *processes.mentions(str(self.folder))]:
             with contextlib.suppress(OSError):
                 self.command_lines += (Path("/proc") / str(one.pid) / "cmdline").read_text()
