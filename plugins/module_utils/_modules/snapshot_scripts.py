@@ -2,21 +2,18 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The modules snapshot_scripts and snapshot_scripts_info: from their options to their results.
-
-PRIVATE: for this collection only.
-"""
+"""The modules snapshot_scripts and snapshot_scripts_info, from their options to their results."""
 
 from __future__ import annotations
 
 import os
 from typing import Any, Dict, List, Mapping, Sequence
 
-from .._errors import Failure, refuse
+from .._errors import Failure, SettingsError
 from .._guest.scripts.agent_rules import APPLICATION, FILE_SYSTEM, NONE, evaluate
 from .._guest.scripts.file_transaction import apply_changes
-from .._guest.scripts.install import config_of, plan_absent, plan_present
-from .._guest.scripts.validation import READY, UNTRUSTED_SCRIPTS, Readiness, examine
+from .._guest.scripts.install import desired_config, plan_absent, plan_present
+from .._guest.scripts.validation import Readiness, ReadinessState, examine
 
 _CONFIG_PATH = {"type": "path", "default": "/etc/azure/VMSnapshotScriptPluginConfig.json"}
 
@@ -42,21 +39,21 @@ SCRIPTS_INFO_ARGUMENTS: Dict[str, Any] = {
 }
 
 
-def _need_root() -> None:
+def _check_root() -> None:
     if os.geteuid() != 0:
-        refuse(
-            "NotRoot",
-            "This module must run as root: the configuration and the scripts are root's alone.",
-            "Set become: true.",
-        )
+        message = "This module must run as root, who owns the configuration and the scripts."
+        raise SettingsError(Failure("NotRoot", message, "Set become: true."))
 
 
 def apply_scripts(params: Mapping[str, Any], check_mode: bool, with_diff: bool) -> Dict[str, Any]:
-    """Put the unit there or remove it. Raises C(SettingsError); nothing is changed then."""
-    _need_root()
+    """Install or remove the configuration and its scripts.
+
+    Raise `SettingsError` on failure; then nothing is changed.
+    """
+    _check_root()
     config = None
     if params["state"] == "present":
-        config = config_of(params)
+        config = desired_config(params)
         plan = plan_present(params, config)
     else:
         plan = plan_absent(params)
@@ -66,17 +63,17 @@ def apply_scripts(params: Mapping[str, Any], check_mode: bool, with_diff: bool) 
 
 
 def inspect_scripts(params: Mapping[str, Any], _check_mode: bool) -> Dict[str, Any]:
-    """Return what stands in the way of the scripts, for Microsoft's agent and for our own run."""
-    _need_root()
+    """Return the findings that keep Microsoft's agent and our run from running the scripts."""
+    _check_root()
     readiness = examine(params["config_path"])
     agent = evaluate(params["config_path"], params["plugin_host_path"], params["workload_path"])
     return {
         "changed": False,
-        "ready": not agent.findings and readiness.state == READY,
+        "ready": not agent.findings and readiness.state is ReadinessState.READY,
         "expected_consistency": agent.expected_consistency,
         "findings": _merged(agent.findings, readiness.findings),
         "vm_snapshot": {
-            "state": readiness.state,
+            "state": readiness.state.value,
             "expected_consistency": _expected(readiness),
             "findings": [finding.to_result() for finding in readiness.findings],
         },
@@ -86,9 +83,9 @@ def inspect_scripts(params: Mapping[str, Any], _check_mode: bool) -> Dict[str, A
 
 
 def _merged(agents: Sequence[Failure], ours: Sequence[Failure]) -> List[Dict[str, Any]]:
-    """Return the agent's findings and then ours that it does not have, each with its programs."""
+    """Return the agent's findings, then our other ones, each with the programs that it affects."""
     names = {finding.name for finding in ours}
-    found = [
+    merged = [
         {
             **finding.to_result(),
             "applies_to": ["agent", "vm_snapshot"] if finding.name in names else ["agent"],
@@ -96,7 +93,7 @@ def _merged(agents: Sequence[Failure], ours: Sequence[Failure]) -> List[Dict[str
         for finding in agents
     ]
     known = {finding.name for finding in agents}
-    return found + [
+    return merged + [
         {**finding.to_result(), "applies_to": ["vm_snapshot"]}
         for finding in ours
         if finding.name not in known
@@ -104,11 +101,11 @@ def _merged(agents: Sequence[Failure], ours: Sequence[Failure]) -> List[Dict[str
 
 
 def _expected(readiness: Readiness) -> str:
-    """The consistency that our own run reaches if the scripts succeed and the window holds."""
-    if readiness.state == READY:
+    """Return the consistency of our own run if the scripts succeed and the freeze holds."""
+    if readiness.state is ReadinessState.READY:
         return APPLICATION
     config = readiness.config
-    if readiness.state != UNTRUSTED_SCRIPTS or config is None:
+    if readiness.state is not ReadinessState.UNTRUSTED_SCRIPTS or config is None:
         return FILE_SYSTEM
-    goes_on = config.continue_backup_on_failure and config.fs_freeze_enabled
-    return FILE_SYSTEM if goes_on else NONE
+    continues = config.continue_backup_on_failure and config.fs_freeze_enabled
+    return FILE_SYSTEM if continues else NONE

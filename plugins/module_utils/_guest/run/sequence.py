@@ -4,7 +4,7 @@
 
 """The run of a snapshot, phase by phase, and what happens when a phase fails.
 
-PRIVATE: for this collection only. What the run uses is handed to it (C(Parts)); it imports
+What the run uses is handed to it (C(Parts)); it imports
 nothing of the stores' machinery, and nothing late.
 """
 
@@ -20,7 +20,7 @@ from ..._stores.store import Store
 from ..freeze.errors import thaw_failure
 from ..model import ScriptOutcome, ScriptSpec
 from ..scripts.runner import run_script
-from ..scripts.validation import Readiness
+from ..scripts.validation import Readiness, ReadinessState
 from ..storage.freeze_holders import classify_early_thaw
 from .cleanup import resolve_unknown
 from .dependencies import Dependencies, FreezerProtocol
@@ -122,7 +122,7 @@ class SnapshotRun:
         record.single_disk = self._parts.is_single_disk()
         for finding in readiness.findings:
             record.degrade(finding)
-        if readiness.state == "untrusted_scripts" and readiness.findings:
+        if readiness.state is ReadinessState.UNTRUSTED_SCRIPTS and readiness.findings:
             self._scripts_failed(readiness.findings[0])
         self._parts.check_disks(self._longest_s(readiness))
         record.labels = self._parts.label()

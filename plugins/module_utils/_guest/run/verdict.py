@@ -4,7 +4,7 @@
 
 """Which consistency a run reached, and on what evidence.
 
-PRIVATE: for this collection only. Everything here is a function of what the run recorded.
+Everything here is a function of what the run recorded.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ..model import (
     FilesystemRecord,
     ScriptOutcome,
 )
+from ..scripts.validation import ReadinessState
 from .record import RunRecord
 
 NONE = "none"
@@ -166,8 +167,8 @@ def _consistency(record: RunRecord, evidence: Dict[str, Evidence]) -> str:
 
 def _scripts(record: RunRecord) -> Evidence:
     if not record.has_scripts:
-        state = record.readiness.state if record.readiness else "absent"
-        if state in ("absent", "ready"):
+        state = record.readiness.state if record.readiness else ReadinessState.ABSENT
+        if state in (ReadinessState.ABSENT, ReadinessState.READY):
             return Evidence(None, "No scripts are configured.")
         return Evidence(False, "The scripts could not be trusted and did not run.")
     words = [_script_words(one) for one in (record.pre, record.post) if one is not None]

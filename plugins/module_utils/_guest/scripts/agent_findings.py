@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Findings and warnings about Microsoft's VMSnapshotLinux agent, and how it looks at files.
+"""Findings and warnings about Microsoft's VMSnapshotLinux agent, and its tests of files.
 
-PRIVATE: for this collection only. C(_agent_view) has the rules that use them.
+The rules that use them are in `agent_rules`.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from typing import List, Optional, Tuple
 from ..._errors import Failure, documented
 
 HOST_ERROR = "IncorrectPluginhostFile"
-#: Codes that the agent reports beside those of the documented names.
+#: Codes that the agent reports in addition to those of the documented names.
 HOST_PARSING = 304
 HOST_PERMISSIONS = 314
 CONFIG_MISSING = 316
 CONFIG_PERMISSIONS = 317
-#: The agent waits for a script that it could not start until its own limit is over.
+#: If a script cannot be started, the agent still waits for it, up to its own time limit.
 NEVER_ENDED = {"pre": 310, "post": 311}
 
-#: Effects of a finding on the agent's backup. STOPS: it runs no script and freezes all the same.
-#: INVALID: it runs no script, and continueBackupOnFailure decides about the backup. FAILS: it runs
-#: the scripts and one of them fails. NEVER_ENDS: it starts no script and waits for its end; the
-#: backup goes on, whatever continueBackupOnFailure says. ELSEWHERE: the backup is as good as the
-#: other configuration that the agent reads.
+#: Effects of a finding on the agent's backup. STOPS: it runs no script, but freezes. INVALID: it
+#: runs no script, and continueBackupOnFailure decides about the backup. FAILS: it runs the scripts
+#: and one of them fails. NEVER_ENDS: it starts no script and waits for its end; the backup
+#: continues regardless of continueBackupOnFailure. ELSEWHERE: the backup depends on another
+#: configuration, which the agent reads.
 STOPS, INVALID, FAILS, NEVER_ENDS, ELSEWHERE = "stops", "invalid", "fails", "ends never", "else"
 
 
 class Findings:
-    """Findings and warnings in the order in which the agent would come upon them."""
+    """Findings and warnings in the order in which the agent would meet them."""
 
     def __init__(self) -> None:
         self.findings: List[Failure] = []
@@ -46,7 +46,7 @@ class Findings:
     def find(
         self, effect: str, name: str, message: str, code: Optional[int] = None, action: str = ""
     ) -> None:
-        """Add a finding under a documented name, with its own code and action where it has some."""
+        """Add a finding of a documented name; `code` and `action` replace the documented ones."""
         failure = documented(name, message)
         if code is not None:
             failure = replace(failure, code=code)
@@ -61,9 +61,9 @@ class Findings:
 
 
 def is_file(path: str) -> bool:
-    """Return whether there is a regular file, also behind symbolic links.
+    """Return True if the path leads to a regular file, also through symbolic links.
 
-    The path is taken as it is: with a slash at its end it is no file.
+    A path that ends with a slash is not a file.
     """
     try:
         return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - pathlib drops the slash
@@ -77,7 +77,7 @@ def digits(status: os.stat_result) -> Tuple[int, int, int]:
 
 
 def is_roots(status: os.stat_result) -> bool:
-    """Return whether the owner's name is root, which is how the agent asks."""
+    """Return True if the owner's name is root; the agent compares the name, not the number."""
     try:
         return pwd.getpwuid(status.st_uid).pw_name == "root"
     except KeyError:

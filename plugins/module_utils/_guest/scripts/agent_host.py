@@ -2,10 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The files that decide before the configuration does: the plugin-host file and workload.conf.
+"""The plugin-host file and workload.conf, which the agent reads before the configuration.
 
-PRIVATE: for this collection only. The rules are those of the published sources of Microsoft's
-VMSnapshotLinux agent.
+The rules are those of the published sources of Microsoft's VMSnapshotLinux agent.
 """
 
 from __future__ import annotations
@@ -33,23 +32,23 @@ from .config import PLUGIN_NAME, TIMEOUT_MAX_S
 #: The place of the configuration in the agent's own copy of the plugin-host file.
 CONFIG_PATH = "/etc/azure/VMSnapshotScriptPluginConfig.json"
 _SECTION = "pre_post"
-#: The agent reports a backup for which it ran no script as application-consistent, with this code.
+#: With this code the agent reports a backup without scripts as application-consistent.
 _APPLICATION_CONSISTENT = 0
-#: More plugins than this are not looked up.
+#: Further plugins are not read.
 _PLUGINS_MAX = 100
 
 
 @dataclass(frozen=True)
 class PluginHost:
-    """What the plugin-host file tells the agent."""
+    """The settings of the agent from the plugin-host file."""
 
     config_path: str
-    #: The limit of each script, whatever the configuration says; it may be negative.
+    #: An upper limit of the timeout of each script; it may be negative.
     limit_s: int = TIMEOUT_MAX_S
 
 
 def read_workload(notes: Findings, path: str) -> None:
-    """Add a finding when the agent quiesces a database of its own and runs no script."""
+    """Add a finding if the agent quiesces a database itself and runs no script."""
     if not is_file(path):
         return
     parser = configparser.ConfigParser()
@@ -57,47 +56,50 @@ def read_workload(notes: Findings, path: str) -> None:
         parser.read(path)
         name = parser.get("workload", "workload_name", fallback="")
     except (configparser.Error, ValueError, OSError):
-        # The agent goes on as if there were no such file.
+        # The agent continues as if the file did not exist.
         return
     if name:
         notes.find(
             STOPS,
             HOST_ERROR,
-            f"{path} names the workload {name}: Microsoft's agent prepares this workload itself, "
-            "and runs neither the pre-script nor the post-script.",
-            action=f"Remove workload_name from {path}, or do without the scripts.",
+            f"{path} sets workload_name to {name}. Microsoft's agent quiesces this workload "
+            "itself, and runs neither the pre-script nor the post-script.",
+            action=f"Remove workload_name from {path}, or do not use the scripts.",
         )
 
 
 def read_plugin_host(notes: Findings, config_path: str, path: str) -> PluginHost:
-    """Read the plugin-host file. It is optional: without it the agent uses its own copy."""
+    """Return the settings of the plugin-host file; without it the agent uses its own copy."""
     if not is_file(path):
         if config_path != CONFIG_PATH:
             notes.warn(
-                f"Without {path}, Microsoft's agent reads {CONFIG_PATH} and not {config_path}."
+                f"{path} does not exist. Without it, Microsoft's agent reads {CONFIG_PATH}, "
+                f"not {config_path}."
             )
         return PluginHost(config_path)
     status = Path(path).stat()
     _owner, group, other = digits(status)
     if group not in (0, 4) or other not in (0, 4):
         mode = stat.S_IMODE(status.st_mode)
-        message = f"{path} has mode {mode:04o}; group and others may at most read it."
-        notes.find(STOPS, HOST_ERROR, message, HOST_PERMISSIONS)
+        message = f"{path} has mode {mode:04o}. Group and others may have read permission only."
+        action = f"Set the mode of {path} to 0600."
+        notes.find(STOPS, HOST_ERROR, message, HOST_PERMISSIONS, action)
     if not is_roots(status):
-        message = f"{path} belongs to the user {status.st_uid}, not to root."
-        notes.find(STOPS, HOST_ERROR, message, HOST_PERMISSIONS)
+        message = f"{path} is owned by the user {status.st_uid}, not by root."
+        action = f"Make root the owner of {path}."
+        notes.find(STOPS, HOST_ERROR, message, HOST_PERMISSIONS, action)
     try:
-        return _content(notes, config_path, path)
+        return _read_content(notes, config_path, path)
     except (configparser.Error, ValueError, OSError) as error:
-        _damaged(notes, path, " ".join(str(error).split()))
+        _add_invalid(notes, path, " ".join(str(error).split()))
         return PluginHost(config_path)
 
 
-def _damaged(notes: Findings, path: str, reason: str) -> None:
-    notes.find(STOPS, HOST_ERROR, f"{path} is damaged: {reason}", HOST_PARSING)
+def _add_invalid(notes: Findings, path: str, reason: str) -> None:
+    notes.find(STOPS, HOST_ERROR, f"{path} is invalid: {reason}", HOST_PARSING)
 
 
-def _content(notes: Findings, config_path: str, path: str) -> PluginHost:
+def _read_content(notes: Findings, config_path: str, path: str) -> PluginHost:
     parser = configparser.ConfigParser()
     parser.read(path)
     limit, count = TIMEOUT_MAX_S, 0
@@ -108,35 +110,34 @@ def _content(notes: Findings, config_path: str, path: str) -> PluginHost:
     if 1 <= limit < TIMEOUT_MAX_S:
         notes.warn(f"{path} limits timeoutInSeconds to {limit} s for Microsoft's agent.")
     if count < 1:
-        _no_plugin(notes, path)
+        _add_no_plugin(notes, path)
         return PluginHost(config_path, limit)
-    named = [_plugin(parser, number) for number in range(min(count, _PLUGINS_MAX))]
-    name, folder, config = named[0]
+    plugins = [_plugin(parser, number) for number in range(min(count, _PLUGINS_MAX))]
+    name, folder, config = plugins[0]
     if name != PLUGIN_NAME:
-        _other_plugin(notes, path, name, folder)
+        _add_other_plugin(notes, path, name, folder)
     elif count > 1:
         notes.find(
             STOPS,
             HOST_ERROR,
-            f"{path} names {count} plugins, and the framework knows one. The module looks at "
-            "the first and cannot tell what Microsoft's agent does with the others.",
-            action=f"Set numberOfPlugins to 1 in {path}, or remove the file: Microsoft's agent "
+            f"{path} names {count} plugins, but the framework has only one. This module checks "
+            "only the first plugin.",
+            action=f"Set numberOfPlugins to 1 in {path}, or remove the file. Microsoft's agent "
             "then uses its own copy.",
         )
     if not _is_same_file(config, config_path):
         notes.find(
             ELSEWHERE,
             HOST_ERROR,
-            f"{path} makes Microsoft's agent read {config}, not {config_path}; "
-            "vm_snapshot reads the latter.",
-            action=f"Correct pluginConfigPath0 in {path}, or remove the file: Microsoft's agent "
+            f"{path} makes Microsoft's agent read {config}, but vm_snapshot reads {config_path}.",
+            action=f"Correct pluginConfigPath0 in {path}, or remove the file. Microsoft's agent "
             "then uses its own copy.",
         )
     return PluginHost(config, limit)
 
 
 def _plugin(parser: configparser.ConfigParser, number: int) -> Tuple[str, str, str]:
-    """Return a plugin's name, folder and configuration. Raises C(configparser.Error)."""
+    """Return a plugin's name, folder and configuration. Raise `configparser.Error` if missing."""
     name, folder, config = (
         parser.get(_SECTION, f"{option}{number}")
         for option in ("pluginName", "pluginPath", "pluginConfigPath")
@@ -144,35 +145,35 @@ def _plugin(parser: configparser.ConfigParser, number: int) -> Tuple[str, str, s
     return name, folder, config
 
 
-def _no_plugin(notes: Findings, path: str) -> None:
+def _add_no_plugin(notes: Findings, path: str) -> None:
     notes.find(
         STOPS,
         HOST_ERROR,
-        f"{path} names no plugin (numberOfPlugins in the section {_SECTION}): Microsoft's agent "
-        "runs no script, and yet reports the backup as application-consistent.",
+        f"{path} names no plugin (numberOfPlugins in the section {_SECTION}). Microsoft's agent "
+        "runs no script, but reports the backup as application-consistent.",
         _APPLICATION_CONSISTENT,
-        f"Remove {path}: Microsoft's agent then uses its own copy, which names the plugin.",
+        f"Remove {path}. Microsoft's agent then uses its own copy, which names the plugin.",
     )
 
 
-def _other_plugin(notes: Findings, path: str, name: str, folder: str) -> None:
+def _add_other_plugin(notes: Findings, path: str, name: str, folder: str) -> None:
     if not is_file(f"{folder}/{name}.py"):
-        _damaged(notes, path, f"it names the plugin {name}, which is not in {folder}.")
+        _add_invalid(notes, path, f"it names the plugin {name}, which is not in {folder}.")
         return
     notes.find(
         STOPS,
         HOST_ERROR,
-        f"{path} names the plugin {name}, not {PLUGIN_NAME}: Microsoft's agent runs "
-        f"{folder}/{name}.py, and the module cannot tell what that does with the scripts.",
-        action=f"Set pluginName0 to {PLUGIN_NAME} in {path}, or remove the file: Microsoft's "
+        f"{path} names the plugin {name}, not {PLUGIN_NAME}. Microsoft's agent runs "
+        f"{folder}/{name}.py, and this module does not know whether that runs the scripts.",
+        action=f"Set pluginName0 to {PLUGIN_NAME} in {path}, or remove the file. Microsoft's "
         "agent then uses its own copy.",
     )
 
 
-def _is_same_file(one: str, other: str) -> bool:
-    if os.path.normpath(one) == os.path.normpath(other):
+def _is_same_file(path: str, other: str) -> bool:
+    if os.path.normpath(path) == os.path.normpath(other):
         return True
     try:
-        return Path(one).samefile(other)
+        return Path(path).samefile(other)
     except (OSError, ValueError):
         return False

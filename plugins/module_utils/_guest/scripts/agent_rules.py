@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The scripts of this guest as Microsoft's VMSnapshotLinux agent would take them.
+"""The rules by which Microsoft's VMSnapshotLinux agent runs the scripts of this guest.
 
-PRIVATE: for this collection only. The rules are those of the agent's published sources: it follows
-symbolic links, looks at the last three octal digits of a mode, never looks at folders, and stops
-at the first thing that it dislikes. Here everything is reported, in the order in which the agent
-would come upon it. C(_readiness) has the rules of the collection's own snapshot runs.
+The rules are those of the agent's published sources. It follows symbolic links, checks the last
+three octal digits of a mode and never checks folders. It stops at the first problem; here all
+problems are reported, in the agent's order. The rules of the collection's own snapshot runs are in
+`validation`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .agent_findings import (
     is_roots,
 )
 from .agent_host import PluginHost, read_plugin_host, read_workload
-from .agent_shell import lost_by_sh, why_not_for_sh
+from .agent_shell import difference_under_sh, why_not_for_sh
 from .config import (
     CONFIG_ERROR,
     PLUGIN_NAME,
@@ -47,14 +47,14 @@ from .config import (
 APPLICATION, FILE_SYSTEM, CRASH, NONE = "application", "file-system", "crash", "none"
 _BEST_FIRST = (APPLICATION, FILE_SYSTEM, CRASH, NONE)
 _KINDS = ("pre", "post")
-#: The pause between two looks at a running script: the default, the least and the most.
-_POLL_S, _POLL_LEAST_S, _POLL_MOST_S = 3, 1, 5
+#: The poll interval of a running script: default, minimum and maximum.
+_POLL_S, _POLL_MIN_S, _POLL_MAX_S = 3, 1, 5
 _POLL_KEY = "ScriptsExecutionPollTimeSeconds"
 
 
 @dataclass(frozen=True)
 class AgentView:
-    """The agent's next backup: it runs the scripts when there are no findings."""
+    """The agent's next backup; it runs the scripts if there are no findings."""
 
     findings: Tuple[Failure, ...]
     expected_consistency: str
@@ -64,34 +64,34 @@ class AgentView:
 def evaluate(
     config_path: str, plugin_host_path: str, workload_path: str, shell: str = "sh"
 ) -> AgentView:
-    """Look at all files as the agent does; C(shell) is the program that it finds as C(sh)."""
+    """Check all files as the agent does; `shell` is the program that it finds as `sh`."""
     notes = Findings()
     read_workload(notes, workload_path)
     host = read_plugin_host(notes, config_path, plugin_host_path)
-    values = _config(notes, host.config_path)
+    values = _read_config(notes, host.config_path)
     if values is not None:
-        _go_on(notes, values)
-        _plugin_name(notes, values)
-        _time(notes, values, host)
+        _check_flags(notes, values)
+        _check_plugin_name(notes, values)
+        _check_timeout(notes, values, host)
         for kind in _KINDS:
-            _params(notes, kind, values)
+            _check_params(notes, kind, values)
         for kind in _KINDS:
-            _script(notes, kind, values[f"{kind}ScriptLocation"], shell)
+            _check_script(notes, kind, values[f"{kind}ScriptLocation"], shell)
     expected = _expected(notes, values or {})
     return AgentView(tuple(notes.findings), expected, tuple(notes.warnings))
 
 
 def _expected(notes: Findings, values: Dict[str, Any]) -> str:
-    """Return the consistency of the backup: the worst of what the findings lead to."""
-    go_on = values.get("continueBackupOnFailure", True)
+    """Return the consistency of the backup: the worst that a finding leads to."""
+    continues = values.get("continueBackupOnFailure", True)
     freeze = values.get("fsFreezeEnabled", True)
     without_scripts = FILE_SYSTEM if freeze else CRASH
-    # The agent looks at everything before it runs a script, and stops at the first of these.
+    # The agent checks everything before it runs a script, and stops at the first of these.
     for effect in notes.effects:
         if effect == STOPS:
             return FILE_SYSTEM
         if effect == INVALID:
-            return without_scripts if go_on else _stopped(notes)
+            return without_scripts if continues else _stopped(notes)
     outcomes = [APPLICATION]
     # As the agent compares: false and 0 are equal to 0, null is not.
     is_off = freeze == 0
@@ -99,15 +99,15 @@ def _expected(notes: Findings, values: Dict[str, Any]) -> str:
         outcomes.append(NONE if is_off else without_scripts)
     if FAILS in notes.effects:
         # The agent computes "true and continueBackupOnFailure" bit by bit.
-        fails = not isinstance(go_on, int) or not go_on & 1 or is_off
+        fails = not isinstance(continues, int) or not continues & 1 or is_off
         outcomes.append(_stopped(notes) if fails else without_scripts)
     return max(outcomes, key=_BEST_FIRST.index)
 
 
 def _stopped(notes: Findings) -> str:
     notes.warn(
-        "The backup would fail; with a single disk Azure Backup falls back to a crash-consistent "
-        "one."
+        "The backup would fail. For a VM with a single disk, Azure Backup makes a "
+        "crash-consistent one instead."
     )
     return NONE
 
@@ -115,44 +115,46 @@ def _stopped(notes: Findings) -> str:
 # --- the configuration -------------------------------------------------------------------------
 
 
-def _config(notes: Findings, path: str) -> Optional[Dict[str, Any]]:
-    """Return the values of the configuration; None when the agent cannot get them."""
-    # A relative path starts in the agent's own folder, where no configuration lies.
+def _read_config(notes: Findings, path: str) -> Optional[Dict[str, Any]]:
+    """Return the values of the configuration; None if the agent cannot read them."""
+    # A relative path starts in the agent's own folder, which holds no configuration.
     if not path.startswith("/") or not is_file(path):
-        message = f"There is no configuration at {path}."
+        message = f"The configuration {path} does not exist."
         notes.find(STOPS, CONFIG_ERROR, message, CONFIG_MISSING)
         return None
     status = Path(path).stat()
     owner, group, other = digits(status)
     mode = f"{path} has mode {stat.S_IMODE(status.st_mode):04o}"
     if owner % 2 or group or other:
-        message = f"{mode}; it must not be executable, and only root may read it."
-        notes.find(STOPS, CONFIG_ERROR, message, CONFIG_PERMISSIONS)
+        message = f"{mode}. It must not be executable, and only root may have permissions."
+        action = f"Set the mode of {path} to 0600."
+        notes.find(STOPS, CONFIG_ERROR, message, CONFIG_PERMISSIONS, action)
     elif owner != 6:
-        notes.warn(f"{mode}; Microsoft's agent takes it, its documentation asks for 0600.")
+        notes.warn(f"{mode}. Microsoft's agent accepts it, but the documented mode is 0600.")
     if not is_roots(status):
-        message = f"{path} belongs to the user {status.st_uid}, not to root."
-        notes.find(STOPS, CONFIG_ERROR, message, CONFIG_PERMISSIONS)
+        message = f"{path} is owned by the user {status.st_uid}, not by root."
+        action = f"Make root the owner of {path}."
+        notes.find(STOPS, CONFIG_ERROR, message, CONFIG_PERMISSIONS, action)
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}."
         notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
         return None
-    return _content(notes, path, data)
+    return _parse_config(notes, path, data)
 
 
-def _content(notes: Findings, path: str, data: bytes) -> Optional[Dict[str, Any]]:
+def _parse_config(notes: Findings, path: str, data: bytes) -> Optional[Dict[str, Any]]:
     value, reason, _twice = read_json(data)
     if reason:
         code = HOST_PARSING if reason == TOO_DEEP else None
         notes.find(STOPS, CONFIG_ERROR, f"{path} cannot be used: {reason}.", code)
         return None
     if not isinstance(value, dict):
-        message = f"{path} must hold a JSON object, in braces, and holds none."
+        message = f"{path} must contain a JSON object, in braces."
         notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
         return None
-    usable = _is_number(notes, path, value)
+    usable = _has_usable_times(notes, path, value)
     for key in ("preScriptLocation", "postScriptLocation"):
         if key not in value:
             notes.find(STOPS, CONFIG_ERROR, f"{key} is missing from {path}.")
@@ -160,131 +162,134 @@ def _content(notes: Findings, path: str, data: bytes) -> Optional[Dict[str, Any]
     return value if usable else None
 
 
-def _is_number(notes: Findings, path: str, values: Dict[str, Any]) -> bool:
-    """Return whether the agent can compute with its two times."""
+def _has_usable_times(notes: Findings, path: str, values: Dict[str, Any]) -> bool:
+    """Return True if the agent can compute with the timeout and the poll interval."""
     usable = True
     if not isinstance(values.get("timeoutInSeconds", 0), (int, float)):
-        message = f"timeoutInSeconds in {path} is not a number."
+        message = f"timeoutInSeconds in {path} must be a number."
         notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
         usable = False
     poll = values.get(_POLL_KEY, _POLL_S)
     if isinstance(poll, bool) or not isinstance(poll, int):
-        # The documentation: strictly an integer. The agent computes with it unchecked.
-        message = f"{_POLL_KEY} in {path} is not a whole number."
+        # The documentation asks for "strictly an integer". The agent does not check that.
+        message = f"{_POLL_KEY} in {path} must be a whole number."
         notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
         usable = False
-    elif not _POLL_LEAST_S <= poll <= _POLL_MOST_S:
+    elif not _POLL_MIN_S <= poll <= _POLL_MAX_S:
         notes.warn(
-            f"{_POLL_KEY} is {poll}. Microsoft's agent takes {_POLL_S} instead; documented are "
-            f"whole numbers from {_POLL_LEAST_S} to {_POLL_MOST_S}."
+            f"{_POLL_KEY} is {poll}. Set a whole number from {_POLL_MIN_S} to {_POLL_MAX_S}. "
+            f"Microsoft's agent uses {_POLL_S} instead of other values."
         )
     return usable
 
 
-def _go_on(notes: Findings, values: Dict[str, Any]) -> None:
-    """Look at the two truth values, which the agent never checks."""
-    go_on = values.get("continueBackupOnFailure", True)
-    if not isinstance(go_on, bool):
+def _check_flags(notes: Findings, values: Dict[str, Any]) -> None:
+    """Check the two flags, whose types the agent does not check."""
+    if not isinstance(values.get("continueBackupOnFailure", True), bool):
         notes.warn(
-            "continueBackupOnFailure is no truth value. Microsoft's agent looks at it only when "
-            "a script is missing or fails, and may then fail the whole backup."
+            "continueBackupOnFailure must be true or false. If a script is missing or fails, "
+            "Microsoft's agent may fail the whole backup."
         )
     freeze = values.get("fsFreezeEnabled", True)
     if not isinstance(freeze, bool):
         meaning = "true" if freeze else "false"
-        notes.warn(f"fsFreezeEnabled is no truth value; Microsoft's agent takes it for {meaning}.")
+        notes.warn(
+            f"fsFreezeEnabled must be true or false. Microsoft's agent reads it as {meaning}."
+        )
 
 
-def _plugin_name(notes: Findings, values: Dict[str, Any]) -> None:
+def _check_plugin_name(notes: Findings, values: Dict[str, Any]) -> None:
     if not isinstance(values.get("pluginName", PLUGIN_NAME), str):
-        _never_ends(notes, "pre", f'pluginName must be "{PLUGIN_NAME}".')
+        _add_never_ends(notes, "pre", f'pluginName must be "{PLUGIN_NAME}".')
 
 
-def _time(notes: Findings, values: Dict[str, Any], host: PluginHost) -> None:
-    """Look at the time that the agent gives each script, and that it waits for one itself."""
-    limit, asked = TIMEOUT_WHEN_MISSING_S, values.get("timeoutInSeconds")
-    if asked is not None:
-        limit = min(asked, host.limit_s)
+def _check_timeout(notes: Findings, values: Dict[str, Any], host: PluginHost) -> None:
+    """Check the timeout of the scripts, and the agent's own limit for its wait."""
+    limit, configured = TIMEOUT_WHEN_MISSING_S, values.get("timeoutInSeconds")
+    if configured is not None:
+        limit = min(configured, host.limit_s)
     poll = values.get(_POLL_KEY, _POLL_S)
-    if not _POLL_LEAST_S <= poll <= _POLL_MOST_S:
+    if not _POLL_MIN_S <= poll <= _POLL_MAX_S:
         poll = _POLL_S
     if int(host.limit_s / poll) + 2 < 1:
         for kind in _KINDS:
-            message = f"The plugin-host file gives the {kind}-script {host.limit_s} s."
+            message = f"The plugin-host file limits the {kind}-script to {host.limit_s} s."
             name = f"{kind.capitalize()}-ScriptTimeout"
             notes.find(NEVER_ENDS, name, message, NEVER_ENDED[kind])
     elif limit <= 0:
         for kind in _KINDS:
-            message = f"Microsoft's agent gives the {kind}-script {limit} s and does not wait."
+            message = (
+                f"The timeout of the {kind}-script is {limit} s; Microsoft's agent does not wait."
+            )
             notes.find(FAILS, f"{kind.capitalize()}-ScriptTimeout", message)
-    elif asked is not None and not _is_documented_time(asked):
+    elif configured is not None and not _is_documented_timeout(configured):
         notes.warn(
-            f"timeoutInSeconds is {asked}. Microsoft's agent takes any number, and at most "
-            f"{TIMEOUT_MAX_S}; documented are whole numbers from 1 to {TIMEOUT_MAX_S}."
+            f"timeoutInSeconds is {configured}. Set a whole number from 1 to {TIMEOUT_MAX_S}. "
+            f"Microsoft's agent accepts any number and limits it to {TIMEOUT_MAX_S}."
         )
 
 
-def _is_documented_time(asked: float) -> bool:
-    return not isinstance(asked, bool) and 1 <= asked <= TIMEOUT_MAX_S and asked % 1 == 0
+def _is_documented_timeout(timeout: float) -> bool:
+    return not isinstance(timeout, bool) and 1 <= timeout <= TIMEOUT_MAX_S and timeout % 1 == 0
 
 
-def _params(notes: Findings, kind: str, values: Dict[str, Any]) -> None:
-    """Look at the parameters: the agent gives a script each thing in them, as text."""
+def _check_params(notes: Findings, kind: str, values: Dict[str, Any]) -> None:
+    """Check the parameters; the agent passes each item of the value to the script as text."""
     key = f"{kind}ScriptParams"
     params = values.get(key, [])
     if not isinstance(params, (list, str, dict)):
-        _never_ends(notes, kind, f"{key} must be a list of quoted strings.")
+        _add_never_ends(notes, kind, f"{key} must be a list of quoted strings.")
         return
     if not isinstance(params, list):
         notes.warn(
-            f"{key} is no list: Microsoft's agent gives each character or key of it to the "
+            f"{key} must be a list. Microsoft's agent passes each character or key of it to the "
             "script as a parameter."
         )
     reason = unusable_params([str(param) for param in params])
     if reason:
-        _never_ends(notes, kind, f"{key} cannot be used: {reason}.")
+        _add_never_ends(notes, kind, f"{key} cannot be used: {reason}.")
 
 
-def _never_ends(notes: Findings, kind: str, message: str) -> None:
-    words = (
-        f"Microsoft's agent accepts it first, does not start the {kind}-script and waits for it "
-        "all the same, until its own limit is over."
+def _add_never_ends(notes: Findings, kind: str, message: str) -> None:
+    effect = (
+        f"Microsoft's agent cannot start the {kind}-script, but waits for its end until its own "
+        "time limit."
     )
-    notes.find(NEVER_ENDS, CONFIG_ERROR, f"{message} {words}", NEVER_ENDED[kind])
+    notes.find(NEVER_ENDS, CONFIG_ERROR, f"{message} {effect}", NEVER_ENDED[kind])
 
 
 # --- the scripts -------------------------------------------------------------------------------
 
 
-def _script(notes: Findings, kind: str, path: Any, shell: str) -> None:
+def _check_script(notes: Findings, kind: str, path: Any, shell: str) -> None:
     if not isinstance(path, str):
-        message = f"{kind}ScriptLocation is not the path of a file."
+        message = f"{kind}ScriptLocation must be the path of a file."
         notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
         return
     prefix = kind.capitalize()
     insufficient = f"InsufficientPermissionfor{prefix}-Script"
-    # The agent's own working folder is that of its extension, where no script of a user lies.
+    # The agent's working folder is that of its extension, which holds no script of a user.
     if not path.startswith("/") or not is_file(path):
         name = path or "(an empty path)"
-        message = f"There is no {kind}-script at {name}, or it is not given by its full path."
+        message = f"The {kind}-script {name} does not exist, or is not given by its full path."
         notes.find(INVALID, f"{prefix}-ScriptNotFound", message)
         return
     status = Path(path).stat()
     owner, group, other = digits(status)
     mode = f"The {kind}-script {path} has mode {stat.S_IMODE(status.st_mode):04o}"
     if group or other:
-        notes.find(INVALID, insufficient, f"{mode}; only root may have any permission.")
+        notes.find(INVALID, insufficient, f"{mode}. Only root may have permissions.")
     elif owner != 7:
-        notes.warn(f"{mode}; Microsoft's agent takes it, its documentation asks for 0700.")
+        notes.warn(f"{mode}. Microsoft's agent accepts it, but the documented mode is 0700.")
     if not is_roots(status):
-        message = f"The {kind}-script {path} belongs to the user {status.st_uid}, not to root."
+        message = f"The {kind}-script {path} is owned by the user {status.st_uid}, not by root."
         notes.find(INVALID, insufficient, message)
     elif not (group or other):
-        _run_by_sh(notes, kind, path, shell)
+        _check_content(notes, kind, path, shell)
 
 
-def _run_by_sh(notes: Findings, kind: str, path: str, shell: str) -> None:
-    """Look at the content of a script that the agent would run, which it does by C(sh)."""
+def _check_content(notes: Findings, kind: str, path: str, shell: str) -> None:
+    """Check the content of a script, which the agent would run by `sh`."""
     name = f"{kind.capitalize()}-ScriptExecutionFailed"
     script = f"Microsoft's agent runs the {kind}-script {path} by sh"
     try:
@@ -294,9 +299,9 @@ def _run_by_sh(notes: Findings, kind: str, path: str, shell: str) -> None:
         return
     reason = why_not_for_sh(data, shell)
     if reason:
-        message = f"{script}, whatever its first line says, and that fails: {reason}."
-        notes.find(FAILS, name, message, action=f"Make the {kind}-script one that sh can run.")
+        message = f"{script} and ignores its first line. That fails: {reason}."
+        notes.find(FAILS, name, message, action=f"Write the {kind}-script so that sh can run it.")
         return
-    lost = lost_by_sh(data, shell)
-    if lost:
-        notes.warn(f"{script}: {lost}.")
+    difference = difference_under_sh(data, shell)
+    if difference:
+        notes.warn(f"{script}: {difference}.")

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Changes to several files of root's, made together or not at all.
-
-PRIVATE: for this collection only.
-"""
+"""Changes to several files of root, applied together or not at all."""
 
 from __future__ import annotations
 
@@ -18,39 +15,39 @@ from .trusted_file import FileState, make_parents, remove, remove_folders, write
 
 @dataclass(frozen=True)
 class Change:
-    """One file: what is there, and what shall be there, as root's own file."""
+    """The change of one file: its present state, and its new content as a file of root."""
 
     path: str
     before: Optional[FileState]
-    #: The content; None for no file.
+    #: The new content; None to remove the file.
     after: Optional[bytes]
     mode: int = 0
-    #: Whether people want to know of it.
+    #: False for a file that the result does not list.
     shown: bool = True
 
     @property
     def needed(self) -> bool:
-        """Whether there is anything to do."""
+        """Return True if the file differs from the desired state."""
         if self.after is None or self.before is None:
             return (self.after is None) != (self.before is None)
-        there = self.before
-        wanted = (self.after, self.mode, 0, 0)
-        return (there.data, there.mode, there.uid, there.gid) != wanted
+        before = self.before
+        desired = (self.after, self.mode, 0, 0)
+        return (before.data, before.mode, before.uid, before.gid) != desired
 
     @property
     def changes_content(self) -> bool:
-        """Whether the content will be another than it is."""
+        """Return True if the change affects the content."""
         return (self.before.data if self.before else None) != self.after
 
-    def make(self) -> None:
-        """Make the change. Raises C(OSError)."""
+    def apply(self) -> None:
+        """Apply the change. Raise `OSError` if that fails."""
         if self.after is None:
             remove(self.path)
         else:
             write_atomically(self.path, self.after, self.mode)
 
     def undo(self) -> None:
-        """Put back what was there, whether or not the change had been made. Raises C(OSError)."""
+        """Restore the previous state, also of a change that failed. Raise `OSError` on failure."""
         if self.before is not None:
             owner = (self.before.uid, self.before.gid)
             write_atomically(self.path, self.before.data, self.before.mode, owner)
@@ -61,18 +58,18 @@ class Change:
             return
 
     def diff(self) -> List[Dict[str, str]]:
-        """The change of the content and that of owner and mode, for people."""
-        found = []
+        """Return the changes of the content, and of owner and mode, in the form of Ansible."""
+        entries = []
         if self.changes_content:
-            found.append(
+            entries.append(
                 self._entry(_text(self.before.data if self.before else None), _text(self.after))
             )
         if self.before is not None and self.after is not None:
             before = f"{self.before.permissions()}\n"
             after = f"owner 0:0, mode {self.mode:04o}\n"
             if before != after:
-                found.append(self._entry(before, after))
-        return found
+                entries.append(self._entry(before, after))
+        return entries
 
     def _entry(self, before: str, after: str) -> Dict[str, str]:
         return {
@@ -88,9 +85,9 @@ def _text(data: Optional[bytes]) -> str:
 
 
 def apply_changes(changes: Sequence[Change]) -> None:
-    """Make the changes that are needed, in their order, and the folders that they need.
+    """Apply the needed changes in their order, and make the folders that they need.
 
-    When one fails, those before it are undone, and C(SettingsError) says so.
+    If one fails, undo those before it and raise `SettingsError`.
     """
     begun: List[Change] = []
     folders: List[str] = []
@@ -101,10 +98,10 @@ def apply_changes(changes: Sequence[Change]) -> None:
             if change.after is not None:
                 folders += make_parents(change.path)
             begun.append(change)
-            change.make()
+            change.apply()
     except OSError as error:
         where = error.filename or (begun[-1].path if begun else "a file")
-        message = f"{where} could not be changed: {error.strerror or error}."
+        message = f"Could not change {where}: {error.strerror or error}."
         raise SettingsError(_failure(message, _undo(begun, folders))) from error
     except BaseException:
         _undo(begun, folders)
@@ -112,7 +109,7 @@ def apply_changes(changes: Sequence[Change]) -> None:
 
 
 def _undo(begun: Sequence[Change], folders: List[str]) -> List[str]:
-    """Put everything back; the answer names the files for which that failed."""
+    """Undo the changes, and return the files for which that failed, with the reasons."""
     failed = [reason for reason in map(_undo_one, reversed(begun)) if reason]
     remove_folders(folders)
     return failed
@@ -127,9 +124,12 @@ def _undo_one(change: Change) -> str:
 
 
 def _failure(message: str, not_undone: Sequence[str]) -> Failure:
-    action = "See that the filesystem can be written to and has room, and run it again."
+    action = (
+        "Make sure that the filesystem is writable and has free space, then run the task again."
+    )
     if not_undone:
-        message += f" These files could not be put back as they were: {', '.join(not_undone)}."
+        message += f" Could not restore these files: {', '.join(not_undone)}."
+        action = f"Check the files that were not restored. {action}"
     else:
-        message += " Everything is as it was before."
+        message += " All files are as they were before."
     return Failure("WriteFailed", message, action)

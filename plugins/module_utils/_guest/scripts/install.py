@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The configuration and its two scripts as one unit: what to change on this guest.
+"""The plan to install or remove the configuration and its two scripts together.
 
-PRIVATE: for this collection only. Planning reads and checks everything and changes nothing.
+Planning reads and checks everything and changes nothing.
 
-Beside the configuration lies a record of the scripts that were written here, because the
-configuration itself has no place for that: only those are removed with it.
+A record next to the configuration lists the scripts that this module wrote, because the
+configuration has no field for that. Only those scripts are removed with the configuration.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
-from ..._errors import SettingsError, documented, refuse
+from ..._errors import Failure, SettingsError, documented
 from .agent_shell import why_not_for_sh
 from .config import (
     AGENT_KEYS,
@@ -29,21 +29,30 @@ from .config import (
     unusable_params,
 )
 from .file_transaction import Change
-from .script_file import CONFIG_MODE, SCRIPT_MODE, cannot_start
 from .trusted_file import FILE, FileState, check_ancestors, inspect, is_full_path, why_untrusted
+from .validation import CONFIG_MODE, SCRIPT_MODE, why_not_executable
 
 KINDS = ("pre", "post")
 
 
+class _Source(NamedTuple):
+    """One script as the options describe it."""
+
+    kind: str
+    path: str
+    #: None to keep the content of the present file.
+    content: Optional[str]
+
+
 @dataclass(frozen=True)
 class InstallPlan:
-    """The changes in the order in which they are safe, and what people should know."""
+    """The changes in the order in which they are safe, and the warnings for the user."""
 
     changes: Tuple[Change, ...]
     warnings: Tuple[str, ...] = ()
 
     def to_result(self, with_diff: bool) -> Dict[str, Any]:
-        """The result of the plan, the same for check mode and after it was carried out."""
+        """Return the result of the plan; it is the same in check mode and after the changes."""
         needed = [change for change in self.changes if change.needed and change.shown]
         result: Dict[str, Any] = {
             "changed": bool(needed),
@@ -57,56 +66,56 @@ class InstallPlan:
 
 
 def record_path(config_path: str) -> str:
-    """Where the record of the scripts lies that were written for this configuration."""
+    """Return the path of the record of the scripts that were written for a configuration."""
     folder, name = os.path.split(config_path)
     return f"{folder}/.{name}.quiesce".replace("//", "/")
 
 
-def config_of(params: Mapping[str, Any]) -> ScriptConfig:
-    """The configuration that the options ask for, checked. Raises C(SettingsError)."""
+def desired_config(params: Mapping[str, Any]) -> ScriptConfig:
+    """Return the configuration of the options. Raise `SettingsError` for an invalid value."""
     for name in ("pre_script_no_of_retries", "post_script_no_of_retries"):
         if params[name] < 0:
-            refuse("InvalidOption", f"{name} must be 0 or more, and is {params[name]}.")
+            raise _invalid_option(f"{name} must be 0 or more; it is {params[name]}.")
     timeout = params["timeout_in_seconds"]
     if not 1 <= timeout <= TIMEOUT_MAX_S:
-        refuse(
-            "InvalidOption",
-            f"timeout_in_seconds must be from 1 to {TIMEOUT_MAX_S}, and is {timeout}.",
+        raise _invalid_option(
+            f"timeout_in_seconds must be from 1 to {TIMEOUT_MAX_S}; it is {timeout}."
         )
     for kind in KINDS:
         reason = unusable_params(params[f"{kind}_script_params"])
         if reason:
-            refuse("InvalidOption", f"{kind}_script_params cannot be used: {reason}.")
-    values: Dict[str, Any] = {name: params[name] for name in KEYS.values()}
-    for kind in KINDS:
-        values[f"{kind}_script_params"] = tuple(values[f"{kind}_script_params"])
-    return ScriptConfig(**values)
+            raise _invalid_option(f"{kind}_script_params cannot be used: {reason}.")
+    return ScriptConfig.from_options(params)
+
+
+def _invalid_option(message: str, action: str = "") -> SettingsError:
+    return SettingsError(Failure("InvalidOption", message, action))
 
 
 def plan_present(params: Mapping[str, Any], config: ScriptConfig) -> InstallPlan:
-    """What makes the guest be as the options say. Raises C(SettingsError) for what cannot be."""
+    """Return the plan that installs what the options describe. Raise `SettingsError` if invalid."""
     config_path = params["config_path"]
     _check_paths(params)
-    scripts = _scripts(params)
-    before = _look(config_path)
+    scripts = _script_changes(params)
+    before = _read_file(config_path)
     recorded, warnings = _recorded(config_path)
     written = {change.path for change in scripts if change.changes_content}
     return InstallPlan(
         (
             *scripts,
-            _record(config_path, recorded | written),
+            _record_change(config_path, recorded | written),
             Change(config_path, before, render(config), CONFIG_MODE),
         ),
-        (*warnings, *_dropped(config_path, before), *_not_for_agent(scripts)),
+        (*warnings, *_dropped_keys(config_path, before), *_agent_warnings(scripts)),
     )
 
 
-def _not_for_agent(scripts: List[Change]) -> List[str]:
+def _agent_warnings(scripts: List[Change]) -> List[str]:
     """Return a warning for each script that Microsoft's agent could not run."""
     reasons = {change.path: why_not_for_sh(change.after or b"") for change in scripts}
     return [
-        f"Microsoft's agent runs {path} by sh, whatever its first line says, and that fails: "
-        f"{reason}. vm_snapshot runs it by its first line."
+        f"Microsoft's agent runs {path} by sh and ignores its first line. That fails: {reason}. "
+        "vm_snapshot runs it by its first line."
         for path, reason in reasons.items()
         if reason
     ]
@@ -117,71 +126,68 @@ def _check_paths(params: Mapping[str, Any]) -> None:
     own = (config_path, record_path(config_path))
     for name in ("config_path", *(f"{kind}_script_location" for kind in KINDS)):
         path = params[name]
-        if not is_full_path(path):
-            refuse(
-                "InvalidOption",
-                f"{name} must be a full path, without . and .. in it, and is {path!r}.",
-            )
+        _check_full_path(name, path)
         if name != "config_path" and path in own:
-            refuse("InvalidOption", f"{name} and config_path name the same file, {path}.")
+            raise _invalid_option(f"{name} and config_path name the same file, {path}.")
         check_ancestors(path)
 
 
-def _scripts(params: Mapping[str, Any]) -> List[Change]:
-    """One change for each script; one for both when they are the same file."""
+def _check_full_path(name: str, path: str) -> None:
+    if not is_full_path(path):
+        raise _invalid_option(f"{name} must be a full path without . and ..; it is {path!r}.")
+
+
+def _script_changes(params: Mapping[str, Any]) -> List[Change]:
+    """Return one change for each script; one for both if they are the same file."""
+    sources = [
+        _Source(kind, params[f"{kind}_script_location"], params[f"{kind}_script_content"])
+        for kind in KINDS
+    ]
     changes: Dict[str, Change] = {}
-    for kind in KINDS:
-        path = params[f"{kind}_script_location"]
-        if path not in changes:
-            changes[path] = _script(kind, path, params)
+    for source in sources:
+        if source.path not in changes:
+            same = [other for other in sources if other.path == source.path]
+            changes[source.path] = _script_change(source.kind, source.path, same)
     return list(changes.values())
 
 
-def _script(kind: str, path: str, params: Mapping[str, Any]) -> Change:
-    before = _look(path)
-    contents = {
-        params[f"{each}_script_content"]
-        for each in KINDS
-        if params[f"{each}_script_location"] == path
-    } - {None}
+def _script_change(kind: str, path: str, sources: Sequence[_Source]) -> Change:
+    before = _read_file(path)
+    contents = {source.content for source in sources if source.content is not None}
     if len(contents) > 1:
-        refuse(
-            "InvalidOption",
-            f"Both scripts are {path}, and their contents differ.",
-            "Give each script a path of its own, or both the same content.",
+        raise _invalid_option(
+            f"Both scripts have the path {path}, but their contents differ.",
+            "Set a different path for each script, or the same content for both.",
         )
     if contents:
         data = contents.pop().encode("utf-8", "surrogateescape")
     elif before is not None:
         data = before.data
     else:
-        message = (
-            f"The {kind}-script {path} does not exist, and {kind}_script_content is not given."
-        )
+        message = f"The {kind}-script {path} does not exist, and {kind}_script_content is not set."
         raise SettingsError(documented(f"{kind.capitalize()}-ScriptNotFound", message))
-    reason = cannot_start(data)
+    reason = why_not_executable(data)
     if reason:
-        refuse("InvalidScript", f"The {kind}-script {path} could not be started: {reason}.")
+        message = f"The {kind}-script {path} could not be started: {reason}."
+        raise SettingsError(Failure("InvalidScript", message))
     return Change(path, before, data, SCRIPT_MODE)
 
 
-def _look(path: str) -> Optional[FileState]:
-    """What is at a path that is ours to write; refuses what is no regular file."""
+def _read_file(path: str) -> Optional[FileState]:
+    """Return the file at a path that this module may write. Raise if it is not a regular file."""
     try:
-        found = inspect(path)
+        state = inspect(path)
     except OSError as error:
-        refuse("UnreadableFile", f"{path} cannot be read: {error.strerror}.")
-    if found is not None and found.kind != FILE:
-        refuse(
-            "UntrustedPath",
-            f"{path} is {found.kind}, not a regular file.",
-            "Remove it, or give another path.",
-        )
-    return found
+        message = f"{path} cannot be read: {error.strerror}."
+        raise SettingsError(Failure("UnreadableFile", message)) from error
+    if state is not None and state.kind != FILE:
+        message = f"{path} is {state.kind}, not a regular file."
+        raise SettingsError(Failure("UntrustedPath", message, "Remove it, or set another path."))
+    return state
 
 
-def _dropped(config_path: str, before: Optional[FileState]) -> List[str]:
-    """The keys of the present configuration that the new one will not have."""
+def _dropped_keys(config_path: str, before: Optional[FileState]) -> List[str]:
+    """Return a warning about the keys of the present configuration that the new one lacks."""
     value = read_json(before.data)[0] if before else None
     if not isinstance(value, dict):
         return []
@@ -189,80 +195,75 @@ def _dropped(config_path: str, before: Optional[FileState]) -> List[str]:
     if not extra:
         return []
     agents = sorted(set(extra) & set(AGENT_KEYS))
-    words = f"{config_path} had keys for which there is no option: {', '.join(extra)}. "
-    words += "They are dropped."
+    warning = f"{config_path} has keys without an option, which are removed: {', '.join(extra)}."
     if agents:
-        words += f" Microsoft's agent reads {' and '.join(agents)}."
-    return [words]
+        warning += f" Microsoft's agent reads {' and '.join(agents)}."
+    return [warning]
 
 
 # --- the record ------------------------------------------------------------------------------
 
 
 def _recorded(config_path: str) -> Tuple[Set[str], List[str]]:
-    """The scripts that were written here, and a warning when the record cannot be used."""
+    """Return the scripts that this module wrote, and a warning if the record is unusable."""
     path = record_path(config_path)
-    found = _look(path)
-    if found is None:
+    record = _read_file(path)
+    if record is None:
         return set(), []
-    value = read_json(found.data)[0]
+    value = read_json(record.data)[0]
     scripts = value.get("scripts") if isinstance(value, dict) else None
-    if found.uid == 0 and isinstance(scripts, list):
+    if record.uid == 0 and isinstance(scripts, list):
         return {item for item in scripts if isinstance(item, str) and is_full_path(item)}, []
-    return set(), [f"{path} cannot be used: which scripts were written here is not known."]
+    return set(), [f"{path} is unusable. The scripts that this module wrote are unknown."]
 
 
-def _record(config_path: str, scripts: Set[str]) -> Change:
+def _record_change(config_path: str, scripts: Set[str]) -> Change:
     path = record_path(config_path)
     content = json.dumps({"scripts": sorted(scripts)}, indent=4) + "\n" if scripts else None
     after = content.encode() if content is not None else None
-    return Change(path, _look(path), after, CONFIG_MODE, shown=False)
+    return Change(path, _read_file(path), after, CONFIG_MODE, shown=False)
 
 
 # --- absent ----------------------------------------------------------------------------------
 
 
 def plan_absent(params: Mapping[str, Any]) -> InstallPlan:
-    """What removes the configuration, and those of its scripts that were written here."""
+    """Return the plan that removes the configuration and the scripts that this module wrote."""
     config_path = params["config_path"]
-    if not is_full_path(config_path):
-        refuse(
-            "InvalidOption",
-            f"config_path must be a full path, without . and .. in it, and is {config_path!r}.",
-        )
+    _check_full_path("config_path", config_path)
     check_ancestors(config_path)
-    before = _look(config_path)
+    before = _read_file(config_path)
     recorded, warnings = _recorded(config_path)
     changes = [Change(config_path, before, None)]
     for path in sorted(recorded):
-        reason, found = _not_removable(path)
+        reason, state = _removable(path)
         if reason:
-            warnings.append(f"{path} is left alone: {reason}.")
-        elif found is not None:
-            changes.append(Change(path, found, None))
+            warnings.append(f"{path} is not removed: {reason}.")
+        elif state is not None:
+            changes.append(Change(path, state, None))
     others = sorted(_named_scripts(before) - recorded)
-    warnings += [f"{path} is left alone: it was not written by this module." for path in others]
-    return InstallPlan((*changes, _record(config_path, set())), tuple(warnings))
+    warnings += [f"{path} is not removed: this module did not write it." for path in others]
+    return InstallPlan((*changes, _record_change(config_path, set())), tuple(warnings))
 
 
-def _not_removable(path: str) -> Tuple[str, Optional[FileState]]:
-    """Why a script that was written here is not to be removed, or the script."""
+def _removable(path: str) -> Tuple[str, Optional[FileState]]:
+    """Return the reason to keep a script that this module wrote, or an empty text and its state."""
     reason = why_untrusted(path)
     if reason:
         return reason, None
     try:
-        found = inspect(path)
+        state = inspect(path)
     except OSError as error:
         return error.strerror or str(error), None
-    if found is None:
+    if state is None:
         return "", None
-    if found.kind != FILE:
-        return f"it is {found.kind} now", None
-    return ("" if found.uid == 0 else f"it belongs to the user {found.uid} now"), found
+    if state.kind != FILE:
+        return f"it is now {state.kind}", None
+    return ("" if state.uid == 0 else f"it is now owned by the user {state.uid}"), state
 
 
 def _named_scripts(before: Optional[FileState]) -> Set[str]:
-    """The existing scripts that the configuration names."""
+    """Return the existing scripts that the configuration names."""
     value = read_json(before.data)[0] if before else None
     if not isinstance(value, dict):
         return set()

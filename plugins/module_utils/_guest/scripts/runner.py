@@ -2,11 +2,15 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run a pre-script or post-script: attempts, one time budget, nothing left running.
+"""Runner of the pre-script and post-script: attempts, a time limit, no process left running.
 
-PRIVATE: for this collection only. The run and its supervisors (guard and watchdog) use it, so it
-imports nothing late. A process that calls it must handle the signals that it does not want to
-die from, not ignore or block them: a program inherits what is ignored and blocked.
+The run and its supervisors (guard and watchdog) use it, so all imports are at the top. A process
+that calls it must handle the signals that would end it, not ignore or block them: the script
+inherits ignored and blocked signals.
+
+Each attempt is a session and process group of its own. When the script has ended or its time is
+up, the rest of the group is killed, and is gone before `run_script` returns. A daemon that left
+the group lives on. The runner does not wait for it, even if it holds the output open.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ from .trusted_file import identity
 
 #: How much of a script's output is kept, in bytes: the end of it.
 TAIL_BYTES = 64 * 1024
-#: All that a script finds in its environment.
+#: The whole environment of a script.
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "LANG": "C.UTF-8",
@@ -36,32 +40,24 @@ ENVIRONMENT = {
     "LOGNAME": "root",
     "SHELL": "/bin/sh",
 }
-#: How long a killed process group may take to be gone, in seconds. Only a process that the
-#: kernel holds in an uninterruptible wait takes longer.
+#: Time limit for the end of a killed process group, in seconds. Only a process in an
+#: uninterruptible wait of the kernel takes longer.
 _GONE_LIMIT_S = 10.0
-#: How often the end of a script is looked for that closed its output or left it to a daemon.
+#: Poll interval for the end of a script that closed its output or left it to a daemon.
 _POLL_S = 0.05
-#: What a pipe can hold at most; a daemon outside the group could write for ever.
+#: The capacity of a pipe; a daemon outside the group could write without end.
 _LAST_READ_BYTES = 1024 * 1024
 
 _REASONS = {
     errno.ENOENT: "the interpreter that its first line names does not exist",
-    errno.EACCES: "it may not be executed: its mode, or its filesystem is mounted noexec",
-    errno.ENOEXEC: "it has no first line such as #!/bin/sh and is no program",
+    errno.EACCES: "its mode does not allow it, or its filesystem is mounted noexec",
+    errno.ENOEXEC: "it is not a program, and has no first line such as #!/bin/sh",
     errno.ETXTBSY: "it is open for writing",
 }
 
 
-def _no_start(pid: int) -> None:
-    """Nobody wants to know."""
-
-
-def _never() -> bool:
-    return False
-
-
 class _Tail:
-    """The last bytes of everything that was added."""
+    """The last `TAIL_BYTES` bytes of the output."""
 
     def __init__(self) -> None:
         self._kept = bytearray()
@@ -78,7 +74,7 @@ class _Tail:
 
 
 class _Attempt:
-    """One process of the script, from its start until nothing of its group is left."""
+    """One process of the script, from its start to the end of its process group."""
 
     def __init__(
         self,
@@ -91,9 +87,9 @@ class _Attempt:
         self._owns_output = output is None
         self._read_end, write_end = open_output() if output is None else output
         try:
-            # Not run_command, which gives the process no group of its own to be ended with.
+            # Not run_command, which gives the process no group of its own to kill.
             self._process = subprocess.Popen(  # pylint: disable=ansible-bad-function
-                # In UTF-8, as the configuration says them; Python would go by the locale.
+                # In UTF-8, as in the configuration; Python would use the locale's encoding.
                 [word.encode("utf-8", "surrogateescape") for word in (spec.path, *spec.params)],
                 stdin=subprocess.DEVNULL,
                 stdout=write_end,
@@ -113,29 +109,32 @@ class _Attempt:
         self._output.register(self._read_end, select.POLLIN)
         self._output_open = True
         self._pause_s = 0.001
-        #: Processes of its group had not ended when the script had.
+        #: True if the script had ended before other processes of its group.
         self.left_processes = False
 
-    def wait(self, until: float, clock: Callable[[], float], stop: Callable[[], bool]) -> bool:
-        """Read the output until the script ended (true), the time is up or a stop is wanted."""
+    def wait(self, until: float, stop: Callable[[], bool]) -> bool:
+        """Read the output until the script ends, the time is up or `stop` returns True.
+
+        Return True if the script ended.
+        """
         while not self._ended():
-            left = until - clock()
+            left = until - time.monotonic()
             if left <= 0 or stop():
                 return False
             self._read_for(min(left, _POLL_S))
         return True
 
     def finish(self, ended: bool) -> Optional[int]:
-        """Kill what is left, wait until it is gone, and give the exit status if it had one."""
+        """Kill the process group, wait for its end, and return the exit status if it has one."""
         self.left_processes = ended and _group_lives(self.pid)
-        # The script itself is reaped only after the kill, so that its number, which is also the
-        # number of its group, cannot have gone to somebody else.
+        # The script is reaped only after the kill. Until then no other process can get its id,
+        # which is also the id of its group.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         limit = time.monotonic() + _GONE_LIMIT_S
         while not self._gone():
             if time.monotonic() > limit:
-                self._tail.note("a process of the script does not end, not even by SIGKILL")
+                self._tail.note("a process of the script did not end after SIGKILL")
                 ended = False
                 break
             self._read_for(0.005)
@@ -186,19 +185,19 @@ class _Attempt:
             total += count
 
 
-def _before_exec(then: Optional[Callable[[], None]]) -> None:
+def _before_exec(callback: Optional[Callable[[], None]]) -> None:
     """Prepare the new process, which still is a copy of this one, to become the script.
 
-    The script gets back the limit of core dumps that the module was started with. It holds no SAS,
-    and a service that it starts would inherit the limit for as long as it runs.
+    Restore the limit of core dumps that the module was started with. The script holds no SAS, and
+    a service that it starts would inherit the limit.
     """
     syscalls.restore_core_limit()
-    if then is not None:
-        then()
+    if callback is not None:
+        callback()
 
 
 def _group_lives(group: int) -> bool:
-    """Whether the process group has a member that is no zombie, which nobody may ever reap."""
+    """Return True if the group has a process that is not a zombie, which may never be reaped."""
     for folder in Path("/proc").iterdir():
         if not folder.name.isdigit():
             continue
@@ -212,19 +211,19 @@ def _group_lives(group: int) -> bool:
     return False
 
 
-def _why_not(spec: ScriptSpec) -> str:
-    """Why the file cannot be started as the one that was checked; empty when it can."""
+def _why_changed(spec: ScriptSpec) -> str:
+    """Return the reason why the file is not the one that was checked, or an empty text."""
     try:
-        found = identity(os.lstat(spec.path))
+        present = identity(os.lstat(spec.path))
     except OSError as error:
         return f"{spec.path}: {error.strerror}"
-    if found != spec.identity:
-        return f"{spec.path} is not the file any more that was checked at the start of the run"
+    if present != spec.identity:
+        return f"{spec.path} was changed after it was checked at the start of the run"
     return ""
 
 
 def open_output() -> Tuple[int, int]:
-    """Both ends of a pipe for the output of scripts; the reader of it never waits."""
+    """Return the read end, which never blocks, and the write end of a pipe for script output."""
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
     return read_end, write_end
@@ -236,82 +235,94 @@ def _start(
     before_exec: Optional[Callable[[], None]],
     output: Optional[Tuple[int, int]],
 ) -> Tuple[Optional[_Attempt], str]:
-    reason = _why_not(spec)
+    reason = _why_changed(spec)
     if reason:
         return None, reason
     try:
         return _Attempt(spec, tail, before_exec, output), ""
     except subprocess.SubprocessError:
-        return None, f"{spec.path} was not started: it is being run already"
+        # `before_exec` raised: another process has claimed the script or taken over the run.
+        return None, f"{spec.path} was not started: another process has started it or taken over"
     except OSError as error:
         reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
         return None, f"{spec.path} cannot be started: {reason}"
 
 
+class _Attempts:
+    """All attempts to run one script within its time limit."""
+
+    def __init__(self, spec: ScriptSpec, stop: Callable[[], bool]) -> None:
+        self._spec, self._stop = spec, stop
+        self._started = time.monotonic()
+        self._until = self._started + spec.timeout_s
+        self._tail = _Tail()
+        self._count = 0
+        self._rc: Optional[int] = None
+        self._not_started = ""
+        self._timed_out = False
+        self._left_processes = False
+
+    def make(
+        self, before_exec: Optional[Callable[[], None]], output: Optional[Tuple[int, int]]
+    ) -> bool:
+        """Make one attempt; return True if another one may follow."""
+        attempt, reason = _start(self._spec, self._tail, before_exec, output)
+        if attempt is None:
+            self._not_started = reason if self._count == 0 else ""
+            self._tail.note(reason)
+            return False
+        self._count += 1
+        ended = False
+        try:
+            ended = attempt.wait(self._until, self._stop)
+        finally:
+            self._rc = attempt.finish(ended)
+            self._left_processes = self._left_processes or attempt.left_processes
+        if self._rc == 0:
+            return False
+        stopped = not ended and self._stop()
+        is_late = self._rc is None or time.monotonic() >= self._until
+        self._timed_out = not stopped and is_late
+        return self._count <= self._spec.retries and not stopped and not self._timed_out
+
+    def outcome(self, run_by: str) -> ScriptOutcome:
+        """Return the outcome of the attempts so far."""
+        return ScriptOutcome(
+            kind=self._spec.kind,
+            attempts=self._count,
+            rc=self._rc,
+            duration_ms=(time.monotonic() - self._started) * 1000,
+            tail=self._tail.text(),
+            timed_out=self._timed_out,
+            not_started=self._not_started,
+            run_by=run_by,
+            left_processes=self._left_processes,
+        )
+
+
 def run_script(
     spec: ScriptSpec,
     *,
-    budget_s: Optional[float] = None,
-    on_start: Callable[[int], None] = _no_start,
     before_exec: Optional[Callable[[], None]] = None,
-    stop: Callable[[], bool] = _never,
-    clock: Callable[[], float] = time.monotonic,
+    stop: Callable[[], bool] = lambda: False,
     run_by: str = "run",
     output: Optional[Tuple[int, int]] = None,
 ) -> ScriptOutcome:
-    """Run the script until an attempt succeeds, the attempts are used up or the budget ends.
+    """Run the script until an attempt succeeds, the attempts are used up or the time is up.
 
-    Attempts: one and C(spec.retries) more, as the documentation of the framework says (Microsoft's
-    agent runs the script once, whatever its configuration says). One budget over all of them:
-    C(budget_s) seconds, C(spec.timeout_s) when not given.
+    There are `spec.retries` attempts after the first one, as documented for the framework;
+    Microsoft's agent makes only one. `spec.timeout_s` limits all attempts together. A script that
+    fails is an outcome, not an exception.
 
-    Each attempt is a session and process group of its own. When the script ended or its time is
-    up, what is left of the group is killed, and it is gone before this returns; a daemon that left
-    the group lives on and is not waited for, even when it holds the output open.
-    C(before_exec) is called in the new process right before it becomes the script; when it raises,
-    the process ends and the script is not started. C(on_start) is told the number of each group;
-    C(stop) is asked some twenty times a second and ends the script early when it says true.
-    C(output) is a pipe of C(open_output) that others hold open too: a script whose only reader
-    died would die of the next line that it writes. Raises nothing for what the script does.
-
-    Over 50 lines, as what it promises takes a third of them.
+    `before_exec` is called in the new process right before it becomes the script. If it raises,
+    the process ends and the script is not started. `stop` is called about 20 times a second; if it
+    returns True, the script is ended early. `output` is a pipe of `open_output` that other
+    processes hold open too: without a reader the script would die of its next write.
     """
     if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
-        # Inherited so, the kernel would throw the exit status away.
+        # While SIGCHLD is ignored, the kernel discards the exit status.
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    started = clock()
-    until = started + (spec.timeout_s if budget_s is None else budget_s)
-    tail = _Tail()
-    attempts = 0
-    rc: Optional[int] = None
-    not_started = ""
-    timed_out = stopped = left_processes = False
-    while attempts <= spec.retries and not timed_out and not stopped:
-        attempt, reason = _start(spec, tail, before_exec, output)
-        if attempt is None:
-            not_started = reason if attempts == 0 else ""
-            tail.note(reason)
-            break
-        attempts += 1
-        ended = False
-        try:
-            on_start(attempt.pid)
-            ended = attempt.wait(until, clock, stop)
-        finally:
-            rc = attempt.finish(ended)
-            left_processes = left_processes or attempt.left_processes
-        if rc == 0:
-            break
-        stopped = not ended and stop()
-        timed_out = not stopped and (rc is None or clock() >= until)
-    return ScriptOutcome(
-        kind=spec.kind,
-        attempts=attempts,
-        rc=rc,
-        duration_ms=(clock() - started) * 1000,
-        tail=tail.text(),
-        timed_out=timed_out,
-        not_started=not_started,
-        run_by=run_by,
-        left_processes=left_processes,
-    )
+    attempts = _Attempts(spec, stop)
+    while attempts.make(before_exec, output):
+        pass
+    return attempts.outcome(run_by)

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Files that only root can have written: look at them, judge their folders, replace them whole.
+"""Files that only root can write: inspect them, check their folders, replace them atomically.
 
-PRIVATE: for this collection only. Scripts that run as root, and the configuration that names them,
-are only as trustworthy as every folder above them.
+Scripts that run as root, and the configuration that names them, are only as trustworthy as every
+folder above them.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import List, Optional, Tuple
 
-from ..._errors import refuse
+from ..._errors import Failure, SettingsError
 
 Identity = Tuple[int, int, int, int]
 
-#: What a path can be.
+#: The kinds of files, as messages name them.
 FILE = "a regular file"
 SYMLINK = "a symbolic link"
 FOLDER = "a folder"
 SPECIAL = "a special file"
 
-_MEND = (
-    "Use a folder that root owns and only root may write to, such as /etc/azure, "
+_ADVICE = (
+    "Use a folder that root owns and only root can write to, such as /etc/azure, "
     "or correct the folder's owner and mode."
 )
 
 
 @dataclass(frozen=True)
 class FileState:
-    """What lies at a path, as one descriptor saw it."""
+    """The state of a file, read from one descriptor."""
 
     kind: str
-    #: Permission bits, as in C(0o600).
+    #: Permission bits, as in `0o600`.
     mode: int
     uid: int
     gid: int
@@ -48,34 +48,34 @@ class FileState:
     data: bytes = b""
 
     def permissions(self) -> str:
-        """Owner and mode, for people."""
+        """Return owner and mode, for messages."""
         return f"owner {self.uid}:{self.gid}, mode {self.mode:04o}"
 
 
 def identity(status: os.stat_result) -> Identity:
-    """What tells a file, and any change to it, from another: device, inode, ctime and size."""
+    """Return device, inode, ctime and size, which identify a file and its content."""
     return (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size)
 
 
 def inspect(path: str) -> Optional[FileState]:
-    """Look at a path without following a symbolic link; None when nothing is there.
+    """Return the state of a file without following a symbolic link; None if it does not exist.
 
-    Raises C(OSError) when it cannot be looked at or read.
+    Raise `OSError` if it cannot be read.
     """
     try:
         status = os.lstat(path)
         if not stat.S_ISREG(status.st_mode):
-            return _found(status)
-        # Without O_NONBLOCK, a named pipe that took the file's place would be waited for.
+            return _state(status)
+        # Without O_NONBLOCK, open would wait for a named pipe that took the file's place.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except (FileNotFoundError, NotADirectoryError):
         return None
     with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
-        return _found(status, file.read() if stat.S_ISREG(status.st_mode) else b"")
+        return _state(status, file.read() if stat.S_ISREG(status.st_mode) else b"")
 
 
-def _found(status: os.stat_result, data: bytes = b"") -> FileState:
+def _state(status: os.stat_result, data: bytes = b"") -> FileState:
     kind = SPECIAL
     for is_kind, name in (
         (stat.S_ISREG, FILE),
@@ -89,11 +89,11 @@ def _found(status: os.stat_result, data: bytes = b"") -> FileState:
 
 
 def why_untrusted(path: str) -> str:
-    """Why somebody other than root could swap the file at this path; empty when nobody could.
+    """Return the reason why another user could swap the file at a path, or an empty text.
 
-    Every folder above it must be root's own and no symbolic link, and writable for root only: the
-    sticky bit is not enough, because it lets others put a file where there is none yet. Folders
-    that do not exist are nobody's. An access control list shows in the group's permission bits.
+    Every folder above it must be owned by root, writable for root only, and not a symbolic link.
+    The sticky bit is not enough: it lets other users create a missing file. Folders that do not
+    exist are trusted. An access control list shows in the group's permission bits.
     """
     for folder in reversed(PurePosixPath(path).parents):
         try:
@@ -105,31 +105,32 @@ def why_untrusted(path: str) -> str:
         if not stat.S_ISDIR(status.st_mode):
             return f"{folder} is not a folder"
         if status.st_uid != 0:
-            return f"{folder} belongs to the user {status.st_uid}, not to root"
+            return f"{folder} is owned by the user {status.st_uid}, not by root"
         if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             mode = stat.S_IMODE(status.st_mode)
-            return f"{folder} may be written to by others than root (mode {mode:04o})"
+            return f"{folder} is writable by other users than root (mode {mode:04o})"
     return ""
 
 
 def check_ancestors(path: str) -> None:
-    """Raise C(SettingsError) when somebody other than root could swap the file at this path."""
+    """Raise `SettingsError` if another user than root could swap the file at a path."""
     reason = why_untrusted(path)
     if reason:
-        refuse("UntrustedPath", f"{path} cannot be trusted: {reason}.", _MEND)
+        message = f"{path} cannot be trusted: {reason}."
+        raise SettingsError(Failure("UntrustedPath", message, _ADVICE))
 
 
 def is_full_path(path: str) -> bool:
-    """Whether this is the full path of a file, in the shortest form, that a program can open."""
+    """Return True for the normalized, absolute path of a file."""
     if not path.startswith("/") or path.startswith("//") or "\0" in path:
         return False
     return path == os.path.normpath(path) != "/"
 
 
 def make_parents(path: str) -> List[str]:
-    """Make the folders above a path that do not exist, 0755; the answer names them, outer first.
+    """Make the missing folders above a path with mode 0755, and return them, outermost first.
 
-    Raises C(OSError); what it had made by then is gone again.
+    Raise `OSError` on failure, after removing the folders that were made.
     """
     made: List[str] = []
     try:
@@ -137,7 +138,7 @@ def make_parents(path: str) -> List[str]:
             if not folder.exists():
                 folder.mkdir()
                 made.append(str(folder))
-                # The caller's umask has no say.
+                # mkdir applies the caller's umask.
                 folder.chmod(0o755)
                 _sync_folder(str(folder.parent))
     except OSError:
@@ -147,17 +148,17 @@ def make_parents(path: str) -> List[str]:
 
 
 def remove_folders(folders: List[str]) -> None:
-    """Remove folders that C(make_parents) made, inner first; one that is not empty stays."""
+    """Remove folders that `make_parents` made, innermost first; one that is not empty stays."""
     for folder in reversed(folders):
         with contextlib.suppress(OSError):
             Path(folder).rmdir()
 
 
 def write_atomically(path: str, data: bytes, mode: int, owner: Tuple[int, int] = (0, 0)) -> None:
-    """Put a new file at the path, whole and on the disk, or leave what is there.
+    """Replace the file at a path atomically and flush it to the disk, or leave the old file.
 
-    A reader finds the old file or the new one, also after a power cut; who has the old one open,
-    even for writing, cannot reach the new one. Raises C(OSError).
+    A reader finds the old file or the new one, also after a power loss. A process that has the old
+    file open, even for writing, cannot reach the new one. Raise `OSError` on failure.
     """
     folder, name = os.path.split(path)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{name}.", dir=folder)
@@ -176,7 +177,7 @@ def write_atomically(path: str, data: bytes, mode: int, owner: Tuple[int, int] =
 
 
 def remove(path: str) -> None:
-    """Remove the file at the path, on the disk too. Raises C(OSError)."""
+    """Remove the file at a path, and flush its folder. Raise `OSError` on failure."""
     Path(path).unlink()
     _sync_folder(str(Path(path).parent))
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The result of snapshot_scripts_info: ready is both programs' yes, and a no says whose it is."""
+"""Tests of the result of snapshot_scripts_info, with the findings of both programs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AGENT, OURS = "agent", "vm_snapshot"
 CONFIG, HOST = "IncorrectJSONConfigFile", "IncorrectPluginhostFile"
 
 
-def told(guest: GuestFiles) -> Dict[str, Any]:
+def inspected(guest: GuestFiles) -> Dict[str, Any]:
     params = {
         "config_path": str(guest.config),
         "plugin_host_path": str(guest.plugin_host),
@@ -29,12 +29,12 @@ def told(guest: GuestFiles) -> Dict[str, Any]:
 
 
 def owners(result: Dict[str, Any]) -> List[Tuple[str, List[str]]]:
-    return [(one["name"], one["applies_to"]) for one in result["findings"]]
+    return [(finding["name"], finding["applies_to"]) for finding in result["findings"]]
 
 
-def test_ready_is_the_yes_of_both(guest: GuestFiles) -> None:
+def test_ready_needs_both_programs(guest: GuestFiles) -> None:
     guest.put_all()
-    result = told(guest)
+    result = inspected(guest)
     assert (result["ready"], result["findings"]) == (True, [])
     assert result["expected_consistency"] == "application"
     assert result["vm_snapshot"] == {
@@ -61,7 +61,7 @@ def _both(guest: GuestFiles) -> None:
 @pytest.mark.parametrize(
     ("spoil", "expected", "agents", "ours"),
     [
-        # One of the two programs alone.
+        # Only one of the two programs.
         (
             _content(b"#!/usr/bin/python3\nimport sys\n"),
             [("Pre-ScriptExecutionFailed", [AGENT])],
@@ -136,7 +136,7 @@ def _both(guest: GuestFiles) -> None:
         ),
     ],
 )
-def test_a_no_says_whose_it_is(
+def test_finding_names_its_programs(
     guest: GuestFiles,
     spoil: Callable[[GuestFiles], object],
     expected: List[Tuple[str, List[str]]],
@@ -145,15 +145,15 @@ def test_a_no_says_whose_it_is(
 ) -> None:
     guest.put_all()
     spoil(guest)
-    result = told(guest)
+    result = inspected(guest)
     assert (result["ready"], owners(result)) == (False, expected)
     assert result["expected_consistency"] == agents
     assert result["vm_snapshot"]["expected_consistency"] == ours
 
 
-def test_nothing_that_vm_snapshot_finds_is_lost(guest: GuestFiles) -> None:
-    """An error that both have is listed once; vm_snapshot's list has its other causes."""
+def test_findings_of_vm_snapshot_are_all_listed(guest: GuestFiles) -> None:
+    """Check that a shared error is listed once, and that vm_snapshot's list has all causes."""
     guest.put_all(preScriptParams=None, preScriptNoOfRetries="x", fsFreezeEnabled="no")
-    result = told(guest)
+    result = inspected(guest)
     assert owners(result) == [(CONFIG, [AGENT, OURS])]
     assert len(result["vm_snapshot"]["findings"]) == 3

@@ -36,6 +36,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.se
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.scripts.config import (
     ScriptConfig,
+    ScriptSettings,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.scripts.runner import (
     run_script,
@@ -45,6 +46,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.script
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.scripts.validation import (
     Readiness,
+    ReadinessState,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.coverage import (
     Coverage,
@@ -276,18 +278,17 @@ class Stage:
         pre, post = self._spec("pre", self.pre), self._spec("post", self.post)
         config = None
         if self.state not in ("absent", "unusable"):
-            config = ScriptConfig("/pre", "/post", (), (), 0, 0, 60, True, True)
-            config = replace(
-                config,
+            config = ScriptConfig(
+                ScriptSettings("/pre"),
+                ScriptSettings("/post"),
+                60,
                 continue_backup_on_failure=self.continue_backup,
                 fs_freeze_enabled=self.fs_freeze,
             )
         state = self.state or ("ready" if pre else "absent")
         if state != "ready":
             pre = post = None
-        return Readiness(
-            config=config, pre=pre, post=post, findings=self.findings, warnings=(), state=state
-        )
+        return Readiness(config, pre, post, self.findings, (), ReadinessState(state))
 
     def run(self) -> RunRecord:
         """The run, with everything as chosen."""

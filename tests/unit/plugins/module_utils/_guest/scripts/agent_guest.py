@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A look at a guest's files as Microsoft's agent takes it, for the tests of its rules."""
+"""Helpers of the tests of the agent's rules: evaluate a guest, write its plugin-host file."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ pluginConfigPath0 = {config}
 """
 
 
-def look(guest: GuestFiles) -> AgentView:
-    """Look with a good plugin-host file, unless the test has put another there."""
+def evaluate_guest(guest: GuestFiles) -> AgentView:
+    """Return the agent's view; write a valid plugin-host file unless the test has written one."""
     if not guest.plugin_host.exists():
         put_host(guest)
     return evaluate(str(guest.config), str(guest.plugin_host), str(guest.workload))
@@ -39,5 +39,5 @@ def put_host(guest: GuestFiles, old: str = "", new: str = "") -> None:
     put(guest.plugin_host, content.encode("latin-1"), 0o600)
 
 
-def found(seen: AgentView) -> List[Tuple[str, Any]]:
-    return [(finding.name, finding.code) for finding in seen.findings]
+def names_and_codes(view: AgentView) -> List[Tuple[str, Any]]:
+    return [(finding.name, finding.code) for finding in view.findings]

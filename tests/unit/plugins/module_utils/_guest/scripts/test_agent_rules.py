@@ -2,11 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The rules of Microsoft's agent: how its published sources decide, one table for each step.
+"""Tests of the rules of Microsoft's agent, one table for each step of its published sources.
 
-C(PluginHost.py) loads the plugin-host file, C(ScriptRunner.py) the configuration, and it looks at
-the scripts and runs them by C(sh); C(handle.py) makes the outcome of it. The codes are theirs.
-Other values of the tables were put to that code, and its outcome is what stands here.
+`PluginHost.py` loads the plugin-host file. `ScriptRunner.py` loads the configuration, checks the
+scripts and runs them by `sh`. `handle.py` derives the outcome. The codes are theirs. The expected
+values were obtained by running that code.
 """
 
 from __future__ import annotations
@@ -21,82 +21,87 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.script
     AgentView,
 )
 from tests.lab.guest_files import GuestFiles, put
-from tests.unit.plugins.module_utils._guest.scripts.agent_look import CONFIG, HOST, found, look
+from tests.unit.plugins.module_utils._guest.scripts.agent_guest import (
+    CONFIG,
+    HOST,
+    evaluate_guest,
+    names_and_codes,
+)
 
 
-def test_all_is_well(guest: GuestFiles) -> None:
+def test_valid_guest_has_no_findings(guest: GuestFiles) -> None:
     guest.put_all()
-    seen = look(guest)
-    assert seen == AgentView((), "application", ())
+    view = evaluate_guest(guest)
+    assert view == AgentView((), "application", ())
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o200, 0o4600])
-def test_modes_of_the_configuration_that_are_accepted(guest: GuestFiles, mode: int) -> None:
+def test_configuration_mode_is_accepted(guest: GuestFiles, mode: int) -> None:
     guest.put_all()
     guest.config.chmod(mode)
-    seen = look(guest)
-    assert (found(seen), seen.expected_consistency) == ([], "application")
-    assert bool(seen.warnings) == (mode & 0o777 != 0o600)
+    view = evaluate_guest(guest)
+    assert (names_and_codes(view), view.expected_consistency) == ([], "application")
+    assert bool(view.warnings) == (mode & 0o777 != 0o600)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o700, 0o500])
-def test_modes_of_the_configuration_that_are_rejected(guest: GuestFiles, mode: int) -> None:
+def test_configuration_mode_is_rejected(guest: GuestFiles, mode: int) -> None:
     guest.put_all()
     guest.config.chmod(mode)
-    seen = look(guest)
-    assert (found(seen), seen.expected_consistency) == ([(CONFIG, 317)], "file-system")
+    view = evaluate_guest(guest)
+    assert (names_and_codes(view), view.expected_consistency) == ([(CONFIG, 317)], "file-system")
 
 
-def test_owner_of_the_configuration(guest: GuestFiles) -> None:
+def test_configuration_of_other_user_is_rejected(guest: GuestFiles) -> None:
     guest.put_all()
     os.chown(guest.config, 65534, 0)
-    assert found(look(guest)) == [(CONFIG, 317)]
+    assert names_and_codes(evaluate_guest(guest)) == [(CONFIG, 317)]
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o600, 0o000, 0o4700, 0o500])
 @pytest.mark.parametrize("kind", ["pre", "post"])
-def test_modes_of_a_script_that_are_accepted(guest: GuestFiles, kind: str, mode: int) -> None:
+def test_script_mode_is_accepted(guest: GuestFiles, kind: str, mode: int) -> None:
     guest.put_all()
     getattr(guest, kind).chmod(mode)
-    seen = look(guest)
-    assert found(seen) == []
-    assert bool(seen.warnings) == (mode & 0o777 != 0o700)
+    view = evaluate_guest(guest)
+    assert names_and_codes(view) == []
+    assert bool(view.warnings) == (mode & 0o777 != 0o700)
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o750, 0o705])
 @pytest.mark.parametrize(("kind", "prefix", "code"), [("pre", "Pre", 306), ("post", "Post", 307)])
-def test_modes_of_a_script_that_are_rejected(
+def test_script_mode_is_rejected(
     guest: GuestFiles, kind: str, prefix: str, code: int, mode: int
 ) -> None:
     guest.put_all()
     getattr(guest, kind).chmod(mode)
-    seen = look(guest)
-    assert found(seen) == [(f"InsufficientPermissionfor{prefix}-Script", code)]
-    assert seen.expected_consistency == "file-system"
+    view = evaluate_guest(guest)
+    assert names_and_codes(view) == [(f"InsufficientPermissionfor{prefix}-Script", code)]
+    assert view.expected_consistency == "file-system"
 
 
-def test_owner_of_a_script(guest: GuestFiles) -> None:
+def test_script_of_other_user_is_rejected(guest: GuestFiles) -> None:
     guest.put_all()
     os.chown(guest.post, 65534, 0)
-    assert found(look(guest)) == [("InsufficientPermissionforPost-Script", 307)]
+    assert names_and_codes(evaluate_guest(guest)) == [("InsufficientPermissionforPost-Script", 307)]
 
 
-def test_everything_is_found_in_the_order_of_the_agent(guest: GuestFiles) -> None:
+def test_findings_are_in_order_of_agent(guest: GuestFiles) -> None:
     guest.put_all()
     put(guest.plugin_host, b"no section", 0o666)
     guest.config.chmod(0o644)
     guest.pre.chmod(0o755)
     guest.post.unlink()
-    seen = look(guest)
-    assert found(seen) == [
+    view = evaluate_guest(guest)
+    assert names_and_codes(view) == [
         (HOST, 314),
         (HOST, 304),
         (CONFIG, 317),
         ("InsufficientPermissionforPre-Script", 306),
         ("Post-ScriptNotFound", 303),
     ]
-    assert seen.expected_consistency == "file-system"
-    assert all(finding.recommended_action for finding in seen.findings)
+    assert view.expected_consistency == "file-system"
+    assert all(finding.recommended_action for finding in view.findings)
 
 
 @pytest.mark.parametrize(
@@ -108,43 +113,44 @@ def test_everything_is_found_in_the_order_of_the_agent(guest: GuestFiles) -> Non
         (False, False, "none"),
     ],
 )
-def test_policy_when_a_script_is_missing(
+def test_script_missing_follows_policy(
     guest: GuestFiles, go_on: bool, freeze: bool, expected: str
 ) -> None:
     guest.put_all(continueBackupOnFailure=go_on, fsFreezeEnabled=freeze)
     guest.pre.unlink()
-    seen = look(guest)
-    assert (found(seen), seen.expected_consistency) == ([("Pre-ScriptNotFound", 302)], expected)
+    view = evaluate_guest(guest)
+    assert (names_and_codes(view), view.expected_consistency) == (
+        [("Pre-ScriptNotFound", 302)],
+        expected,
+    )
 
 
-def test_scripts_are_looked_for_behind_links_and_folders_never_looked_at(
-    guest: GuestFiles,
-) -> None:
+def test_script_links_are_followed_and_folders_ignored(guest: GuestFiles) -> None:
     guest.put_all()
     target = guest.folder / "real.sh"
     guest.pre.rename(target)
     guest.pre.symlink_to(target)
     guest.folder.chmod(0o777)
-    assert found(look(guest)) == []
+    assert names_and_codes(evaluate_guest(guest)) == []
     guest.post.unlink()
     guest.post.mkdir()
-    assert found(look(guest)) == [("Post-ScriptNotFound", 303)]
+    assert names_and_codes(evaluate_guest(guest)) == [("Post-ScriptNotFound", 303)]
 
 
 @pytest.mark.parametrize("path", ["", "pre.sh", "/" + "x" * 300, "{pre}/", "{pre}\0", "/\ud800"])
-def test_paths_where_there_is_no_script(
+def test_script_path_invalid_is_not_found(
     guest: GuestFiles, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     guest.put_scripts()
-    # The agent's working folder is its own, not ours.
+    # The agent has its own working folder.
     monkeypatch.chdir(guest.folder)
     guest.put_config(preScriptLocation=path.format(pre=guest.pre))
-    assert found(look(guest)) == [("Pre-ScriptNotFound", 302)]
+    assert names_and_codes(evaluate_guest(guest)) == [("Pre-ScriptNotFound", 302)]
 
 
-def test_missing_configuration(guest: GuestFiles) -> None:
-    seen = look(guest)
-    assert (found(seen), seen.expected_consistency) == ([(CONFIG, 316)], "file-system")
+def test_configuration_missing_is_finding(guest: GuestFiles) -> None:
+    view = evaluate_guest(guest)
+    assert (names_and_codes(view), view.expected_consistency) == ([(CONFIG, 316)], "file-system")
 
 
 @pytest.mark.parametrize(
@@ -159,21 +165,21 @@ def test_missing_configuration(guest: GuestFiles) -> None:
         ("[]", 304),
         ("null", 304),
         ('"text"', 304),
-        # json raises RecursionError, which is no ValueError: the code of the host's own catch.
+        # json raises RecursionError, not ValueError: the code of the host's own except clause.
         ("[" * 100_000, 304),
     ],
 )
-def test_content_that_is_rejected(guest: GuestFiles, content: str, code: int) -> None:
+def test_configuration_content_is_rejected(guest: GuestFiles, content: str, code: int) -> None:
     put(guest.config, content.encode(), 0o600)
-    seen = look(guest)
-    assert {finding.code for finding in seen.findings} == {code}
-    assert {finding.name for finding in seen.findings} == {CONFIG}
-    assert seen.expected_consistency == "file-system"
+    view = evaluate_guest(guest)
+    assert {finding.code for finding in view.findings} == {code}
+    assert {finding.name for finding in view.findings} == {CONFIG}
+    assert view.expected_consistency == "file-system"
 
 
-def test_utf_16_is_rejected(guest: GuestFiles) -> None:
+def test_configuration_in_utf16_is_rejected(guest: GuestFiles) -> None:
     put(guest.config, json.dumps(guest.settings()).encode("utf-16"), 0o600)
-    assert found(look(guest)) == [(CONFIG, 305)]
+    assert names_and_codes(evaluate_guest(guest)) == [(CONFIG, 305)]
 
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -182,7 +188,7 @@ NAN, INFINITE = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("key", "value", "code"),
     [
-        # isfile() takes it, and the message about it is made by adding texts: TypeError.
+        # isfile() accepts it, but the concatenation of the message fails: TypeError.
         ("preScriptLocation", None, 304),
         ("postScriptLocation", 5, 304),
         # min(text, number): TypeError.
@@ -199,13 +205,13 @@ NAN, INFINITE = float("nan"), float("inf")
     ],
 )
 @pytest.mark.parametrize("go_on", [True, False])
-def test_values_that_stop_the_scripts(
+def test_invalid_value_stops_scripts(
     guest: GuestFiles, key: str, value: Any, code: int, go_on: bool
 ) -> None:
-    """The agent catches the exception, runs no script and freezes, whatever go_on says."""
+    """Check that the agent freezes without scripts, for both values of `go_on`."""
     guest.put_all(continueBackupOnFailure=go_on, fsFreezeEnabled=False, **{key: value})
-    seen = look(guest)
-    assert (found(seen), seen.expected_consistency) == ([(CONFIG, code)], "file-system")
+    view = evaluate_guest(guest)
+    assert (names_and_codes(view), view.expected_consistency) == ([(CONFIG, code)], "file-system")
 
 
 HALF = "\ud800"  # half a surrogate pair, which os.fsencode() refuses
@@ -226,7 +232,7 @@ HALF = "\ud800"  # half a surrogate pair, which os.fsencode() refuses
         ("preScriptParams", [HALF], 310),
         ("preScriptParams", ["x" * (32 * os.sysconf("SC_PAGE_SIZE"))], 310),
         ("postScriptParams", ["x" * 100_000] * 30, 311),
-        # A message made by adding texts, in the same thread: TypeError.
+        # The concatenation of a message, in the same thread: TypeError.
         ("pluginName", None, 310),
         ("pluginName", 5, 310),
         ("pluginName", ["ScriptRunner"], 310),
@@ -241,19 +247,19 @@ HALF = "\ud800"  # half a surrogate pair, which os.fsencode() refuses
         (False, False, "none"),
     ],
 )
-def test_values_with_which_no_script_starts(
+def test_invalid_value_keeps_script_from_starting(
     guest: GuestFiles, key: str, value: Any, code: int, go_on: bool, freeze: Any, expected: str
 ) -> None:
-    """The thread ends and says nothing; the host waits for its own limit and goes on with 310."""
+    """Check the code: the thread ends silently, and the host waits for its own time limit."""
     guest.put_all(continueBackupOnFailure=go_on, fsFreezeEnabled=freeze, **{key: value})
-    seen = look(guest)
-    assert (found(seen), seen.expected_consistency) == ([(CONFIG, code)], expected)
+    view = evaluate_guest(guest)
+    assert (names_and_codes(view), view.expected_consistency) == ([(CONFIG, code)], expected)
 
 
-def test_the_longest_parameter(guest: GuestFiles) -> None:
-    """MAX_ARG_STRLEN counts the NUL at the end; Popen starts a program with one byte less."""
+def test_parameter_of_maximum_length_is_accepted(guest: GuestFiles) -> None:
+    """Check one byte less than MAX_ARG_STRLEN, which includes the NUL at the end."""
     guest.put_all(preScriptParams=["x" * (32 * os.sysconf("SC_PAGE_SIZE") - 1)])
-    assert look(guest) == AgentView((), "application", ())
+    assert evaluate_guest(guest) == AgentView((), "application", ())
 
 
 @pytest.mark.parametrize("timeout", [0, -1, -0.5, False, -INFINITE])
@@ -270,48 +276,48 @@ def test_the_longest_parameter(guest: GuestFiles) -> None:
         (None, True, "none"),
     ],
 )
-def test_no_time_at_all(
+def test_timeout_of_zero_or_less_fails_scripts(
     guest: GuestFiles, timeout: float, go_on: Any, freeze: Any, expected: str
 ) -> None:
-    """No polls are left at the first look: 308; then "True & continueBackupOnFailure" counts."""
+    """Check the code 308 without polls; then "True & continueBackupOnFailure" decides."""
     guest.put_all(timeoutInSeconds=timeout, continueBackupOnFailure=go_on, fsFreezeEnabled=freeze)
-    seen = look(guest)
-    assert found(seen) == [("Pre-ScriptTimeout", 308), ("Post-ScriptTimeout", 309)]
-    assert seen.expected_consistency == expected
+    view = evaluate_guest(guest)
+    assert names_and_codes(view) == [("Pre-ScriptTimeout", 308), ("Post-ScriptTimeout", 309)]
+    assert view.expected_consistency == expected
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        # One poll at least is left, or the limit of the plugin host counts.
+        # At least one poll is left, or the limit of the plugin host applies.
         ("timeoutInSeconds", 0.5),
         ("timeoutInSeconds", 2.5),
         ("timeoutInSeconds", True),
         ("timeoutInSeconds", 5000),
         ("timeoutInSeconds", INFINITE),
         ("timeoutInSeconds", NAN),
-        # Outside 1 to 5 it is 3.
+        # Outside 1 to 5 the agent uses 3.
         ("ScriptsExecutionPollTimeSeconds", 0),
         ("ScriptsExecutionPollTimeSeconds", 6),
         ("fsFreezeEnabled", "false"),
         ("fsFreezeEnabled", None),
-        # for ... in value goes through characters and keys.
+        # for ... in value yields characters and keys.
         ("preScriptParams", "abc"),
         ("preScriptParams", {"a": 1}),
-        # It is looked at when a script is missing or fails, and not before.
+        # The agent reads it only when a script is missing or fails.
         ("continueBackupOnFailure", "false"),
         ("continueBackupOnFailure", None),
         ("continueBackupOnFailure", 0),
         ("continueBackupOnFailure", [1]),
     ],
 )
-def test_values_that_are_accepted_against_the_documentation(
+def test_undocumented_value_is_accepted_with_warning(
     guest: GuestFiles, key: str, value: Any
 ) -> None:
     guest.put_all(**{key: value})
-    seen = look(guest)
-    assert (found(seen), seen.expected_consistency) == ([], "application")
-    assert len(seen.warnings) == 1 and key in seen.warnings[0]
+    view = evaluate_guest(guest)
+    assert (names_and_codes(view), view.expected_consistency) == ([], "application")
+    assert len(view.warnings) == 1 and key in view.warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -325,24 +331,27 @@ def test_values_that_are_accepted_against_the_documentation(
         (True, "false", "file-system"),
     ],
 )
-def test_odd_policy_when_a_script_is_missing(
+def test_script_missing_with_undocumented_policy(
     guest: GuestFiles, go_on: Any, freeze: Any, expected: str
 ) -> None:
-    """Before a script runs, both values count by their truth, as Python has it."""
+    """Check that both values count by Python's truth value before a script runs."""
     guest.put_all(continueBackupOnFailure=go_on, fsFreezeEnabled=freeze)
     guest.post.unlink()
-    seen = look(guest)
-    assert (found(seen), seen.expected_consistency) == ([("Post-ScriptNotFound", 303)], expected)
+    view = evaluate_guest(guest)
+    assert (names_and_codes(view), view.expected_consistency) == (
+        [("Post-ScriptNotFound", 303)],
+        expected,
+    )
 
 
-def test_the_first_of_two_obstacles_decides(guest: GuestFiles) -> None:
-    """The pre-script is looked at before postScriptLocation fails to be a path."""
+def test_first_of_two_findings_decides(guest: GuestFiles) -> None:
+    """Check that the agent checks the pre-script before the type of postScriptLocation."""
     guest.put_all(continueBackupOnFailure=False, postScriptLocation=None)
-    assert look(guest).expected_consistency == "file-system"
+    assert evaluate_guest(guest).expected_consistency == "file-system"
     guest.pre.unlink()
-    seen = look(guest)
-    assert found(seen) == [("Pre-ScriptNotFound", 302), (CONFIG, 304)]
-    assert seen.expected_consistency == "none"
+    view = evaluate_guest(guest)
+    assert names_and_codes(view) == [("Pre-ScriptNotFound", 302), (CONFIG, 304)]
+    assert view.expected_consistency == "none"
 
 
 @pytest.mark.parametrize(("kind", "prefix", "code"), [("pre", "Pre", 300), ("post", "Post", 301)])
@@ -350,27 +359,27 @@ def test_the_first_of_two_obstacles_decides(guest: GuestFiles) -> None:
     ("go_on", "freeze", "expected"),
     [(True, True, "file-system"), (False, True, "none"), (True, False, "none")],
 )
-def test_script_for_another_interpreter(
+def test_script_for_other_interpreter_is_finding(
     guest: GuestFiles, kind: str, prefix: str, code: int, go_on: bool, freeze: bool, expected: str
 ) -> None:
     guest.put_all(continueBackupOnFailure=go_on, fsFreezeEnabled=freeze)
     put(getattr(guest, kind), b"#!/usr/bin/python3\nimport sys\n", 0o700)
-    seen = look(guest)
-    assert found(seen) == [(f"{prefix}-ScriptExecutionFailed", code)]
-    assert seen.expected_consistency == expected
-    assert str(getattr(guest, kind)) in seen.findings[0].message
+    view = evaluate_guest(guest)
+    assert names_and_codes(view) == [(f"{prefix}-ScriptExecutionFailed", code)]
+    assert view.expected_consistency == expected
+    assert str(getattr(guest, kind)) in view.findings[0].message
 
 
-def test_script_that_is_not_trusted_is_not_read(guest: GuestFiles) -> None:
-    """The agent does not come as far as running it."""
+def test_script_with_wrong_mode_is_not_read(guest: GuestFiles) -> None:
+    """Check that no finding is about the content, which the agent would not run."""
     guest.put_all()
     put(guest.pre, b"#!/usr/bin/python3\n", 0o755)
-    assert found(look(guest)) == [("InsufficientPermissionforPre-Script", 306)]
+    assert names_and_codes(evaluate_guest(guest)) == [("InsufficientPermissionforPre-Script", 306)]
 
 
-def test_options_of_the_first_line_are_a_warning(guest: GuestFiles) -> None:
+def test_script_with_shebang_options_warns(guest: GuestFiles) -> None:
     guest.put_all()
     put(guest.pre, b"#!/bin/sh -eu\nexit 0\n", 0o700)
-    seen = look(guest)
-    assert (found(seen), seen.expected_consistency) == ([], "application")
-    assert len(seen.warnings) == 1 and "-eu" in seen.warnings[0]
+    view = evaluate_guest(guest)
+    assert (names_and_codes(view), view.expected_consistency) == ([], "application")
+    assert len(view.warnings) == 1 and "-eu" in view.warnings[0]

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Scripts run by C(sh): ScriptRunner.py starts C(sh SCRIPT), whatever the first line says.
+"""Tests of scripts run by `sh`: ScriptRunner.py starts `sh SCRIPT` and ignores the first line.
 
-Every expectation here is also put to the shells themselves, where they can be asked.
+The expected values are also checked against the shells of the machine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import List, Tuple
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.scripts.agent_shell import (
-    lost_by_sh,
+    difference_under_sh,
     why_not_for_sh,
 )
 
@@ -41,18 +41,18 @@ SCRIPTS: List[Tuple[bytes, str]] = [
     (b"#!/usr/bin/env -S LC_ALL=C perl -w\nuse strict;\n", "names perl"),
     (b"#!/bin/zsh\nexit 0\n", "names /bin/zsh"),
     (b"#!/bin/sh\r\nexit 0\r\n", "carriage return"),
-    (b"#!/bin/sh\nif true; then\n", "refuses its syntax"),
-    (b'#!/bin/sh\necho "x\n', "refuses its syntax"),
-    (b"#!/bin/sh\n)\n", "refuses its syntax at line 2;"),
-    (b"\x7fELF\2\1\1\0", "a program"),
-    (Path(sys.executable).read_bytes(), "a program"),
-    (b"PK\3\4\0\0", "a program"),
+    (b"#!/bin/sh\nif true; then\n", "reports a syntax error"),
+    (b'#!/bin/sh\necho "x\n', "reports a syntax error"),
+    (b"#!/bin/sh\n)\n", "reports a syntax error at line 2;"),
+    (b"\x7fELF\2\1\1\0", "a binary program"),
+    (Path(sys.executable).read_bytes(), "a binary program"),
+    (b"PK\3\4\0\0", "a binary program"),
 ]
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(("data", "word"), SCRIPTS, ids=range(len(SCRIPTS)))
-def test_scripts_for_sh(data: bytes, word: str, shell: str) -> None:
+def test_script_for_sh_gives_reason(data: bytes, word: str, shell: str) -> None:
     reason = why_not_for_sh(data, shell)
     assert word in reason and bool(word) == bool(reason)
 
@@ -61,7 +61,7 @@ def test_scripts_for_sh(data: bytes, word: str, shell: str) -> None:
 @pytest.mark.parametrize(
     "data", [data for data, word in SCRIPTS if not word or "syntax" in word or "program" in word]
 )
-def test_the_shell_itself_agrees(data: bytes, shell: str, tmp_path: Path) -> None:
+def test_shell_agrees_with_reason(data: bytes, shell: str, tmp_path: Path) -> None:
     script = tmp_path / "script"
     script.write_bytes(data)
     done = subprocess.run([shell, script], capture_output=True, timeout=60, check=False)
@@ -69,25 +69,25 @@ def test_the_shell_itself_agrees(data: bytes, shell: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(SHELLS != ["dash", "bash"], reason="needs dash and bash")
-def test_bash_is_sh_on_some_systems_and_not_on_others() -> None:
+def test_bash_script_needs_bash_as_sh() -> None:
     bash = shutil.which("bash")
     script = f"#!{bash}\na=(1 2)\nexit 0\n".encode()
     assert "names" in why_not_for_sh(script, "dash")
     assert why_not_for_sh(script, "bash") == ""
-    assert "on this VM" in lost_by_sh(script, "bash")
-    assert "refuses its syntax" in why_not_for_sh(b"#!/bin/sh\na=(1 2)\n", "dash")
+    assert "on this VM" in difference_under_sh(script, "bash")
+    assert "reports a syntax error" in why_not_for_sh(b"#!/bin/sh\na=(1 2)\n", "dash")
 
 
-def test_asking_about_the_syntax_runs_nothing(tmp_path: Path) -> None:
+def test_syntax_check_runs_no_command(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     assert why_not_for_sh(f"#!/bin/sh\n: >'{trace}'\n$(touch '{trace}')\n".encode()) == ""
     assert not trace.exists()
 
 
 @pytest.mark.parametrize("shell", SHELLS)
-def test_a_syntax_error_quotes_nothing_of_the_script(shell: str) -> None:
+def test_syntax_error_does_not_quote_script(shell: str) -> None:
     reason = why_not_for_sh(b"#!/bin/sh\ntrue hunter2 (hunter2 hunter2\n", shell)
-    assert "refuses its syntax at line 2;" in reason and "hunter2" not in reason
+    assert "reports a syntax error at line 2;" in reason and "hunter2" not in reason
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_a_syntax_error_quotes_nothing_of_the_script(shell: str) -> None:
         (b"true\n", ""),
     ],
 )
-def test_options_that_sh_does_not_get(data: bytes, word: str) -> None:
-    lost = lost_by_sh(data)
-    assert word in lost and bool(word) == bool(lost)
+def test_shebang_options_are_ignored_by_sh(data: bytes, word: str) -> None:
+    difference = difference_under_sh(data)
+    assert word in difference and bool(word) == bool(difference)
 
 
-def test_without_sh_nothing_runs() -> None:
-    assert "there is no sh" in why_not_for_sh(b"true\n", "/nonexistent/sh")
+def test_missing_sh_gives_reason() -> None:
+    assert "sh cannot be started" in why_not_for_sh(b"true\n", "/nonexistent/sh")

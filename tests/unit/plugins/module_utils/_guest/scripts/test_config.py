@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The configuration: what is accepted, what is refused and in which words, what is written."""
+"""Tests of the parser and writer of the configuration."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.scripts.config import (
     ScriptConfig,
+    ScriptSettings,
     parse,
     render,
 )
@@ -35,30 +36,27 @@ def encoded(**changes: Any) -> bytes:
     return json.dumps({**GOOD, **changes}).encode()
 
 
-def test_all_values_are_read() -> None:
+def test_parse_reads_all_values() -> None:
     parsed = parse(encoded())
     assert (parsed.errors, parsed.warnings) == ((), ())
     assert parsed.config == ScriptConfig(
-        pre_script_location="/etc/azure/pre.sh",
-        post_script_location="/etc/azure/post.sh",
-        pre_script_params=("a b", ""),
-        post_script_params=(),
-        pre_script_no_of_retries=1,
-        post_script_no_of_retries=2,
+        pre=ScriptSettings("/etc/azure/pre.sh", ("a b", ""), 1),
+        post=ScriptSettings("/etc/azure/post.sh", (), 2),
         timeout_in_seconds=45,
         continue_backup_on_failure=False,
         fs_freeze_enabled=False,
     )
 
 
-def test_keys_that_are_missing_count_as_for_the_agent() -> None:
+def test_parse_missing_keys_get_agents_defaults() -> None:
     parsed = parse(b'{"preScriptLocation": "/a", "postScriptLocation": "/b"}')
-    assert parsed.config == ScriptConfig("/a", "/b", (), (), 0, 0, 10, True, True)
+    pre, post = ScriptSettings("/a", (), 0), ScriptSettings("/b", (), 0)
+    assert parsed.config == ScriptConfig(pre, post, 10, True, True)
     assert any("timeoutInSeconds is missing" in warning for warning in parsed.warnings)
 
 
 @pytest.mark.parametrize("timeout", [1, 1800])
-def test_the_bounds_of_the_timeout(timeout: int) -> None:
+def test_parse_timeout_bounds_are_accepted(timeout: int) -> None:
     parsed = parse(encoded(timeoutInSeconds=timeout))
     assert parsed.config is not None and parsed.config.timeout_in_seconds == timeout
 
@@ -82,7 +80,7 @@ def test_the_bounds_of_the_timeout(timeout: int) -> None:
         (b"{}", "preScriptLocation is missing"),
     ],
 )
-def test_what_is_no_configuration(data: bytes, words: str) -> None:
+def test_parse_unreadable_content_is_error(data: bytes, words: str) -> None:
     parsed = parse(data)
     assert parsed.config is None
     assert {error.name for error in parsed.errors} == {"IncorrectJSONConfigFile"}
@@ -107,7 +105,7 @@ WRONG: Dict[str, Any] = {
 @pytest.mark.parametrize(
     ("key", "value"), [(key, value) for key, values in WRONG.items() for value in values]
 )
-def test_a_wrong_value_of_any_key(key: str, value: Any) -> None:
+def test_parse_invalid_value_is_error(key: str, value: Any) -> None:
     parsed = parse(encoded(**{key: value}))
     assert parsed.config is None
     (error,) = parsed.errors
@@ -116,12 +114,12 @@ def test_a_wrong_value_of_any_key(key: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e400"])
-def test_numbers_that_are_none(number: bytes) -> None:
+def test_parse_non_finite_number_is_error(number: bytes) -> None:
     parsed = parse(encoded(timeoutInSeconds=7).replace(b": 7,", b": " + number + b","))
     assert [error.name for error in parsed.errors] == ["IncorrectJSONConfigFile"]
 
 
-def test_everything_that_is_wrong_is_said() -> None:
+def test_parse_reports_all_errors() -> None:
     parsed = parse(encoded(timeoutInSeconds="30", fsFreezeEnabled="false", preScriptLocation=None))
     assert sorted(error.message.split()[0] for error in parsed.errors) == [
         "fsFreezeEnabled",
@@ -130,19 +128,20 @@ def test_everything_that_is_wrong_is_said() -> None:
     ]
 
 
-def test_unknown_and_repeated_keys_are_warnings() -> None:
+def test_parse_unknown_and_duplicate_keys_warn() -> None:
     parsed = parse(encoded(timeoutInSecond=5, appName="x", pluginName="Other"))
     assert parsed.config is not None and parsed.config.timeout_in_seconds == 45
     assert len(parsed.warnings) == 2
     assert '"timeoutInSecond"' in parsed.warnings[0]
-    assert "pluginName should be" in parsed.warnings[1]
+    assert "pluginName differs" in parsed.warnings[1]
     twice = parse(encoded()[:-1] + b', "timeoutInSeconds": 9}')
     assert twice.config is not None and twice.config.timeout_in_seconds == 9
     assert "timeoutInSeconds twice" in twice.warnings[0]
 
 
-def test_rendering_is_the_template_s_form_and_reads_back() -> None:
-    config = ScriptConfig("/etc/azure/pré.sh", "/b", ('q"', "ü"), (), 3, 0, 1800, False, True)
+def test_render_has_template_form_and_parses_back() -> None:
+    pre, post = ScriptSettings("/etc/azure/pré.sh", ('q"', "ü"), 3), ScriptSettings("/b")
+    config = ScriptConfig(pre, post, 1800, False, True)
     data = render(config)
     assert parse(data).config == config
     assert data.decode("ascii").splitlines() == [

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The configuration and its scripts as one unit: planned, written, undone and removed."""
+"""Tests that install, roll back and remove the configuration and its scripts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POST = "#!/bin/sh\necho post\n"
 
 
 def options(guest: GuestFiles, **changes: Any) -> Dict[str, Any]:
-    """The options of the module, as Ansible gives them, with both scripts."""
+    """Return the options of the module, as Ansible passes them, with both scripts."""
     return {
         **{name: spec.get("default") for name, spec in SCRIPTS_ARGUMENTS.items()},
         "config_path": str(guest.config),
@@ -46,7 +46,7 @@ def apply(guest: GuestFiles, check: bool = False, **changes: Any) -> Dict[str, A
 
 
 def refused(guest: GuestFiles, **changes: Any) -> SettingsError:
-    """The error; nothing at all was changed."""
+    """Return the error, after checking that nothing was changed."""
     before = guest.state()
     with pytest.raises(SettingsError) as caught:
         apply(guest, **changes)
@@ -54,7 +54,7 @@ def refused(guest: GuestFiles, **changes: Any) -> SettingsError:
     return caught.value
 
 
-def test_the_whole_life(guest: GuestFiles) -> None:
+def test_install_change_and_remove(guest: GuestFiles) -> None:
     planned = apply(guest, check=True)
     assert guest.state() == {}
     done = apply(guest)
@@ -91,7 +91,7 @@ def test_diff_shows_text_and_permissions(guest: GuestFiles) -> None:
     put(guest.pre, b"#!/bin/sh\nold\n", 0o755, uid=65534)
     guest.config.chmod(0o644)
     diff = apply(guest, check=True, fs_freeze_enabled=False)["diff"]
-    assert [(one["before_header"], one["before"], one["after"]) for one in diff[:2]] == [
+    assert [(item["before_header"], item["before"], item["after"]) for item in diff[:2]] == [
         (str(guest.pre), "#!/bin/sh\nold\n", PRE),
         (str(guest.pre), "owner 65534:0, mode 0755\n", "owner 0:0, mode 0700\n"),
     ]
@@ -101,7 +101,7 @@ def test_diff_shows_text_and_permissions(guest: GuestFiles) -> None:
 
 
 @pytest.mark.parametrize("which", ["pre", "post", "config"])
-def test_a_wrong_owner_alone_is_put_right(guest: GuestFiles, which: str) -> None:
+def test_wrong_owner_is_corrected(guest: GuestFiles, which: str) -> None:
     apply(guest)
     path: Path = getattr(guest, which)
     for uid, gid in ((65534, 0), (0, 65534)):
@@ -110,7 +110,7 @@ def test_a_wrong_owner_alone_is_put_right(guest: GuestFiles, which: str) -> None
         assert (path.stat().st_uid, path.stat().st_gid) == (0, 0)
 
 
-def test_folders_are_made_and_stay(guest: GuestFiles) -> None:
+def test_folders_are_made_and_kept(guest: GuestFiles) -> None:
     config = guest.folder / "etc" / "azure" / "config.json"
     apply(guest, config_path=str(config))
     assert config.parent.stat().st_mode & 0o7777 == 0o755
@@ -118,25 +118,25 @@ def test_folders_are_made_and_stay(guest: GuestFiles) -> None:
     assert config.parent.is_dir() and list(config.parent.iterdir()) == []
 
 
-def test_scripts_that_are_there_are_only_made_root_s(guest: GuestFiles) -> None:
+def test_existing_scripts_only_get_owner_and_mode(guest: GuestFiles) -> None:
     put(guest.pre, b"#!/bin/sh\nmine\n", 0o755, uid=65534)
     put(guest.post, Path("/bin/true").read_bytes(), 0o700)
     before = guest.state()["post.sh"]
     with guest.pre.open("ab") as still_open:
         given = {"pre_script_content": None, "post_script_content": None}
         assert apply(guest, **given)["written"] == [str(guest.pre), str(guest.config)]
-        still_open.write(b"from who had it open\n")
+        still_open.write(b"from a process that had it open\n")
     assert guest.pre.read_bytes() == b"#!/bin/sh\nmine\n"
     assert (guest.pre.stat().st_uid, guest.pre.stat().st_mode & 0o7777) == (0, 0o700)
     assert guest.state()["post.sh"] == before
     assert not apply(guest, **given)["changed"]
     gone = apply(guest, state="absent")
     assert gone["removed"] == [str(guest.config)]
-    assert len(gone["warnings"]) == 2 and "was not written by this module" in gone["warnings"][0]
+    assert len(gone["warnings"]) == 2 and "this module did not write it" in gone["warnings"][0]
     assert sorted(guest.state()) == ["post.sh", "pre.sh"]
 
 
-def test_one_script_for_both(guest: GuestFiles) -> None:
+def test_one_script_for_both_is_written_once(guest: GuestFiles) -> None:
     same = {"post_script_location": str(guest.pre), "post_script_content": None}
     done = apply(guest, pre_script_params=["begin"], post_script_params=["end"], **same)
     assert done["written"] == [str(guest.pre), str(guest.config)]
@@ -146,7 +146,7 @@ def test_one_script_for_both(guest: GuestFiles) -> None:
     assert "their contents differ" in str(error)
 
 
-def test_absent_removes_no_file_that_became_another(guest: GuestFiles) -> None:
+def test_absent_keeps_replaced_files(guest: GuestFiles) -> None:
     apply(guest)
     guest.pre.unlink()
     guest.pre.symlink_to("/etc/passwd")
@@ -154,11 +154,11 @@ def test_absent_removes_no_file_that_became_another(guest: GuestFiles) -> None:
     gone = apply(guest, state="absent")
     assert gone["removed"] == [str(guest.config)]
     assert sorted(guest.state()) == ["post.sh", "pre.sh"]
-    assert any("is a symbolic link now" in warning for warning in gone["warnings"])
-    assert any("belongs to the user 65534 now" in warning for warning in gone["warnings"])
+    assert any("is now a symbolic link" in warning for warning in gone["warnings"])
+    assert any("is now owned by the user 65534" in warning for warning in gone["warnings"])
 
 
-def test_absent_remembers_scripts_of_before(guest: GuestFiles) -> None:
+def test_absent_removes_scripts_of_earlier_runs(guest: GuestFiles) -> None:
     apply(guest)
     moved = guest.folder / "moved.sh"
     apply(guest, pre_script_location=str(moved))
@@ -167,7 +167,7 @@ def test_absent_remembers_scripts_of_before(guest: GuestFiles) -> None:
     assert set(removed) == {str(path) for path in (guest.config, guest.pre, guest.post, moved)}
 
 
-def test_a_record_that_cannot_be_used_removes_no_script(guest: GuestFiles) -> None:
+def test_absent_with_unusable_record_keeps_scripts(guest: GuestFiles) -> None:
     apply(guest)
     (record,) = (path for path in guest.folder.iterdir() if path.name.startswith("."))
     assert record.stat().st_mode & 0o7777 == 0o600
@@ -177,7 +177,7 @@ def test_a_record_that_cannot_be_used_removes_no_script(guest: GuestFiles) -> No
     assert sorted(guest.state()) == ["post.sh", "pre.sh"]
 
 
-def test_keys_without_an_option_are_dropped_with_a_warning(guest: GuestFiles) -> None:
+def test_keys_without_option_are_removed_with_warning(guest: GuestFiles) -> None:
     guest.put_all(appName="orders", typo=1)
     (warning,) = apply(guest)["warnings"]
     assert "appName, typo" in warning
@@ -188,10 +188,10 @@ def test_keys_without_an_option_are_dropped_with_a_warning(guest: GuestFiles) ->
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"timeout_in_seconds": 0}, "timeout_in_seconds must be from 1 to 1800, and is 0"),
-        ({"timeout_in_seconds": 1801}, "and is 1801"),
+        ({"timeout_in_seconds": 0}, "timeout_in_seconds must be from 1 to 1800; it is 0"),
+        ({"timeout_in_seconds": 1801}, "it is 1801"),
         ({"pre_script_no_of_retries": -1}, "pre_script_no_of_retries must be 0 or more"),
-        ({"post_script_params": ["a\0b"]}, "post_script_params cannot be used: parameter 1 holds"),
+        ({"post_script_params": ["a\0b"]}, "post_script_params cannot be used: parameter 1"),
         ({"pre_script_params": ["a", "\ud800"]}, "pre_script_params cannot be used: parameter 2"),
         ({"pre_script_params": ["x" * 100_000] * 30}, "together they have"),
         ({"pre_script_location": "pre.sh"}, "pre_script_location must be a full path"),
@@ -199,15 +199,15 @@ def test_keys_without_an_option_are_dropped_with_a_warning(guest: GuestFiles) ->
         ({"config_path": "config.json"}, "config_path must be a full path"),
         ({"pre_script_content": "echo\n"}, "could not be started: it has no first line"),
         ({"post_script_content": ""}, "could not be started: it is empty"),
-        ({"pre_script_content": None}, "does not exist, and pre_script_content is not given"),
-        ({"pre_script_location": "/tmp/pre.sh"}, "/tmp may be written to by others"),
-        ({"config_path": "/tmp/config.json"}, "/tmp may be written to by others"),
-        ({"config_path": "/tmp/config.json", "state": "absent"}, "/tmp may be written to"),
+        ({"pre_script_content": None}, "does not exist, and pre_script_content is not set"),
+        ({"pre_script_location": "/tmp/pre.sh"}, "/tmp is writable by other users"),
+        ({"config_path": "/tmp/config.json"}, "/tmp is writable by other users"),
+        ({"config_path": "/tmp/config.json", "state": "absent"}, "/tmp is writable by other"),
         ({"config_path": "config.json", "state": "absent"}, "must be a full path"),
     ],
 )
 @pytest.mark.parametrize("there", [False, True])
-def test_bad_options_change_nothing(
+def test_invalid_options_change_nothing(
     guest: GuestFiles, changes: Dict[str, Any], words: str, there: bool
 ) -> None:
     if there:
@@ -218,14 +218,14 @@ def test_bad_options_change_nothing(
     assert error.failure.name
 
 
-def test_a_missing_script_has_its_documented_name(guest: GuestFiles) -> None:
+def test_missing_script_has_documented_name(guest: GuestFiles) -> None:
     error = refused(guest, post_script_content=None)
     assert (error.failure.name, error.failure.code) == ("Post-ScriptNotFound", 303)
 
 
 @pytest.mark.parametrize("which", ["pre", "post", "config"])
 @pytest.mark.parametrize("state", ["present", "absent"])
-def test_what_is_no_file_is_left_alone(guest: GuestFiles, which: str, state: str) -> None:
+def test_links_and_folders_are_kept(guest: GuestFiles, which: str, state: str) -> None:
     guest.put_all()
     path: Path = getattr(guest, which)
     path.rename(guest.folder / "real")
@@ -240,7 +240,7 @@ def test_what_is_no_file_is_left_alone(guest: GuestFiles, which: str, state: str
     assert "is a folder" in str(refused(guest, state=state))
 
 
-def test_scripts_and_configuration_must_be_different_files(guest: GuestFiles) -> None:
+def test_script_path_equal_to_configuration_is_refused(guest: GuestFiles) -> None:
     for path in (guest.config, guest.folder / f".{guest.config.name}.quiesce"):
         error = refused(guest, pre_script_location=str(path))
         assert "name the same file" in str(error)
@@ -248,7 +248,7 @@ def test_scripts_and_configuration_must_be_different_files(guest: GuestFiles) ->
 
 @contextmanager
 def no_file_above(size: int) -> Iterator[None]:
-    """Nothing longer can be written, as on a full disk."""
+    """Make writes beyond a file size fail, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -258,21 +258,21 @@ def no_file_above(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_failure_half_way_puts_everything_back(guest: GuestFiles, there: bool) -> None:
+def test_write_failure_restores_all_files(guest: GuestFiles, there: bool) -> None:
     if there:
         put(guest.pre, b"#!/bin/sh\nold\n", 0o755, uid=65534)
         put(guest.config, b"{}", 0o644)
     deep = {"post_script_location": str(guest.folder / "deep" / "er" / "post.sh")}
-    before = {name: (one[0], one[1], one[4]) for name, one in guest.state().items()}
+    before = {name: (file[0], file[1], file[4]) for name, file in guest.state().items()}
     with no_file_above(100), pytest.raises(SettingsError) as caught:
         # The scripts are short enough, the configuration is not.
         apply(guest, **deep)
     assert caught.value.failure.name == "WriteFailed"
-    assert "Everything is as it was before." in str(caught.value)
-    assert {name: (one[0], one[1], one[4]) for name, one in guest.state().items()} == before
+    assert "All files are as they were before." in str(caught.value)
+    assert {name: (file[0], file[1], file[4]) for name, file in guest.state().items()} == before
 
 
-def test_not_root(guest: GuestFiles) -> None:
+def test_apply_as_other_user_is_refused(guest: GuestFiles) -> None:
     os.seteuid(65534)
     try:
         with pytest.raises(SettingsError) as caught:
@@ -282,8 +282,8 @@ def test_not_root(guest: GuestFiles) -> None:
     assert caught.value.failure.name == "NotRoot"
 
 
-def test_a_script_that_the_agent_cannot_run_is_written_with_a_warning(guest: GuestFiles) -> None:
-    """ScriptRunner.py runs every script by sh; vm_snapshot keeps to the first line."""
+def test_script_that_sh_cannot_run_warns(guest: GuestFiles) -> None:
+    """Check the warning: ScriptRunner.py runs every script by sh, vm_snapshot by its first line."""
     python = "#!/usr/bin/python3\nimport sys\n"
     result = apply(guest, pre_script_content=python)
     (warning,) = result["warnings"]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Real files and folders of root's, and some that are not only root's."""
+"""Tests with real files and folders, of root and of other users."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.script
 from tests.lab.guest_files import GuestFiles
 
 
-def test_a_folder_of_roots_is_trusted(guest: GuestFiles) -> None:
+def test_folder_of_root_is_trusted(guest: GuestFiles) -> None:
     deep = guest.folder / "a" / "b"
     deep.mkdir(parents=True)
     check_ancestors(str(deep / "file"))
@@ -37,35 +37,35 @@ def test_a_folder_of_roots_is_trusted(guest: GuestFiles) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o775, 0o757, 0o2770])
-def test_a_folder_that_others_may_write_to_is_not(guest: GuestFiles, mode: int) -> None:
+def test_folder_writable_by_others_is_untrusted(guest: GuestFiles, mode: int) -> None:
     open_folder = guest.folder / "open"
     (open_folder / "inner").mkdir(parents=True)
     open_folder.chmod(mode)
     with pytest.raises(SettingsError) as caught:
         check_ancestors(str(open_folder / "inner" / "file"))
     assert caught.value.failure.name == "UntrustedPath"
-    assert f"{open_folder} may be written to by others" in str(caught.value)
+    assert f"{open_folder} is writable by other users" in str(caught.value)
 
 
-def test_a_folder_of_somebody_else_is_not(guest: GuestFiles) -> None:
+def test_folder_of_other_user_is_untrusted(guest: GuestFiles) -> None:
     foreign = guest.folder / "foreign"
     foreign.mkdir(0o755)
     os.chown(foreign, 65534, 65534)
-    assert "belongs to the user 65534" in why_untrusted(str(foreign / "file"))
+    assert "is owned by the user 65534" in why_untrusted(str(foreign / "file"))
 
 
-def test_a_symbolic_link_on_the_way_is_not(guest: GuestFiles) -> None:
+def test_symbolic_link_above_is_untrusted(guest: GuestFiles) -> None:
     (guest.folder / "real").mkdir()
     (guest.folder / "link").symlink_to(guest.folder / "real")
     assert "is a symbolic link" in why_untrusted(str(guest.folder / "link" / "file"))
 
 
-def test_a_file_on_the_way_is_no_folder(guest: GuestFiles) -> None:
+def test_file_above_is_untrusted(guest: GuestFiles) -> None:
     guest.put_config()
     assert "is not a folder" in why_untrusted(str(guest.config / "file"))
 
 
-def test_the_temp_folder_is_not_trusted() -> None:
+def test_temp_folder_is_untrusted() -> None:
     assert why_untrusted("/tmp/file")
 
 
@@ -85,11 +85,11 @@ def test_the_temp_folder_is_not_trusted() -> None:
         ("/etc/\0x", False),
     ],
 )
-def test_full_paths(path: str, full: bool) -> None:
+def test_is_full_path_accepts_normalized_paths_only(path: str, full: bool) -> None:
     assert is_full_path(path) is full
 
 
-def test_looking_never_follows_and_never_waits(guest: GuestFiles) -> None:
+def test_inspect_never_follows_links_or_blocks(guest: GuestFiles) -> None:
     guest.put_config()
     link, pipe = guest.folder / "link", guest.folder / "pipe"
     link.symlink_to(guest.config)
@@ -100,7 +100,7 @@ def test_looking_never_follows_and_never_waits(guest: GuestFiles) -> None:
     assert inspect(str(guest.config / "beneath a file")) is None
 
 
-def test_what_is_seen_is_one_and_the_same_file(guest: GuestFiles) -> None:
+def test_inspect_state_is_of_one_file(guest: GuestFiles) -> None:
     guest.put_config()
     found = inspect(str(guest.config))
     assert found is not None
@@ -110,7 +110,7 @@ def test_what_is_seen_is_one_and_the_same_file(guest: GuestFiles) -> None:
     assert identity(guest.config.lstat()) != found.identity
 
 
-def test_writing_replaces_the_file_and_leaves_nothing_else(guest: GuestFiles) -> None:
+def test_write_replaces_file_without_leftovers(guest: GuestFiles) -> None:
     guest.put_config()
     with guest.config.open("rb") as still_open:
         before = still_open.read()
@@ -123,7 +123,7 @@ def test_writing_replaces_the_file_and_leaves_nothing_else(guest: GuestFiles) ->
     assert list(guest.folder.iterdir()) == [guest.config]
 
 
-def test_writing_fails_whole(guest: GuestFiles) -> None:
+def test_write_failure_leaves_no_leftovers(guest: GuestFiles) -> None:
     folder = guest.folder / "taken"
     folder.mkdir()
     with pytest.raises(OSError):
@@ -131,7 +131,7 @@ def test_writing_fails_whole(guest: GuestFiles) -> None:
     assert list(guest.folder.iterdir()) == [folder]
 
 
-def test_folders_are_made_0755_whatever_the_umask(guest: GuestFiles) -> None:
+def test_make_parents_ignores_umask(guest: GuestFiles) -> None:
     path = guest.folder / "a" / "b" / "file"
     old = os.umask(0o077)
     try:
@@ -146,7 +146,7 @@ def test_folders_are_made_0755_whatever_the_umask(guest: GuestFiles) -> None:
     assert (guest.folder / "a").is_dir() and not (guest.folder / "a" / "b").exists()
 
 
-def test_folders_that_were_made_in_vain_are_gone(guest: GuestFiles) -> None:
+def test_make_parents_failure_removes_folders(guest: GuestFiles) -> None:
     with pytest.raises(OSError):
         make_parents(str(guest.folder / "a" / "b" / ("x" * 300) / "file"))
     assert list(guest.folder.iterdir()) == []

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a run of the collection acts on: the strict view of the configuration and the scripts."""
+"""Tests of the collection's own checks of the configuration and the scripts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def assert_no_scripts(readiness: Readiness, state: str) -> None:
     assert readiness.pre is None and readiness.post is None
 
 
-def test_ready_with_the_identity_of_the_files(guest: GuestFiles) -> None:
+def test_ready_scripts_have_identity_of_files(guest: GuestFiles) -> None:
     guest.put_all(preScriptParams=["a"], postScriptNoOfRetries=2, timeoutInSeconds=7)
     readiness = examine(str(guest.config))
     assert (readiness.state, readiness.findings, readiness.warnings) == ("ready", (), ())
@@ -44,14 +44,14 @@ def test_ready_with_the_identity_of_the_files(guest: GuestFiles) -> None:
     assert post.identity == identity(guest.post.lstat())
 
 
-def test_no_configuration_is_no_error(guest: GuestFiles) -> None:
+def test_missing_configuration_is_absent(guest: GuestFiles) -> None:
     for path in (guest.config, guest.folder / "missing" / "config.json"):
         readiness = examine(str(path))
         assert_no_scripts(readiness, "absent")
         assert readiness.findings == () and readiness.config is None
 
 
-def test_bad_content_is_unusable(guest: GuestFiles) -> None:
+def test_invalid_content_is_unusable(guest: GuestFiles) -> None:
     guest.put_all(timeoutInSeconds=1801, typo=1)
     readiness = examine(str(guest.config))
     assert_no_scripts(readiness, "unusable")
@@ -60,7 +60,7 @@ def test_bad_content_is_unusable(guest: GuestFiles) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o700, 0o660, 0o602, 0o400])
-def test_mode_of_the_configuration(guest: GuestFiles, mode: int) -> None:
+def test_configuration_with_wrong_mode_is_unusable(guest: GuestFiles, mode: int) -> None:
     guest.put_all()
     guest.config.chmod(mode)
     readiness = examine(str(guest.config))
@@ -69,13 +69,13 @@ def test_mode_of_the_configuration(guest: GuestFiles, mode: int) -> None:
     assert f"mode {mode:04o}" in readiness.findings[0].message
 
 
-def test_owner_of_the_configuration(guest: GuestFiles) -> None:
+def test_configuration_of_other_user_is_unusable(guest: GuestFiles) -> None:
     guest.put_all()
     os.chown(guest.config, 65534, 0)
     assert_no_scripts(examine(str(guest.config)), "unusable")
 
 
-def test_a_configuration_behind_a_link_or_in_an_open_folder(guest: GuestFiles) -> None:
+def test_configuration_behind_link_is_unusable(guest: GuestFiles) -> None:
     guest.put_all()
     link = guest.folder / "link.json"
     link.symlink_to(guest.config)
@@ -85,12 +85,12 @@ def test_a_configuration_behind_a_link_or_in_an_open_folder(guest: GuestFiles) -
     guest.folder.chmod(0o777)
     readiness = examine(str(guest.config))
     assert_no_scripts(readiness, "unusable")
-    assert "may be written to by others" in readiness.findings[0].message
+    assert "is writable by other users" in readiness.findings[0].message
 
 
 @pytest.mark.parametrize(("kind", "prefix"), [("pre", "Pre"), ("post", "Post")])
 class TestScripts:
-    """Each way in which one script cannot be run."""
+    """Tests of one script that cannot run."""
 
     def check(self, guest: GuestFiles, name: str, words: str) -> None:
         readiness = examine(str(guest.config))
@@ -109,18 +109,18 @@ class TestScripts:
         self.check(guest, f"{prefix}-ScriptNotFound", "does not exist")
 
     @pytest.mark.parametrize("path", ["", "pre.sh", "./pre.sh", "/run/../pre.sh", "/" + "x" * 300])
-    def test_no_full_path(self, guest: GuestFiles, kind: str, prefix: str, path: str) -> None:
+    def test_relative_path(self, guest: GuestFiles, kind: str, prefix: str, path: str) -> None:
         guest.put_scripts()
         guest.put_config(**{f"{kind}ScriptLocation": path})
         self.check(guest, f"{prefix}-ScriptNotFound", "")
 
-    def test_a_folder(self, guest: GuestFiles, kind: str, prefix: str) -> None:
+    def test_folder(self, guest: GuestFiles, kind: str, prefix: str) -> None:
         script = self.script(guest, kind)
         script.unlink()
         script.mkdir(0o700)
         self.check(guest, f"{prefix}-ScriptNotFound", "is a folder")
 
-    def test_a_symbolic_link(self, guest: GuestFiles, kind: str, prefix: str) -> None:
+    def test_symbolic_link(self, guest: GuestFiles, kind: str, prefix: str) -> None:
         script = self.script(guest, kind)
         target = guest.folder / "real.sh"
         script.rename(target)
@@ -143,7 +143,7 @@ class TestScripts:
         folder.chmod(0o1777)
         shutil.move(script, folder / script.name)
         guest.put_config(**{f"{kind}ScriptLocation": str(folder / script.name)})
-        self.check(guest, f"InsufficientPermissionfor{prefix}-Script", "written to by others")
+        self.check(guest, f"InsufficientPermissionfor{prefix}-Script", "writable by other users")
 
     @pytest.mark.parametrize(
         ("data", "words"),
@@ -153,8 +153,8 @@ class TestScripts:
             (b"echo\n", "no first line"),
             (b"#!\necho\n", "no first line"),
             (b"#!/bin/sh\r\necho\r\n", "carriage return"),
-            (b"#!/no/such/shell\n", "/no/such/shell, is not there"),
-            (b"#!sh\n", "is not there"),
+            (b"#!/no/such/shell\n", "/no/such/shell that its first line names does not exist"),
+            (b"#!sh\n", "does not exist"),
         ],
     )
     def test_content(
@@ -164,7 +164,7 @@ class TestScripts:
         self.check(guest, f"{prefix}-ScriptExecutionFailed", words)
 
 
-def test_all_problems_are_said_and_the_policy_is_known(guest: GuestFiles) -> None:
+def test_all_problems_are_reported_with_configuration(guest: GuestFiles) -> None:
     guest.put_all(continueBackupOnFailure=False)
     put(guest.pre, b"", 0o755, uid=65534)
     guest.post.unlink()
@@ -177,7 +177,7 @@ def test_all_problems_are_said_and_the_policy_is_known(guest: GuestFiles) -> Non
     assert readiness.config is not None and not readiness.config.continue_backup_on_failure
 
 
-def test_a_program_needs_no_first_line(guest: GuestFiles) -> None:
+def test_binary_program_needs_no_first_line(guest: GuestFiles) -> None:
     guest.put_all()
     put(guest.pre, Path("/bin/true").read_bytes(), 0o700)
     assert examine(str(guest.config)).state == "ready"
