@@ -33,6 +33,7 @@ from .trusted_file import FILE, FileState, check_ancestors, inspect, is_full_pat
 from .validation import CONFIG_MODE, SCRIPT_MODE, why_not_executable
 
 KINDS = ("pre", "post")
+_INVALID_OPTION = "InvalidOption"
 
 
 class _Source(NamedTuple):
@@ -75,21 +76,22 @@ def desired_config(params: Mapping[str, Any]) -> ScriptConfig:
     """Return the configuration of the options. Raise `SettingsError` for an invalid value."""
     for name in ("pre_script_no_of_retries", "post_script_no_of_retries"):
         if params[name] < 0:
-            raise _invalid_option(f"{name} must be 0 or more; it is {params[name]}.")
+            raise _refusal(_INVALID_OPTION, f"{name} must be 0 or more; it is {params[name]}.")
     timeout = params["timeout_in_seconds"]
     if not 1 <= timeout <= TIMEOUT_MAX_S:
-        raise _invalid_option(
-            f"timeout_in_seconds must be from 1 to {TIMEOUT_MAX_S}; it is {timeout}."
+        raise _refusal(
+            _INVALID_OPTION,
+            f"timeout_in_seconds must be from 1 to {TIMEOUT_MAX_S}; it is {timeout}.",
         )
     for kind in KINDS:
         reason = unusable_params(params[f"{kind}_script_params"])
         if reason:
-            raise _invalid_option(f"{kind}_script_params cannot be used: {reason}.")
+            raise _refusal(_INVALID_OPTION, f"{kind}_script_params cannot be used: {reason}.")
     return ScriptConfig.from_options(params)
 
 
-def _invalid_option(message: str, action: str = "") -> SettingsError:
-    return SettingsError(Failure("InvalidOption", message, action))
+def _refusal(name: str, message: str, action: str = "") -> SettingsError:
+    return SettingsError(Failure(name, message, action))
 
 
 def plan_present(params: Mapping[str, Any], config: ScriptConfig) -> InstallPlan:
@@ -128,13 +130,15 @@ def _check_paths(params: Mapping[str, Any]) -> None:
         path = params[name]
         _check_full_path(name, path)
         if name != "config_path" and path in own:
-            raise _invalid_option(f"{name} and config_path name the same file, {path}.")
+            raise _refusal(_INVALID_OPTION, f"{name} and config_path name the same file, {path}.")
         check_ancestors(path)
 
 
 def _check_full_path(name: str, path: str) -> None:
     if not is_full_path(path):
-        raise _invalid_option(f"{name} must be a full path without . and ..; it is {path!r}.")
+        raise _refusal(
+            _INVALID_OPTION, f"{name} must be a full path without . and ..; it is {path!r}."
+        )
 
 
 def _script_changes(params: Mapping[str, Any]) -> List[Change]:
@@ -155,7 +159,8 @@ def _script_change(kind: str, path: str, sources: Sequence[_Source]) -> Change:
     before = _read_file(path)
     contents = {source.content for source in sources if source.content is not None}
     if len(contents) > 1:
-        raise _invalid_option(
+        raise _refusal(
+            _INVALID_OPTION,
             f"Both scripts have the path {path}, but their contents differ.",
             "Set a different path for each script, or the same content for both.",
         )
@@ -169,7 +174,8 @@ def _script_change(kind: str, path: str, sources: Sequence[_Source]) -> Change:
     reason = why_not_executable(data)
     if reason:
         message = f"The {kind}-script {path} could not be started: {reason}."
-        raise SettingsError(Failure("InvalidScript", message))
+        action = f"Correct {kind}_script_content, or the file at {kind}_script_location."
+        raise _refusal("InvalidScript", message, action)
     return Change(path, before, data, SCRIPT_MODE)
 
 
@@ -179,10 +185,10 @@ def _read_file(path: str) -> Optional[FileState]:
         state = inspect(path)
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}."
-        raise SettingsError(Failure("UnreadableFile", message)) from error
+        raise _refusal("UnreadableFile", message, f"Check the filesystem of {path}.") from error
     if state is not None and state.kind != FILE:
         message = f"{path} is {state.kind}, not a regular file."
-        raise SettingsError(Failure("UntrustedPath", message, "Remove it, or set another path."))
+        raise _refusal("UntrustedPath", message, f"Remove {path}, or set another path.")
     return state
 
 

@@ -22,6 +22,8 @@ from .paths import FREEZABLE, HangingPathError, is_below
 
 __all__ = ["FreezePlan", "find_devices", "plan_targets", "read_mounts"]
 
+_INVALID_FREEZE = "InvalidFreeze"
+_INVALID_DEVICE = "InvalidDevice"
 PlaceAt = Callable[[str], Optional[Place]]
 _ADVICE = (
     "Set freeze to mount points of filesystems that can be frozen ({}), to auto or to none."
@@ -81,8 +83,10 @@ def plan_targets(
     stack = own_stack(read_mounts(), blocks) if mounts is None else Stack(mounts, blocks)
     if isinstance(freeze, str):
         if freeze != "auto":
-            raise _invalid(
-                f"freeze is {freeze!r}.", "Set freeze to auto, none or a list of mount points."
+            raise _refusal(
+                _INVALID_FREEZE,
+                f"freeze is {freeze!r}.",
+                "Set freeze to auto, none or a list of mount points.",
             )
         selected, warnings = _select(stack, disks, place_at)
     else:
@@ -92,12 +96,8 @@ def plan_targets(
     return FreezePlan(_ranked(stack, selected), warnings)
 
 
-def _invalid(message: str, action: str) -> SettingsError:
-    return SettingsError(Failure("InvalidFreeze", message, action))
-
-
-def _invalid_device(message: str, action: str) -> SettingsError:
-    return SettingsError(Failure("InvalidDevice", message, action))
+def _refusal(name: str, message: str, action: str) -> SettingsError:
+    return SettingsError(Failure(name, message, action))
 
 
 def find_devices(
@@ -127,7 +127,8 @@ def find_devices(
             continue
         for other, taken in known.items():
             if taken == number:
-                raise _invalid_device(
+                raise _refusal(
+                    _INVALID_DEVICE,
                     f"Disks {other} and {disk.name} have the same device, {blocks.node(number)}.",
                     "Set a different device or lun for each disk.",
                 )
@@ -142,8 +143,10 @@ def _device_of_path(disk: str, path: str, blocks: BlockDevices) -> int:
     except HangingPathError as error:
         number, reason = None, str(error)
     if number is None:
-        raise _invalid_device(
-            f"Disk {disk}: {path} {reason}.", "Correct device of the disk, or remove it."
+        raise _refusal(
+            _INVALID_DEVICE,
+            f"Disk {disk}: {path} {reason}.",
+            "Correct device of the disk, or remove device.",
         )
     return number
 
@@ -167,15 +170,29 @@ def _device_of_lun(lun: int, blocks: BlockDevices) -> Optional[int]:
 def _normalized(paths: Sequence[str]) -> List[str]:
     """Return the paths without trailing slashes. Raise if one cannot be a mount point."""
     if not paths:
-        raise _invalid("freeze is an empty list.", "Set freeze: none to freeze nothing.")
+        raise _refusal(
+            _INVALID_FREEZE, "freeze is an empty list.", "Set freeze: none to freeze nothing."
+        )
     normalized = []
     for path in paths:
         if not isinstance(path, str) or not path or "\0" in path:
-            raise _invalid(f"freeze has {path!r}, which is not a path.", "Set it to a mount point.")
+            raise _refusal(
+                _INVALID_FREEZE,
+                f"freeze has {path!r}, which is not a path.",
+                "Set freeze to a list of mount points.",
+            )
         if not path.startswith("/"):
-            raise _invalid(f"freeze has {path}, a relative path.", "Set it to the absolute path.")
+            raise _refusal(
+                _INVALID_FREEZE,
+                f"freeze has {path}, a relative path.",
+                "Set freeze to absolute paths.",
+            )
         if ".." in path.split("/"):
-            raise _invalid(f"freeze has {path}, which contains '..'.", "Set it without '..'.")
+            raise _refusal(
+                _INVALID_FREEZE,
+                f"freeze has {path}, which contains '..'.",
+                "Set freeze to paths without '..'.",
+            )
         normalized.append("/" + os.path.normpath(path).lstrip("/"))
     return normalized
 
@@ -185,36 +202,44 @@ def _named(stack: Stack, path: str, place_at: PlaceAt) -> Candidate:
     try:
         real = stack.blocks.paths.resolve(path)
         if real != path:
-            raise _invalid(
+            raise _refusal(
+                _INVALID_FREEZE,
                 f"freeze has {path}, which leads through a symbolic link to {real}.",
-                f"Set it to {real}.",
+                f"Use {real} in freeze.",
             )
         status = Path(path).lstat()
     except HangingPathError as error:
         if error.mount.mount_point == path:
             _check_freezable(stack, error.mount)
-        raise _invalid(
+        raise _refusal(
+            _INVALID_FREEZE,
             f"freeze has {path}, which {error}.",
             "Mount it elsewhere, or remove it from freeze.",
         ) from error
     except OSError as error:
-        raise _invalid(
+        raise _refusal(
+            _INVALID_FREEZE,
             f"freeze has {path}, which cannot be read: {error.strerror or error}.",
-            "Correct the path, or mount the filesystem.",
+            "Correct the path in freeze, or mount the filesystem.",
         ) from error
     place = place_at(path)
     mount = _mount_of(stack, place)
     if place is None or mount is None or mount.mount_point != path:
         where = f" It is in the filesystem at {mount.mount_point}." if mount else ""
-        raise _invalid(f"freeze has {path}, which is not a mount point.{where}", _ADVICE)
+        raise _refusal(
+            _INVALID_FREEZE, f"freeze has {path}, which is not a mount point.{where}", _ADVICE
+        )
     if not stat.S_ISDIR(status.st_mode):
-        raise _invalid(f"freeze has {path}, which is a file, not a folder.", _ADVICE)
+        raise _refusal(
+            _INVALID_FREEZE, f"freeze has {path}, which is a file, not a folder.", _ADVICE
+        )
     _check_freezable(stack, mount)
     if mount.read_only:
         writable = [m.mount_point for m in stack.filesystems[mount.dev] if not m.read_only]
-        raise _invalid(
+        raise _refusal(
+            _INVALID_FREEZE,
             f"freeze has {path}, which is mounted read-only.",
-            f"Set it to {writable[0]}, where the filesystem is mounted for writing."
+            f"Use {writable[0]} in freeze, where the filesystem is mounted for writing."
             if writable
             else "Remove it from freeze: the filesystem cannot be written to.",
         )
@@ -247,8 +272,10 @@ def _check_freezable(stack: Stack, mount: Mount) -> None:
         reason = "an overlay cannot be frozen, only the filesystem that holds its upper folder"
         if holders:
             holder = max(holders, key=lambda other: len(other.mount_point))
-            advice = f"Set it to {holder.mount_point}, which holds the upper folder {upper}."
-    raise _invalid(f"freeze has {mount.mount_point} of type {mount.fstype}: {reason}.", advice)
+            advice = f"Use {holder.mount_point} in freeze, which holds the upper folder {upper}."
+    raise _refusal(
+        _INVALID_FREEZE, f"freeze has {mount.mount_point} of type {mount.fstype}: {reason}.", advice
+    )
 
 
 def _upper(mount: Mount) -> str:
@@ -262,10 +289,11 @@ def _check_duplicates(selected: Sequence[Candidate]) -> None:
     seen: Dict[int, str] = {}
     for mount, _place in selected:
         if mount.dev in seen:
-            raise _invalid(
+            raise _refusal(
+                _INVALID_FREEZE,
                 f"freeze has one filesystem twice: {seen[mount.dev]} and {mount.mount_point} "
                 f"are both {mount.source}.",
-                "Remove one of them; freezing a filesystem freezes all its mounts.",
+                "Remove one of them from freeze. Freezing a filesystem freezes all its mounts.",
             )
         seen[mount.dev] = mount.mount_point
 

@@ -282,7 +282,7 @@ def test_real_mount_read_only_tmpfs_or_file_is_refused(mounted: LoopDevices, fol
             plan_targets([str(path)], [])
         return str(caught.value)
 
-    assert f"Set it to {disk_at}, where the filesystem is mounted for writing" in text(again)
+    assert f"Use {disk_at} in freeze, where the filesystem is mounted for writing" in text(again)
     assert "is in memory" in text(memory)
     assert "is a file" in text(folder / "file")
     run("mount", "-o", "remount,ro", disk_at)
@@ -294,4 +294,4 @@ def test_overlay_is_refused_with_holder_of_upper_folder(machine: FakeMachine, fo
     machine.mount("sda", "/upper")
     machine.mount("overlay", str(folder), "overlay", number="0:50", extra="rw,upperdir=/upper/u")
     text = refused(machine, [str(folder)])
-    assert "Set it to /upper, which holds the upper folder /upper/u" in text
+    assert "Use /upper in freeze, which holds the upper folder /upper/u" in text
