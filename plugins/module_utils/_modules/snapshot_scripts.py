@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .._errors import Failure, SettingsError
 from .._guest.scripts.agent_rules import APPLICATION, FILE_SYSTEM, NONE, evaluate
@@ -17,7 +18,7 @@ from .._guest.scripts.validation import Readiness, ReadinessState, examine
 
 _CONFIG_PATH = {"type": "path", "default": "/etc/azure/VMSnapshotScriptPluginConfig.json"}
 
-SCRIPTS_ARGUMENTS: Dict[str, Any] = {
+SCRIPTS_ARGUMENTS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "pre_script_location": {"type": "path"},
     "pre_script_content": {"type": "str"},
@@ -32,7 +33,7 @@ SCRIPTS_ARGUMENTS: Dict[str, Any] = {
     "fs_freeze_enabled": {"type": "bool", "default": True},
     "config_path": _CONFIG_PATH,
 }
-SCRIPTS_INFO_ARGUMENTS: Dict[str, Any] = {
+SCRIPTS_INFO_ARGUMENTS: dict[str, Any] = {
     "config_path": _CONFIG_PATH,
     "plugin_host_path": {"type": "path", "default": "/etc/azure/VMSnapshotPluginHost.conf"},
     "workload_path": {"type": "path", "default": "/etc/azure/workload.conf"},
@@ -45,7 +46,7 @@ def _check_root() -> None:
         raise SettingsError(Failure("NotRoot", message, "Set become: true."))
 
 
-def apply_scripts(params: Mapping[str, Any], check_mode: bool, with_diff: bool) -> Dict[str, Any]:
+def apply_scripts(params: Mapping[str, Any], check_mode: bool, with_diff: bool) -> dict[str, Any]:
     """Install or remove the configuration and its scripts.
 
     Raise `SettingsError` on failure; then nothing is changed.
@@ -62,7 +63,7 @@ def apply_scripts(params: Mapping[str, Any], check_mode: bool, with_diff: bool) 
     return {**plan.to_result(with_diff), "config": config.to_result() if config else None}
 
 
-def inspect_scripts(params: Mapping[str, Any], _check_mode: bool) -> Dict[str, Any]:
+def inspect_scripts(params: Mapping[str, Any], _check_mode: bool) -> dict[str, Any]:
     """Return the findings that keep Microsoft's agent and our run from running the scripts."""
     _check_root()
     readiness = examine(params["config_path"])
@@ -82,7 +83,7 @@ def inspect_scripts(params: Mapping[str, Any], _check_mode: bool) -> Dict[str, A
     }
 
 
-def _merged(agents: Sequence[Failure], ours: Sequence[Failure]) -> List[Dict[str, Any]]:
+def _merged(agents: Sequence[Failure], ours: Sequence[Failure]) -> list[dict[str, Any]]:
     """Return the agent's findings, then our other ones, each with the programs that it affects."""
     names = {finding.name for finding in ours}
     merged = [

@@ -13,7 +13,6 @@ import os
 import pwd
 import stat
 from dataclasses import replace
-from typing import List, Optional, Tuple
 
 from ..._errors import Failure, documented
 
@@ -38,13 +37,13 @@ class Findings:
     """Findings and warnings in the order in which the agent would meet them."""
 
     def __init__(self) -> None:
-        self.findings: List[Failure] = []
-        self.warnings: List[str] = []
+        self.items: list[Failure] = []
+        self.warnings: list[str] = []
         #: One for each finding.
-        self.effects: List[str] = []
+        self.effects: list[str] = []
 
-    def find(
-        self, effect: str, name: str, message: str, code: Optional[int] = None, action: str = ""
+    def add(
+        self, effect: str, name: str, message: str, code: int | None = None, action: str = ""
     ) -> None:
         """Add a finding of a documented name; `code` and `action` replace the documented ones."""
         failure = documented(name, message)
@@ -52,7 +51,7 @@ class Findings:
             failure = replace(failure, code=code)
         if action:
             failure = replace(failure, recommended_action=action)
-        self.findings.append(failure)
+        self.items.append(failure)
         self.effects.append(effect)
 
     def warn(self, message: str) -> None:
@@ -71,7 +70,7 @@ def is_file(path: str) -> bool:
         return False
 
 
-def digits(status: os.stat_result) -> Tuple[int, int, int]:
+def digits(status: os.stat_result) -> tuple[int, int, int]:
     """Return the last three octal digits of a mode: owner, group, others."""
     return ((status.st_mode >> 6) & 7, (status.st_mode >> 3) & 7, status.st_mode & 7)
 

@@ -14,7 +14,6 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Tuple
 
 from .agent_findings import (
     ELSEWHERE,
@@ -47,7 +46,7 @@ class PluginHost:
     limit_s: int = TIMEOUT_MAX_S
 
 
-def read_workload(notes: Findings, path: str) -> None:
+def read_workload(findings: Findings, path: str) -> None:
     """Add a finding if the agent quiesces a database itself and runs no script."""
     if not is_file(path):
         return
@@ -59,7 +58,7 @@ def read_workload(notes: Findings, path: str) -> None:
         # The agent continues as if the file did not exist.
         return
     if name:
-        notes.find(
+        findings.add(
             STOPS,
             HOST_ERROR,
             f"{path} sets workload_name to {name}. Microsoft's agent quiesces this workload "
@@ -68,11 +67,11 @@ def read_workload(notes: Findings, path: str) -> None:
         )
 
 
-def read_plugin_host(notes: Findings, config_path: str, path: str) -> PluginHost:
+def read_plugin_host(findings: Findings, config_path: str, path: str) -> PluginHost:
     """Return the settings of the plugin-host file; without it the agent uses its own copy."""
     if not is_file(path):
         if config_path != CONFIG_PATH:
-            notes.warn(
+            findings.warn(
                 f"{path} does not exist. Without it, Microsoft's agent reads {CONFIG_PATH}, "
                 f"not {config_path}."
             )
@@ -83,23 +82,23 @@ def read_plugin_host(notes: Findings, config_path: str, path: str) -> PluginHost
         mode = stat.S_IMODE(status.st_mode)
         message = f"{path} has mode {mode:04o}. Group and others may have read permission only."
         action = f"Set the mode of {path} to 0600."
-        notes.find(STOPS, HOST_ERROR, message, HOST_PERMISSIONS, action)
+        findings.add(STOPS, HOST_ERROR, message, HOST_PERMISSIONS, action)
     if not is_roots(status):
         message = f"{path} is owned by the user {status.st_uid}, not by root."
         action = f"Make root the owner of {path}."
-        notes.find(STOPS, HOST_ERROR, message, HOST_PERMISSIONS, action)
+        findings.add(STOPS, HOST_ERROR, message, HOST_PERMISSIONS, action)
     try:
-        return _read_content(notes, config_path, path)
+        return _read_content(findings, config_path, path)
     except (configparser.Error, ValueError, OSError) as error:
-        _add_invalid(notes, path, " ".join(str(error).split()))
+        _add_invalid(findings, path, " ".join(str(error).split()))
         return PluginHost(config_path)
 
 
-def _add_invalid(notes: Findings, path: str, reason: str) -> None:
-    notes.find(STOPS, HOST_ERROR, f"{path} is invalid: {reason}", HOST_PARSING)
+def _add_invalid(findings: Findings, path: str, reason: str) -> None:
+    findings.add(STOPS, HOST_ERROR, f"{path} is invalid: {reason}", HOST_PARSING)
 
 
-def _read_content(notes: Findings, config_path: str, path: str) -> PluginHost:
+def _read_content(findings: Findings, config_path: str, path: str) -> PluginHost:
     parser = configparser.ConfigParser()
     parser.read(path)
     limit, count = TIMEOUT_MAX_S, 0
@@ -108,16 +107,16 @@ def _read_content(notes: Findings, config_path: str, path: str) -> PluginHost:
     if parser.has_option(_SECTION, "numberOfPlugins"):
         count = int(parser.get(_SECTION, "numberOfPlugins"))
     if 1 <= limit < TIMEOUT_MAX_S:
-        notes.warn(f"{path} limits timeoutInSeconds to {limit} s for Microsoft's agent.")
+        findings.warn(f"{path} limits timeoutInSeconds to {limit} s for Microsoft's agent.")
     if count < 1:
-        _add_no_plugin(notes, path)
+        _add_no_plugin(findings, path)
         return PluginHost(config_path, limit)
     plugins = [_plugin(parser, number) for number in range(min(count, _PLUGINS_MAX))]
     name, folder, config = plugins[0]
     if name != PLUGIN_NAME:
-        _add_other_plugin(notes, path, name, folder)
+        _add_other_plugin(findings, path, name, folder)
     elif count > 1:
-        notes.find(
+        findings.add(
             STOPS,
             HOST_ERROR,
             f"{path} names {count} plugins, but the framework has only one. This module checks "
@@ -126,7 +125,7 @@ def _read_content(notes: Findings, config_path: str, path: str) -> PluginHost:
             "then uses its own copy.",
         )
     if not _is_same_file(config, config_path):
-        notes.find(
+        findings.add(
             ELSEWHERE,
             HOST_ERROR,
             f"{path} makes Microsoft's agent read {config}, but vm_snapshot reads {config_path}.",
@@ -136,7 +135,7 @@ def _read_content(notes: Findings, config_path: str, path: str) -> PluginHost:
     return PluginHost(config, limit)
 
 
-def _plugin(parser: configparser.ConfigParser, number: int) -> Tuple[str, str, str]:
+def _plugin(parser: configparser.ConfigParser, number: int) -> tuple[str, str, str]:
     """Return a plugin's name, folder and configuration. Raise `configparser.Error` if missing."""
     name, folder, config = (
         parser.get(_SECTION, f"{option}{number}")
@@ -145,8 +144,8 @@ def _plugin(parser: configparser.ConfigParser, number: int) -> Tuple[str, str, s
     return name, folder, config
 
 
-def _add_no_plugin(notes: Findings, path: str) -> None:
-    notes.find(
+def _add_no_plugin(findings: Findings, path: str) -> None:
+    findings.add(
         STOPS,
         HOST_ERROR,
         f"{path} names no plugin (numberOfPlugins in the section {_SECTION}). Microsoft's agent "
@@ -156,11 +155,11 @@ def _add_no_plugin(notes: Findings, path: str) -> None:
     )
 
 
-def _add_other_plugin(notes: Findings, path: str, name: str, folder: str) -> None:
+def _add_other_plugin(findings: Findings, path: str, name: str, folder: str) -> None:
     if not is_file(f"{folder}/{name}.py"):
-        _add_invalid(notes, path, f"it names the plugin {name}, which is not in {folder}.")
+        _add_invalid(findings, path, f"it names the plugin {name}, which is not in {folder}.")
         return
-    notes.find(
+    findings.add(
         STOPS,
         HOST_ERROR,
         f"{path} names the plugin {name}, not {PLUGIN_NAME}. Microsoft's agent runs "

@@ -15,7 +15,7 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 from ..._errors import Failure
 from .agent_findings import (
@@ -56,56 +56,56 @@ _POLL_KEY = "ScriptsExecutionPollTimeSeconds"
 class AgentView:
     """The agent's next backup; it runs the scripts if there are no findings."""
 
-    findings: Tuple[Failure, ...]
+    findings: tuple[Failure, ...]
     expected_consistency: str
-    warnings: Tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def evaluate(
     config_path: str, plugin_host_path: str, workload_path: str, shell: str = "sh"
 ) -> AgentView:
     """Check all files as the agent does; `shell` is the program that it finds as `sh`."""
-    notes = Findings()
-    read_workload(notes, workload_path)
-    host = read_plugin_host(notes, config_path, plugin_host_path)
-    values = _read_config(notes, host.config_path)
+    findings = Findings()
+    read_workload(findings, workload_path)
+    host = read_plugin_host(findings, config_path, plugin_host_path)
+    values = _read_config(findings, host.config_path)
     if values is not None:
-        _check_flags(notes, values)
-        _check_plugin_name(notes, values)
-        _check_timeout(notes, values, host)
+        _check_flags(findings, values)
+        _check_plugin_name(findings, values)
+        _check_timeout(findings, values, host)
         for kind in _KINDS:
-            _check_params(notes, kind, values)
+            _check_params(findings, kind, values)
         for kind in _KINDS:
-            _check_script(notes, kind, values[f"{kind}ScriptLocation"], shell)
-    expected = _expected(notes, values or {})
-    return AgentView(tuple(notes.findings), expected, tuple(notes.warnings))
+            _check_script(findings, kind, values[f"{kind}ScriptLocation"], shell)
+    expected = _expected(findings, values or {})
+    return AgentView(tuple(findings.items), expected, tuple(findings.warnings))
 
 
-def _expected(notes: Findings, values: Dict[str, Any]) -> str:
+def _expected(findings: Findings, values: dict[str, Any]) -> str:
     """Return the consistency of the backup: the worst that a finding leads to."""
     continues = values.get("continueBackupOnFailure", True)
     freeze = values.get("fsFreezeEnabled", True)
     without_scripts = FILE_SYSTEM if freeze else CRASH
     # The agent checks everything before it runs a script, and stops at the first of these.
-    for effect in notes.effects:
+    for effect in findings.effects:
         if effect == STOPS:
             return FILE_SYSTEM
         if effect == INVALID:
-            return without_scripts if continues else _stopped(notes)
+            return without_scripts if continues else _stopped(findings)
     outcomes = [APPLICATION]
     # As the agent compares: false and 0 are equal to 0, null is not.
     is_off = freeze == 0
-    if NEVER_ENDS in notes.effects:
+    if NEVER_ENDS in findings.effects:
         outcomes.append(NONE if is_off else without_scripts)
-    if FAILS in notes.effects:
+    if FAILS in findings.effects:
         # The agent computes "true and continueBackupOnFailure" bit by bit.
         fails = not isinstance(continues, int) or not continues & 1 or is_off
-        outcomes.append(_stopped(notes) if fails else without_scripts)
+        outcomes.append(_stopped(findings) if fails else without_scripts)
     return max(outcomes, key=_BEST_FIRST.index)
 
 
-def _stopped(notes: Findings) -> str:
-    notes.warn(
+def _stopped(findings: Findings) -> str:
+    findings.warn(
         "The backup would fail. For a VM with a single disk, Azure Backup makes a "
         "crash-consistent one instead."
     )
@@ -115,12 +115,12 @@ def _stopped(notes: Findings) -> str:
 # --- the configuration -------------------------------------------------------------------------
 
 
-def _read_config(notes: Findings, path: str) -> Optional[Dict[str, Any]]:
+def _read_config(findings: Findings, path: str) -> dict[str, Any] | None:
     """Return the values of the configuration; None if the agent cannot read them."""
     # A relative path starts in the agent's own folder, which holds no configuration.
     if not path.startswith("/") or not is_file(path):
         message = f"The configuration {path} does not exist."
-        notes.find(STOPS, CONFIG_ERROR, message, CONFIG_MISSING)
+        findings.add(STOPS, CONFIG_ERROR, message, CONFIG_MISSING)
         return None
     status = Path(path).stat()
     owner, group, other = digits(status)
@@ -128,82 +128,82 @@ def _read_config(notes: Findings, path: str) -> Optional[Dict[str, Any]]:
     if owner % 2 or group or other:
         message = f"{mode}. It must not be executable, and only root may have permissions."
         action = f"Set the mode of {path} to 0600."
-        notes.find(STOPS, CONFIG_ERROR, message, CONFIG_PERMISSIONS, action)
+        findings.add(STOPS, CONFIG_ERROR, message, CONFIG_PERMISSIONS, action)
     elif owner != 6:
-        notes.warn(f"{mode}. Microsoft's agent accepts it, but the documented mode is 0600.")
+        findings.warn(f"{mode}. Microsoft's agent accepts it, but the documented mode is 0600.")
     if not is_roots(status):
         message = f"{path} is owned by the user {status.st_uid}, not by root."
         action = f"Make root the owner of {path}."
-        notes.find(STOPS, CONFIG_ERROR, message, CONFIG_PERMISSIONS, action)
+        findings.add(STOPS, CONFIG_ERROR, message, CONFIG_PERMISSIONS, action)
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}."
-        notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
+        findings.add(STOPS, CONFIG_ERROR, message, HOST_PARSING)
         return None
-    return _parse_config(notes, path, data)
+    return _parse_config(findings, path, data)
 
 
-def _parse_config(notes: Findings, path: str, data: bytes) -> Optional[Dict[str, Any]]:
+def _parse_config(findings: Findings, path: str, data: bytes) -> dict[str, Any] | None:
     value, reason, _twice = read_json(data)
     if reason:
         code = HOST_PARSING if reason == TOO_DEEP else None
-        notes.find(STOPS, CONFIG_ERROR, f"{path} cannot be used: {reason}.", code)
+        findings.add(STOPS, CONFIG_ERROR, f"{path} cannot be used: {reason}.", code)
         return None
     if not isinstance(value, dict):
         message = f"{path} must contain a JSON object, in braces."
-        notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
+        findings.add(STOPS, CONFIG_ERROR, message, HOST_PARSING)
         return None
-    usable = _has_usable_times(notes, path, value)
+    usable = _has_usable_times(findings, path, value)
     for key in ("preScriptLocation", "postScriptLocation"):
         if key not in value:
-            notes.find(STOPS, CONFIG_ERROR, f"{key} is missing from {path}.")
+            findings.add(STOPS, CONFIG_ERROR, f"{key} is missing from {path}.")
             usable = False
     return value if usable else None
 
 
-def _has_usable_times(notes: Findings, path: str, values: Dict[str, Any]) -> bool:
+def _has_usable_times(findings: Findings, path: str, values: dict[str, Any]) -> bool:
     """Return True if the agent can compute with the timeout and the poll interval."""
     usable = True
     if not isinstance(values.get("timeoutInSeconds", 0), (int, float)):
         message = f"timeoutInSeconds in {path} must be a number."
-        notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
+        findings.add(STOPS, CONFIG_ERROR, message, HOST_PARSING)
         usable = False
     poll = values.get(_POLL_KEY, _POLL_S)
     if isinstance(poll, bool) or not isinstance(poll, int):
         # The documentation asks for "strictly an integer". The agent does not check that.
         message = f"{_POLL_KEY} in {path} must be a whole number."
-        notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
+        findings.add(STOPS, CONFIG_ERROR, message, HOST_PARSING)
         usable = False
     elif not _POLL_MIN_S <= poll <= _POLL_MAX_S:
-        notes.warn(
+        findings.warn(
             f"{_POLL_KEY} is {poll}. Set a whole number from {_POLL_MIN_S} to {_POLL_MAX_S}. "
             f"Microsoft's agent uses {_POLL_S} instead of other values."
         )
     return usable
 
 
-def _check_flags(notes: Findings, values: Dict[str, Any]) -> None:
+def _check_flags(findings: Findings, values: dict[str, Any]) -> None:
     """Check the two flags, whose types the agent does not check."""
     if not isinstance(values.get("continueBackupOnFailure", True), bool):
-        notes.warn(
+        findings.warn(
             "continueBackupOnFailure must be true or false. If a script is missing or fails, "
             "Microsoft's agent may fail the whole backup."
         )
     freeze = values.get("fsFreezeEnabled", True)
     if not isinstance(freeze, bool):
         meaning = "true" if freeze else "false"
-        notes.warn(
+        findings.warn(
             f"fsFreezeEnabled must be true or false. Microsoft's agent reads it as {meaning}."
         )
 
 
-def _check_plugin_name(notes: Findings, values: Dict[str, Any]) -> None:
+def _check_plugin_name(findings: Findings, values: dict[str, Any]) -> None:
     if not isinstance(values.get("pluginName", PLUGIN_NAME), str):
-        _add_never_ends(notes, "pre", f'pluginName must be "{PLUGIN_NAME}".')
+        _add_never_ends(findings, "pre", f'pluginName must be "{PLUGIN_NAME}".')
 
 
-def _check_timeout(notes: Findings, values: Dict[str, Any], host: PluginHost) -> None:
+def _check_timeout(findings: Findings, values: dict[str, Any], host: PluginHost) -> None:
     """Check the timeout of the scripts, and the agent's own limit for its wait."""
     limit, configured = TIMEOUT_WHEN_MISSING_S, values.get("timeoutInSeconds")
     if configured is not None:
@@ -215,15 +215,15 @@ def _check_timeout(notes: Findings, values: Dict[str, Any], host: PluginHost) ->
         for kind in _KINDS:
             message = f"The plugin-host file limits the {kind}-script to {host.limit_s} s."
             name = f"{kind.capitalize()}-ScriptTimeout"
-            notes.find(NEVER_ENDS, name, message, NEVER_ENDED[kind])
+            findings.add(NEVER_ENDS, name, message, NEVER_ENDED[kind])
     elif limit <= 0:
         for kind in _KINDS:
             message = (
                 f"The timeout of the {kind}-script is {limit} s; Microsoft's agent does not wait."
             )
-            notes.find(FAILS, f"{kind.capitalize()}-ScriptTimeout", message)
+            findings.add(FAILS, f"{kind.capitalize()}-ScriptTimeout", message)
     elif configured is not None and not _is_documented_timeout(configured):
-        notes.warn(
+        findings.warn(
             f"timeoutInSeconds is {configured}. Set a whole number from 1 to {TIMEOUT_MAX_S}. "
             f"Microsoft's agent accepts any number and limits it to {TIMEOUT_MAX_S}."
         )
@@ -233,38 +233,38 @@ def _is_documented_timeout(timeout: float) -> bool:
     return not isinstance(timeout, bool) and 1 <= timeout <= TIMEOUT_MAX_S and timeout % 1 == 0
 
 
-def _check_params(notes: Findings, kind: str, values: Dict[str, Any]) -> None:
+def _check_params(findings: Findings, kind: str, values: dict[str, Any]) -> None:
     """Check the parameters; the agent passes each item of the value to the script as text."""
     key = f"{kind}ScriptParams"
     params = values.get(key, [])
     if not isinstance(params, (list, str, dict)):
-        _add_never_ends(notes, kind, f"{key} must be a list of quoted strings.")
+        _add_never_ends(findings, kind, f"{key} must be a list of quoted strings.")
         return
     if not isinstance(params, list):
-        notes.warn(
+        findings.warn(
             f"{key} must be a list. Microsoft's agent passes each character or key of it to the "
             "script as a parameter."
         )
     reason = unusable_params([str(param) for param in params])
     if reason:
-        _add_never_ends(notes, kind, f"{key} cannot be used: {reason}.")
+        _add_never_ends(findings, kind, f"{key} cannot be used: {reason}.")
 
 
-def _add_never_ends(notes: Findings, kind: str, message: str) -> None:
+def _add_never_ends(findings: Findings, kind: str, message: str) -> None:
     effect = (
         f"Microsoft's agent cannot start the {kind}-script, but waits for its end until its own "
         "time limit."
     )
-    notes.find(NEVER_ENDS, CONFIG_ERROR, f"{message} {effect}", NEVER_ENDED[kind])
+    findings.add(NEVER_ENDS, CONFIG_ERROR, f"{message} {effect}", NEVER_ENDED[kind])
 
 
 # --- the scripts -------------------------------------------------------------------------------
 
 
-def _check_script(notes: Findings, kind: str, path: Any, shell: str) -> None:
+def _check_script(findings: Findings, kind: str, path: Any, shell: str) -> None:
     if not isinstance(path, str):
         message = f"{kind}ScriptLocation must be the path of a file."
-        notes.find(STOPS, CONFIG_ERROR, message, HOST_PARSING)
+        findings.add(STOPS, CONFIG_ERROR, message, HOST_PARSING)
         return
     prefix = kind.capitalize()
     insufficient = f"InsufficientPermissionfor{prefix}-Script"
@@ -272,36 +272,36 @@ def _check_script(notes: Findings, kind: str, path: Any, shell: str) -> None:
     if not path.startswith("/") or not is_file(path):
         name = path or "(an empty path)"
         message = f"The {kind}-script {name} does not exist, or is not given by its full path."
-        notes.find(INVALID, f"{prefix}-ScriptNotFound", message)
+        findings.add(INVALID, f"{prefix}-ScriptNotFound", message)
         return
     status = Path(path).stat()
     owner, group, other = digits(status)
     mode = f"The {kind}-script {path} has mode {stat.S_IMODE(status.st_mode):04o}"
     if group or other:
-        notes.find(INVALID, insufficient, f"{mode}. Only root may have permissions.")
+        findings.add(INVALID, insufficient, f"{mode}. Only root may have permissions.")
     elif owner != 7:
-        notes.warn(f"{mode}. Microsoft's agent accepts it, but the documented mode is 0700.")
+        findings.warn(f"{mode}. Microsoft's agent accepts it, but the documented mode is 0700.")
     if not is_roots(status):
         message = f"The {kind}-script {path} is owned by the user {status.st_uid}, not by root."
-        notes.find(INVALID, insufficient, message)
+        findings.add(INVALID, insufficient, message)
     elif not (group or other):
-        _check_content(notes, kind, path, shell)
+        _check_content(findings, kind, path, shell)
 
 
-def _check_content(notes: Findings, kind: str, path: str, shell: str) -> None:
+def _check_content(findings: Findings, kind: str, path: str, shell: str) -> None:
     """Check the content of a script, which the agent would run by `sh`."""
     name = f"{kind.capitalize()}-ScriptExecutionFailed"
     script = f"Microsoft's agent runs the {kind}-script {path} by sh"
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        notes.find(FAILS, name, f"The {kind}-script {path} cannot be read: {error.strerror}.")
+        findings.add(FAILS, name, f"The {kind}-script {path} cannot be read: {error.strerror}.")
         return
     reason = why_not_for_sh(data, shell)
     if reason:
         message = f"{script} and ignores its first line. That fails: {reason}."
-        notes.find(FAILS, name, message, action=f"Write the {kind}-script so that sh can run it.")
+        findings.add(FAILS, name, message, action=f"Write the {kind}-script so that sh can run it.")
         return
     difference = difference_under_sh(data, shell)
     if difference:
-        notes.warn(f"{script}: {difference}.")
+        findings.warn(f"{script}: {difference}.")

@@ -15,7 +15,6 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import List, Tuple
 
 #: Names of shells whose language every `sh` runs.
 _PLAIN_SHELLS = ("sh", "dash", "ash")
@@ -55,7 +54,7 @@ def difference_under_sh(data: bytes, shell: str = "sh") -> str:
     return ""
 
 
-def _interpreter(first: bytes) -> Tuple[str, List[str]]:
+def _interpreter(first: bytes) -> tuple[str, list[str]]:
     """Return the interpreter that a first line names and its options; empty without a name."""
     if not first.startswith(b"#!"):
         return "", []

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable
 
 from ..._errors import Failure, documented
 
@@ -34,7 +35,7 @@ class ScriptSettings:
     """The settings of one script."""
 
     location: str
-    params: Tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
     #: Attempts after the first one.
     no_of_retries: int = 0
 
@@ -64,7 +65,7 @@ class ScriptConfig:
             fs_freeze_enabled=options.get("fs_freeze_enabled", True),
         )
 
-    def to_result(self) -> Dict[str, Any]:
+    def to_result(self) -> dict[str, Any]:
         """Return the configuration by the names of the options of `snapshot_scripts`."""
         return {
             "pre_script_location": self.pre.location,
@@ -91,9 +92,9 @@ def _settings(kind: str, options: Mapping[str, Any]) -> ScriptSettings:
 class ParsedConfig:
     """A configuration, or all its errors."""
 
-    config: Optional[ScriptConfig]
-    errors: Tuple[Failure, ...] = ()
-    warnings: Tuple[str, ...] = ()
+    config: ScriptConfig | None
+    errors: tuple[Failure, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 #: The name of the option for each key, in the order of the published template.
@@ -167,7 +168,7 @@ def _flag(value: Any) -> str:
 
 
 #: The check of each key: it returns the error of a value, or an empty text.
-_CHECKS: Dict[str, Callable[[Any], str]] = {
+_CHECKS: dict[str, Callable[[Any], str]] = {
     "preScriptLocation": _location,
     "postScriptLocation": _location,
     "preScriptParams": _params,
@@ -181,11 +182,11 @@ _CHECKS: Dict[str, Callable[[Any], str]] = {
 _REQUIRED = ("preScriptLocation", "postScriptLocation")
 
 
-def read_json(data: bytes) -> Tuple[Any, str, List[str]]:
+def read_json(data: bytes) -> tuple[Any, str, list[str]]:
     """Return the value in a JSON file, the error (or an empty text) and the duplicate keys."""
-    duplicates: List[str] = []
+    duplicates: list[str] = []
 
-    def members(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
         if len(value) < len(pairs):
             names = [name for name, _value in pairs]
@@ -216,7 +217,7 @@ def parse(data: bytes) -> ParsedConfig:
     errors = [
         _error(f"{key} is missing from the configuration.") for key in _REQUIRED if key not in value
     ]
-    settings: Dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     for key, name in KEYS.items():
         if key not in value:
             continue
@@ -242,7 +243,7 @@ def _shortened(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _warnings(value: Dict[str, Any], duplicates: List[str]) -> Tuple[str, ...]:
+def _warnings(value: dict[str, Any], duplicates: list[str]) -> tuple[str, ...]:
     known = ("pluginName", *KEYS, *AGENT_KEYS)
     warnings = [
         f"The key {_shortened(key)} of the configuration is unknown and ignored."

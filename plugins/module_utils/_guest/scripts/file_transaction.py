@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence
 
 from ..._errors import Failure, SettingsError
 from .trusted_file import FileState, make_parents, remove, remove_folders, write_atomically
@@ -18,9 +18,9 @@ class Change:
     """The change of one file: its present state, and its new content as a file of root."""
 
     path: str
-    before: Optional[FileState]
+    before: FileState | None
     #: The new content; None to remove the file.
-    after: Optional[bytes]
+    after: bytes | None
     mode: int = 0
     #: False for a file that the result does not list.
     shown: bool = True
@@ -57,7 +57,7 @@ class Change:
         except FileNotFoundError:
             return
 
-    def diff(self) -> List[Dict[str, str]]:
+    def diff(self) -> list[dict[str, str]]:
         """Return the changes of the content, and of owner and mode, in the form of Ansible."""
         entries = []
         if self.changes_content:
@@ -71,7 +71,7 @@ class Change:
                 entries.append(self._entry(before, after))
         return entries
 
-    def _entry(self, before: str, after: str) -> Dict[str, str]:
+    def _entry(self, before: str, after: str) -> dict[str, str]:
         return {
             "before_header": self.path,
             "before": before,
@@ -80,7 +80,7 @@ class Change:
         }
 
 
-def _text(data: Optional[bytes]) -> str:
+def _text(data: bytes | None) -> str:
     return "" if data is None else data.decode("utf-8", "replace")
 
 
@@ -89,8 +89,8 @@ def apply_changes(changes: Sequence[Change]) -> None:
 
     If one fails, undo those before it and raise `SettingsError`.
     """
-    begun: List[Change] = []
-    folders: List[str] = []
+    begun: list[Change] = []
+    folders: list[str] = []
     try:
         for change in changes:
             if not change.needed:
@@ -108,7 +108,7 @@ def apply_changes(changes: Sequence[Change]) -> None:
         raise
 
 
-def _undo(begun: Sequence[Change], folders: List[str]) -> List[str]:
+def _undo(begun: Sequence[Change], folders: list[str]) -> list[str]:
     """Undo the changes, and return the files for which that failed, with the reasons."""
     failed = [reason for reason in map(_undo_one, reversed(begun)) if reason]
     remove_folders(folders)

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, NamedTuple
 
 from ..._errors import Failure, SettingsError, documented
 from .agent_shell import why_not_for_sh
@@ -42,20 +43,20 @@ class _Source(NamedTuple):
     kind: str
     path: str
     #: None to keep the content of the present file.
-    content: Optional[str]
+    content: str | None
 
 
 @dataclass(frozen=True)
 class InstallPlan:
     """The changes in the order in which they are safe, and the warnings for the user."""
 
-    changes: Tuple[Change, ...]
-    warnings: Tuple[str, ...] = ()
+    changes: tuple[Change, ...]
+    warnings: tuple[str, ...] = ()
 
-    def to_result(self, with_diff: bool) -> Dict[str, Any]:
+    def to_result(self, with_diff: bool) -> dict[str, Any]:
         """Return the result of the plan; it is the same in check mode and after the changes."""
         needed = [change for change in self.changes if change.needed and change.shown]
-        result: Dict[str, Any] = {
+        result: dict[str, Any] = {
             "changed": bool(needed),
             "written": [change.path for change in needed if change.after is not None],
             "removed": [change.path for change in needed if change.after is None],
@@ -112,7 +113,7 @@ def plan_present(params: Mapping[str, Any], config: ScriptConfig) -> InstallPlan
     )
 
 
-def _agent_warnings(scripts: List[Change]) -> List[str]:
+def _agent_warnings(scripts: list[Change]) -> list[str]:
     """Return a warning for each script that Microsoft's agent could not run."""
     reasons = {change.path: why_not_for_sh(change.after or b"") for change in scripts}
     return [
@@ -141,13 +142,13 @@ def _check_full_path(name: str, path: str) -> None:
         )
 
 
-def _script_changes(params: Mapping[str, Any]) -> List[Change]:
+def _script_changes(params: Mapping[str, Any]) -> list[Change]:
     """Return one change for each script; one for both if they are the same file."""
     sources = [
         _Source(kind, params[f"{kind}_script_location"], params[f"{kind}_script_content"])
         for kind in KINDS
     ]
-    changes: Dict[str, Change] = {}
+    changes: dict[str, Change] = {}
     for source in sources:
         if source.path not in changes:
             same = [other for other in sources if other.path == source.path]
@@ -179,7 +180,7 @@ def _script_change(kind: str, path: str, sources: Sequence[_Source]) -> Change:
     return Change(path, before, data, SCRIPT_MODE)
 
 
-def _read_file(path: str) -> Optional[FileState]:
+def _read_file(path: str) -> FileState | None:
     """Return the file at a path that this module may write. Raise if it is not a regular file."""
     try:
         state = inspect(path)
@@ -192,7 +193,7 @@ def _read_file(path: str) -> Optional[FileState]:
     return state
 
 
-def _dropped_keys(config_path: str, before: Optional[FileState]) -> List[str]:
+def _dropped_keys(config_path: str, before: FileState | None) -> list[str]:
     """Return a warning about the keys of the present configuration that the new one lacks."""
     value = read_json(before.data)[0] if before else None
     if not isinstance(value, dict):
@@ -210,7 +211,7 @@ def _dropped_keys(config_path: str, before: Optional[FileState]) -> List[str]:
 # --- the record ------------------------------------------------------------------------------
 
 
-def _recorded(config_path: str) -> Tuple[Set[str], List[str]]:
+def _recorded(config_path: str) -> tuple[set[str], list[str]]:
     """Return the scripts that this module wrote, and a warning if the record is unusable."""
     path = record_path(config_path)
     record = _read_file(path)
@@ -223,7 +224,7 @@ def _recorded(config_path: str) -> Tuple[Set[str], List[str]]:
     return set(), [f"{path} is unusable. The scripts that this module wrote are unknown."]
 
 
-def _record_change(config_path: str, scripts: Set[str]) -> Change:
+def _record_change(config_path: str, scripts: set[str]) -> Change:
     path = record_path(config_path)
     content = json.dumps({"scripts": sorted(scripts)}, indent=4) + "\n" if scripts else None
     after = content.encode() if content is not None else None
@@ -252,7 +253,7 @@ def plan_absent(params: Mapping[str, Any]) -> InstallPlan:
     return InstallPlan((*changes, _record_change(config_path, set())), tuple(warnings))
 
 
-def _removable(path: str) -> Tuple[str, Optional[FileState]]:
+def _removable(path: str) -> tuple[str, FileState | None]:
     """Return the reason to keep a script that this module wrote, or an empty text and its state."""
     reason = why_untrusted(path)
     if reason:
@@ -268,7 +269,7 @@ def _removable(path: str) -> Tuple[str, Optional[FileState]]:
     return ("" if state.uid == 0 else f"it is now owned by the user {state.uid}"), state
 
 
-def _named_scripts(before: Optional[FileState]) -> Set[str]:
+def _named_scripts(before: FileState | None) -> set[str]:
     """Return the existing scripts that the configuration names."""
     value = read_json(before.data)[0] if before else None
     if not isinstance(value, dict):

@@ -23,7 +23,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Callable, Optional, Tuple
+from typing import Callable
 
 from .. import syscalls
 from ..model import ScriptOutcome, ScriptSpec
@@ -80,8 +80,8 @@ class _Attempt:
         self,
         spec: ScriptSpec,
         tail: _Tail,
-        before_exec: Optional[Callable[[], None]],
-        output: Optional[Tuple[int, int]],
+        before_exec: Callable[[], None] | None,
+        output: tuple[int, int] | None,
     ) -> None:
         self._tail = tail
         self._owns_output = output is None
@@ -124,7 +124,7 @@ class _Attempt:
             self._read_for(min(left, _POLL_S))
         return True
 
-    def finish(self, ended: bool) -> Optional[int]:
+    def finish(self, ended: bool) -> int | None:
         """Kill the process group, wait for its end, and return the exit status if it has one."""
         self.left_processes = ended and _group_lives(self.pid)
         # The script is reaped only after the kill. Until then no other process can get its id,
@@ -185,7 +185,7 @@ class _Attempt:
             total += count
 
 
-def _before_exec(callback: Optional[Callable[[], None]]) -> None:
+def _before_exec(callback: Callable[[], None] | None) -> None:
     """Prepare the new process, which still is a copy of this one, to become the script.
 
     Restore the limit of core dumps that the module was started with. The script holds no SAS, and
@@ -222,7 +222,7 @@ def _why_changed(spec: ScriptSpec) -> str:
     return ""
 
 
-def open_output() -> Tuple[int, int]:
+def open_output() -> tuple[int, int]:
     """Return the read end, which never blocks, and the write end of a pipe for script output."""
     read_end, write_end = os.pipe()
     os.set_blocking(read_end, False)
@@ -232,9 +232,9 @@ def open_output() -> Tuple[int, int]:
 def _start(
     spec: ScriptSpec,
     tail: _Tail,
-    before_exec: Optional[Callable[[], None]],
-    output: Optional[Tuple[int, int]],
-) -> Tuple[Optional[_Attempt], str]:
+    before_exec: Callable[[], None] | None,
+    output: tuple[int, int] | None,
+) -> tuple[_Attempt | None, str]:
     reason = _why_changed(spec)
     if reason:
         return None, reason
@@ -257,14 +257,12 @@ class _Attempts:
         self._until = self._started + spec.timeout_s
         self._tail = _Tail()
         self._count = 0
-        self._rc: Optional[int] = None
+        self._rc: int | None = None
         self._not_started = ""
         self._timed_out = False
         self._left_processes = False
 
-    def make(
-        self, before_exec: Optional[Callable[[], None]], output: Optional[Tuple[int, int]]
-    ) -> bool:
+    def make(self, before_exec: Callable[[], None] | None, output: tuple[int, int] | None) -> bool:
         """Make one attempt; return True if another one may follow."""
         attempt, reason = _start(self._spec, self._tail, before_exec, output)
         if attempt is None:
@@ -303,10 +301,10 @@ class _Attempts:
 def run_script(
     spec: ScriptSpec,
     *,
-    before_exec: Optional[Callable[[], None]] = None,
+    before_exec: Callable[[], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
     run_by: str = "run",
-    output: Optional[Tuple[int, int]] = None,
+    output: tuple[int, int] | None = None,
 ) -> ScriptOutcome:
     """Run the script until an attempt succeeds, the attempts are used up or the time is up.
 

@@ -16,11 +16,10 @@ import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import List, Optional, Tuple
 
 from ..._errors import Failure, SettingsError
 
-Identity = Tuple[int, int, int, int]
+Identity = tuple[int, int, int, int]
 
 #: The kinds of files, as messages name them.
 FILE = "a regular file"
@@ -57,7 +56,7 @@ def identity(status: os.stat_result) -> Identity:
     return (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size)
 
 
-def inspect(path: str) -> Optional[FileState]:
+def inspect(path: str) -> FileState | None:
     """Return the state of a file without following a symbolic link; None if it does not exist.
 
     Raise `OSError` if it cannot be read.
@@ -127,12 +126,12 @@ def is_full_path(path: str) -> bool:
     return path == os.path.normpath(path) != "/"
 
 
-def make_parents(path: str) -> List[str]:
+def make_parents(path: str) -> list[str]:
     """Make the missing folders above a path with mode 0755, and return them, outermost first.
 
     Raise `OSError` on failure, after removing the folders that were made.
     """
-    made: List[str] = []
+    made: list[str] = []
     try:
         for folder in reversed(Path(path).parents):
             if not folder.exists():
@@ -147,14 +146,14 @@ def make_parents(path: str) -> List[str]:
     return made
 
 
-def remove_folders(folders: List[str]) -> None:
+def remove_folders(folders: list[str]) -> None:
     """Remove folders that `make_parents` made, innermost first; one that is not empty stays."""
     for folder in reversed(folders):
         with contextlib.suppress(OSError):
             Path(folder).rmdir()
 
 
-def write_atomically(path: str, data: bytes, mode: int, owner: Tuple[int, int] = (0, 0)) -> None:
+def write_atomically(path: str, data: bytes, mode: int, owner: tuple[int, int] = (0, 0)) -> None:
     """Replace the file at a path atomically and flush it to the disk, or leave the old file.
 
     A reader finds the old file or the new one, also after a power loss. A process that has the old

@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from enum import Enum
-from typing import List, Optional, Tuple
 
 from ..._errors import Failure, documented
 from ..model import ScriptSpec
@@ -42,11 +41,11 @@ class ReadinessState(str, Enum):
 class Readiness:
     """The configuration, and the scripts that a run may start."""
 
-    config: Optional[ScriptConfig]
-    pre: Optional[ScriptSpec]
-    post: Optional[ScriptSpec]
-    findings: Tuple[Failure, ...]
-    warnings: Tuple[str, ...]
+    config: ScriptConfig | None
+    pre: ScriptSpec | None
+    post: ScriptSpec | None
+    findings: tuple[Failure, ...]
+    warnings: tuple[str, ...]
     state: ReadinessState
 
 
@@ -82,11 +81,11 @@ def examine(config_path: str) -> Readiness:
     return Readiness(config, pre, post, (), parsed.warnings, ReadinessState.READY)
 
 
-def _unusable(*findings: Failure, warnings: Tuple[str, ...] = ()) -> Readiness:
+def _unusable(*findings: Failure, warnings: tuple[str, ...] = ()) -> Readiness:
     return Readiness(None, None, None, findings, warnings, ReadinessState.UNUSABLE)
 
 
-def _config_problems(path: str, file: FileState) -> Tuple[Failure, ...]:
+def _config_problems(path: str, file: FileState) -> tuple[Failure, ...]:
     """Return the reasons why the configuration cannot be trusted."""
     problems = []
     if file.kind != FILE:
@@ -106,7 +105,7 @@ def _config_problems(path: str, file: FileState) -> Tuple[Failure, ...]:
 
 def _examine_script(
     kind: str, settings: ScriptSettings, timeout_s: int
-) -> Tuple[Optional[ScriptSpec], Tuple[Failure, ...]]:
+) -> tuple[ScriptSpec | None, tuple[Failure, ...]]:
     """Return the script to run, or the findings that keep a run from starting it."""
     path = settings.location
     file, reason = _script_file(kind, path)
@@ -126,7 +125,7 @@ def _examine_script(
     return spec, ()
 
 
-def _script_file(kind: str, path: str) -> Tuple[Optional[FileState], str]:
+def _script_file(kind: str, path: str) -> tuple[FileState | None, str]:
     """Return the regular file of a script, or the reason why it is not found."""
     script = f"The {kind}-script {path}"
     if not path:
@@ -144,7 +143,7 @@ def _script_file(kind: str, path: str) -> Tuple[Optional[FileState], str]:
     return file, ""
 
 
-def _script_problems(kind: str, path: str, file: FileState) -> List[Failure]:
+def _script_problems(kind: str, path: str, file: FileState) -> list[Failure]:
     """Return the reasons why a script cannot be trusted or started."""
     prefix = kind.capitalize()
     script = f"The {kind}-script {path}"

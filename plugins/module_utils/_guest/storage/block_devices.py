@@ -10,8 +10,8 @@ A device is identified by its number, as in `st_rdev` and `os.makedev`.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Tuple
 
 from .mountinfo import format_number, parse_number
 from .paths import HangingPathError, Paths
@@ -42,7 +42,7 @@ class BlockDevices:
         """Return True if the block device exists."""
         return self.folder(number).is_dir()
 
-    def below(self, number: int) -> Tuple[int, ...]:
+    def below(self, number: int) -> tuple[int, ...]:
         """Return the devices below this one: the disk of a partition, the legs of a volume."""
         folder = self.folder(number)
         numbers = self._numbers(_entries(folder / "slaves"))
@@ -50,13 +50,13 @@ class BlockDevices:
             numbers += self._numbers([Path(os.path.realpath(folder)).parent])
         return tuple(numbers)
 
-    def above(self, number: int) -> Tuple[int, ...]:
+    def above(self, number: int) -> tuple[int, ...]:
         """Return the devices on top of this one: its partitions, and volumes with a leg here."""
         folder = self.folder(number)
         parts = [entry for entry in _entries(folder) if (entry / "partition").exists()]
         return tuple(self._numbers([*parts, *_entries(folder / "holders")]))
 
-    def number_at(self, path: str) -> Optional[int]:
+    def number_at(self, path: str) -> int | None:
         """Return the number of the block device at a path, or None.
 
         None also when the path leads into a filesystem that may not answer.
@@ -66,7 +66,7 @@ class BlockDevices:
         except HangingPathError:
             return None
 
-    def backing_file(self, number: int) -> Optional[str]:
+    def backing_file(self, number: int) -> str | None:
         """Return the path of the file behind a loop device; None for any other device.
 
         The path is the one that the file had when it was opened. The loop driver is not asked for
@@ -75,7 +75,7 @@ class BlockDevices:
         text = _read(self.folder(number) / "loop" / "backing_file")
         return (text[: -len(_DELETED)] if text.endswith(_DELETED) else text) or None
 
-    def loops(self) -> Tuple[int, ...]:
+    def loops(self) -> tuple[int, ...]:
         """Return all loop devices that have a backing file."""
         numbers = [
             parse_number(entry.name)
@@ -84,13 +84,13 @@ class BlockDevices:
         ]
         return tuple(number for number in numbers if number is not None)
 
-    def btrfs_members(self, source: str) -> Tuple[int, ...]:
+    def btrfs_members(self, source: str) -> tuple[int, ...]:
         """Return all devices of the btrfs that is mounted from `source`, which is one of them.
 
         The device number of a btrfs is anonymous: it does not lead to its block devices.
         """
         mounted = self.number_at(source)
-        sets: Dict[str, List[int]] = {
+        sets: dict[str, list[int]] = {
             entry.name: self._numbers(_entries(entry / "devices"))
             for entry in _entries(self._sysfs / "fs" / "btrfs")
             if (entry / "devices").is_dir()
@@ -100,12 +100,12 @@ class BlockDevices:
                 return tuple(members)
         return (mounted,) if mounted is not None else ()
 
-    def _numbers(self, folders: Iterable[Path]) -> List[int]:
+    def _numbers(self, folders: Iterable[Path]) -> list[int]:
         numbers = [parse_number(_read(folder / "dev")) for folder in folders]
         return [number for number in numbers if number is not None]
 
 
-def _entries(folder: Path) -> List[Path]:
+def _entries(folder: Path) -> list[Path]:
     try:
         return sorted(folder.iterdir())
     except OSError:

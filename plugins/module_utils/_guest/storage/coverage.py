@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, List, Optional, Sequence, Set, Tuple
+from typing import Callable
 
 from ..._disks import Disk
 from ..._errors import SettingsError
@@ -38,19 +39,19 @@ class Coverage:
     disk is unknown, or not all processes could be checked in time.
     """
 
-    covered: Optional[bool]
-    problems: Tuple[str, ...] = ()
-    warnings: Tuple[str, ...] = ()
+    covered: bool | None
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def check_coverage(
     targets: Sequence[Target],
     disks: Sequence[Disk],
     *,
-    mounts: Optional[Sequence[Mount]] = None,
-    blocks: Optional[BlockDevices] = None,
+    mounts: Sequence[Mount] | None = None,
+    blocks: BlockDevices | None = None,
     proc: str = "/proc",
-    place_at: Optional[Callable[[str], Optional[Place]]] = None,
+    place_at: Callable[[str], Place | None] | None = None,
     limit_s: float = LIMIT_S,
 ) -> Coverage:
     """Check that freezing the targets stops every write to the disks.
@@ -89,8 +90,8 @@ def check_coverage(
 
 
 def _superblock(
-    mounts: Sequence[Mount], target: Target, place_at: Callable[[str], Optional[Place]]
-) -> Optional[int]:
+    mounts: Sequence[Mount], target: Target, place_at: Callable[[str], Place | None]
+) -> int | None:
     """Return the filesystem of a target; None if its path now leads to another one."""
     place = place_at(target.mount_point)
     if place is None or place.st_dev != target.dev:
@@ -104,24 +105,24 @@ def _superblock(
 class _CoverageCheck:
     """One check, and the problems and warnings that it has found so far."""
 
-    def __init__(self, stack: Stack, disks: Dict[int, str], proc: str, limit_s: float) -> None:
+    def __init__(self, stack: Stack, disks: dict[int, str], proc: str, limit_s: float) -> None:
         self._stack = stack
         self._blocks = stack.blocks
         #: The names of the disks by their numbers.
         self._disks = disks
         self._proc = proc
         self._limit_s = limit_s
-        self._beneath: Dict[int, FrozenSet[int]] = {
+        self._beneath: dict[int, frozenset[int]] = {
             dev: stack.beneath(dev) for dev in stack.filesystems
         }
-        self.problems: List[str] = []
-        self.warnings: List[str] = []
+        self.problems: list[str] = []
+        self.warnings: list[str] = []
 
-    def _on(self, beneath: FrozenSet[int]) -> str:
+    def _on(self, beneath: frozenset[int]) -> str:
         names = sorted(name for number, name in self._disks.items() if number in beneath)
         return f"disk{'s' if len(names) > 1 else ''} {', '.join(names)}" if names else ""
 
-    def check_filesystems(self, frozen: Set[Optional[int]], hidden: Dict[int, int]) -> None:
+    def check_filesystems(self, frozen: set[int | None], hidden: dict[int, int]) -> None:
         """Check that every writable filesystem on the disks is frozen."""
         for dev, mounts in self._stack.filesystems.items():
             mount, on = mounts[0], self._on(self._beneath[dev])
@@ -175,9 +176,9 @@ class _CoverageCheck:
                 )
         return complete
 
-    def _tree(self) -> List[int]:
+    def _tree(self) -> list[int]:
         """Return the disks and all devices on them: partitions, volumes, loops over their files."""
-        found: Set[int] = set()
+        devices: set[int] = set()
         pending = list(self._disks)
         pending += [
             loop
@@ -186,16 +187,16 @@ class _CoverageCheck:
         ]
         while pending:
             number = pending.pop()
-            if number not in found:
-                found.add(number)
+            if number not in devices:
+                devices.add(number)
                 pending.extend(self._blocks.above(number))
-        return sorted(found)
+        return sorted(devices)
 
     def check_targets(
         self,
         targets: Sequence[Target],
         mounts: Sequence[Mount],
-        place_at: Callable[[str], Optional[Place]],
+        place_at: Callable[[str], Place | None],
     ) -> None:
         """Check that each target is on the disks, and wholly on them."""
         for target in targets:
@@ -216,10 +217,10 @@ class _CoverageCheck:
                         f"{', '.join(missing)}, which is not among the given disks."
                     )
 
-    def _missing(self, dev: int) -> Set[int]:
+    def _missing(self, dev: int) -> set[int]:
         """Return the lowest devices that a filesystem needs and that are on no given disk."""
-        found: Set[int] = set()
-        seen: Set[int] = set()
+        missing: set[int] = set()
+        seen: set[int] = set()
         pending = [dev]
         while pending:
             number = pending.pop()
@@ -231,25 +232,25 @@ class _CoverageCheck:
                 down += [device for device in self._stack.devices(number) if device != number]
             down += self._stack.image_holders(number)
             if not down and self._blocks.exists(number):
-                found.add(number)
+                missing.add(number)
             pending.extend(down)
-        return found
+        return missing
 
-    def check_idle_disks(self, frozen: Set[Optional[int]]) -> None:
+    def check_idle_disks(self, frozen: set[int | None]) -> None:
         """Warn about each given disk that holds no target."""
         for number, name in self._disks.items():
             if not any(number in self._beneath[dev] for dev in frozen if dev is not None):
                 self.warnings.append(f"No filesystem on disk {name} is frozen.")
 
 
-def _swaps(proc: str, blocks: BlockDevices) -> Set[int]:
+def _swaps(proc: str, blocks: BlockDevices) -> set[int]:
     try:
         lines = (Path(proc) / "swaps").read_text(encoding="utf-8").splitlines()[1:]
     except (OSError, ValueError):
         return set()
     names = [unescape(line.split(maxsplit=1)[0]) for line in lines if line.strip()]
-    found = [blocks.number_at(name) for name in names]
-    return {number for number in found if number is not None}
+    numbers = [blocks.number_at(name) for name in names]
+    return {number for number in numbers if number is not None}
 
 
 def _is_claimed(blocks: BlockDevices, number: int) -> bool:

@@ -10,7 +10,7 @@ in `mountinfo`, which the bind mounts and the subvolumes of one filesystem share
 
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, List, Sequence, Set, Tuple
+from collections.abc import Sequence
 
 from .block_devices import BlockDevices
 from .mountinfo import Mount
@@ -26,10 +26,10 @@ class Stack:
         """Build the stack; `elsewhere` are the mounts of other mount namespaces."""
         self.blocks = blocks
         #: The mounts of each superblock: ours, or those of other namespaces if we have none.
-        self.filesystems: Dict[int, List[Mount]] = {}
+        self.filesystems: dict[int, list[Mount]] = {}
         for mount in mounts:
             self.filesystems.setdefault(mount.dev, []).append(mount)
-        hidden: Dict[int, List[Mount]] = {}
+        hidden: dict[int, list[Mount]] = {}
         for mount in elsewhere:
             if mount.dev not in self.filesystems:
                 hidden.setdefault(mount.dev, []).append(mount)
@@ -37,7 +37,7 @@ class Stack:
         self._own = tuple(mounts)
         self._elsewhere = tuple(elsewhere)
 
-    def devices(self, dev: int) -> Tuple[int, ...]:
+    def devices(self, dev: int) -> tuple[int, ...]:
         """Return the block devices that a filesystem uses; none for tmpfs, NFS and the like."""
         mount = self.filesystems[dev][0]
         if mount.fstype == "btrfs":
@@ -52,13 +52,13 @@ class Stack:
         ]
         return (dev, *(number for number in others if number is not None))
 
-    def beneath(self, number: int) -> FrozenSet[int]:
+    def beneath(self, number: int) -> frozenset[int]:
         """Return the numbers of everything below a filesystem or block device, itself included.
 
         Block devices and superblocks share one number space: a filesystem on one block device
         has that device's number.
         """
-        found: Set[int] = set()
+        found: set[int] = set()
         pending = [number]
         while pending:
             current = pending.pop()
@@ -71,7 +71,7 @@ class Stack:
             pending.extend(self.image_holders(current))
         return frozenset(found)
 
-    def image_holders(self, number: int) -> Tuple[int, ...]:
+    def image_holders(self, number: int) -> tuple[int, ...]:
         """Return the filesystems that may hold the image file of a loop device, by its path.
 
         Where mounts hide each other, the file may be in any of them. A path that leads deeper
@@ -82,14 +82,14 @@ class Stack:
             return ()
         own = _deepest(path, self._own)
         depth = max((len(mount.mount_point) for mount in own), default=0)
-        other = [
+        foreign = [
             mount
             for mount in _deepest(path, self._elsewhere)
             if len(mount.mount_point) > max(depth, 1)
         ]
         # The filesystem in the image does not hold the image.
-        found = (mount.dev for mount in (*own, *other) if number not in self.devices(mount.dev))
-        return tuple(dict.fromkeys(found))
+        holders = (mount.dev for mount in (*own, *foreign) if number not in self.devices(mount.dev))
+        return tuple(dict.fromkeys(holders))
 
     def may_hang(self, number: int) -> bool:
         """Return True if a filesystem or a device is on a filesystem that may not answer."""
@@ -111,7 +111,7 @@ def own_stack(mounts: Sequence[Mount], blocks: BlockDevices) -> Stack:
     return stack
 
 
-def _deepest(path: str, mounts: Sequence[Mount]) -> List[Mount]:
+def _deepest(path: str, mounts: Sequence[Mount]) -> list[Mount]:
     """Return the mounts at the deepest mount point that is the path or a folder above it."""
     above = [mount for mount in mounts if is_below(path, mount.mount_point)]
     depth = max((len(mount.mount_point) for mount in above), default=0)

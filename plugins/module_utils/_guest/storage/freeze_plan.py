@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Callable, NamedTuple, Optional
 
 from ..._disks import Disk
 from ..._errors import Failure, SettingsError
@@ -45,8 +46,8 @@ _WHY_NOT = {
 class FreezePlan:
     """The targets in ascending order of rank, and the warnings for the user."""
 
-    targets: Tuple[Target, ...]
-    warnings: Tuple[str, ...] = ()
+    targets: tuple[Target, ...]
+    warnings: tuple[str, ...] = ()
 
 
 class Candidate(NamedTuple):
@@ -57,12 +58,12 @@ class Candidate(NamedTuple):
 
 
 def plan_targets(
-    freeze: Union[str, Sequence[str]],
+    freeze: str | Sequence[str],
     disks: Sequence[Disk],
     *,
-    mounts: Optional[Sequence[Mount]] = None,
-    blocks: Optional[BlockDevices] = None,
-    place_at: Optional[PlaceAt] = None,
+    mounts: Sequence[Mount] | None = None,
+    blocks: BlockDevices | None = None,
+    place_at: PlaceAt | None = None,
 ) -> FreezePlan:
     """Plan which filesystems to freeze.
 
@@ -102,16 +103,16 @@ def _refusal(name: str, message: str, action: str) -> SettingsError:
 
 def find_devices(
     disks: Sequence[Disk], blocks: BlockDevices
-) -> Tuple[Dict[str, int], Tuple[str, ...]]:
+) -> tuple[dict[str, int], tuple[str, ...]]:
     """Return the block device of each disk by the disk's name, and a warning for each unknown one.
 
     It is the disk's `device`, or the device of its `lun` by the links of Azure's udev rules.
     Raise `SettingsError` if a `device` is not a block device, or if two disks have the same.
     """
-    known: Dict[str, int] = {}
-    warnings: List[str] = []
+    known: dict[str, int] = {}
+    warnings: list[str] = []
     for disk in disks:
-        number: Optional[int] = None
+        number: int | None = None
         if disk.device is not None:
             number = _device_of_path(disk.name, disk.device, blocks)
         elif disk.lun is not None:
@@ -125,8 +126,8 @@ def find_devices(
             )
         if number is None:
             continue
-        for other, taken in known.items():
-            if taken == number:
+        for other, other_number in known.items():
+            if other_number == number:
                 raise _refusal(
                     _INVALID_DEVICE,
                     f"Disks {other} and {disk.name} have the same device, {blocks.node(number)}.",
@@ -151,7 +152,7 @@ def _device_of_path(disk: str, path: str, blocks: BlockDevices) -> int:
     return number
 
 
-def _device_of_lun(lun: int, blocks: BlockDevices) -> Optional[int]:
+def _device_of_lun(lun: int, blocks: BlockDevices) -> int | None:
     """Return the device that Azure's links give: `scsi1` for SCSI controllers, `data` for NVMe."""
     azure = blocks.dev / "disk" / "azure"
     links = [azure / "scsi1" / f"lun{lun}", azure / "data" / "by-lun" / str(lun)]
@@ -167,7 +168,7 @@ def _device_of_lun(lun: int, blocks: BlockDevices) -> Optional[int]:
 # --- A list of mount points ------------------------------------------------------------------
 
 
-def _normalized(paths: Sequence[str]) -> List[str]:
+def _normalized(paths: Sequence[str]) -> list[str]:
     """Return the paths without trailing slashes. Raise if one cannot be a mount point."""
     if not paths:
         raise _refusal(
@@ -246,7 +247,7 @@ def _named(stack: Stack, path: str, place_at: PlaceAt) -> Candidate:
     return Candidate(mount, place)
 
 
-def _mount_of(stack: Stack, place: Optional[Place]) -> Optional[Mount]:
+def _mount_of(stack: Stack, place: Place | None) -> Mount | None:
     if place is None:
         return None
     for mounts in stack.filesystems.values():
@@ -286,7 +287,7 @@ def _upper(mount: Mount) -> str:
 
 
 def _check_duplicates(selected: Sequence[Candidate]) -> None:
-    seen: Dict[int, str] = {}
+    seen: dict[int, str] = {}
     for mount, _place in selected:
         if mount.dev in seen:
             raise _refusal(
@@ -303,7 +304,7 @@ def _check_duplicates(selected: Sequence[Candidate]) -> None:
 
 def _select(
     stack: Stack, disks: Sequence[Disk], place_at: PlaceAt
-) -> Tuple[List[Candidate], Tuple[str, ...]]:
+) -> tuple[list[Candidate], tuple[str, ...]]:
     """Return the filesystems of the disks, or every local one if a disk's device is unknown."""
     known, unknown_warnings = find_devices(disks, stack.blocks)
     warnings = list(unknown_warnings)
@@ -340,7 +341,7 @@ def _why_unreachable(stack: Stack, path: str) -> str:
     return "it is hidden under another mount"
 
 
-def _reachable(mounts: Sequence[Mount], place_at: PlaceAt) -> Optional[Candidate]:
+def _reachable(mounts: Sequence[Mount], place_at: PlaceAt) -> Candidate | None:
     """Return the oldest mount that its path leads to, bind mounts of folders last."""
     for mount in sorted(mounts, key=lambda mount: mount.root != "/"):
         place = place_at(mount.mount_point)
@@ -352,9 +353,9 @@ def _reachable(mounts: Sequence[Mount], place_at: PlaceAt) -> Optional[Candidate
 # --- The order -------------------------------------------------------------------------------
 
 
-def _ranked(stack: Stack, selected: Sequence[Candidate]) -> Tuple[Target, ...]:
+def _ranked(stack: Stack, selected: Sequence[Candidate]) -> tuple[Target, ...]:
     """Return the targets with their ranks: an inner filesystem before its outer, the root last."""
-    beneath: Dict[int, FrozenSet[int]] = {
+    beneath: dict[int, frozenset[int]] = {
         mount.dev: stack.beneath(mount.dev) for mount, _place in selected
     }
     roots = {

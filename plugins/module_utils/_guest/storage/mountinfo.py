@@ -14,10 +14,10 @@ import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Tuple
+from typing import NamedTuple
 
 
-def parse_number(text: str) -> Optional[int]:
+def parse_number(text: str) -> int | None:
     """Return the device number in `major:minor`; None for any other text."""
     major, colon, minor = text.strip().partition(":")
     if colon and major.isdigit() and minor.isdigit():
@@ -43,8 +43,8 @@ class Mount:
     mount_point: str
     fstype: str
     source: str
-    options: Tuple[str, ...]
-    super_options: Tuple[str, ...]
+    options: tuple[str, ...]
+    super_options: tuple[str, ...]
 
     @property
     def read_only(self) -> bool:
@@ -57,7 +57,7 @@ class Mount:
         return "ro" in self.super_options
 
 
-def parse_mountinfo(text: str) -> List[Mount]:
+def parse_mountinfo(text: str) -> list[Mount]:
     """Return the mounts in a text in the form of `/proc/PID/mountinfo`, proc(5).
 
     Lines of another form are skipped.
@@ -66,7 +66,7 @@ def parse_mountinfo(text: str) -> List[Mount]:
     return [mount for mount in mounts if mount is not None]
 
 
-def read_mounts(path: str = "/proc/self/mountinfo") -> List[Mount]:
+def read_mounts(path: str = "/proc/self/mountinfo") -> list[Mount]:
     """Return the mounts of the mount namespace of `path`, in the order of the kernel.
 
     Raise `OSError` if the file cannot be read.
@@ -75,7 +75,7 @@ def read_mounts(path: str = "/proc/self/mountinfo") -> List[Mount]:
         return parse_mountinfo(lines.read())
 
 
-def _parse_line(line: str) -> Optional[Mount]:
+def _parse_line(line: str) -> Mount | None:
     head, separator, tail = line.partition(" - ")
     first, last = head.split(" "), tail.split(" ")
     # An empty source shows as two spaces; spaces in options are escaped.
@@ -114,7 +114,7 @@ class Place(NamedTuple):
     is_folder: bool
 
 
-def read_place(path: str) -> Optional[Place]:
+def read_place(path: str) -> Place | None:
     """Return the place that a path leads to right now; None if it leads nowhere.
 
     This call may block, so resolve the path by `paths.Paths.resolve` first.

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from .mountinfo import Mount, Place, read_mounts, read_place
 
@@ -64,7 +65,7 @@ class _Step(NamedTuple):
     """A folder along the path, and the mount that it is in."""
 
     path: str
-    mount: Optional[Mount]
+    mount: Mount | None
 
 
 class Paths:
@@ -73,13 +74,13 @@ class Paths:
     `mounts` are those of its mount namespace; by default they are read at the first use.
     """
 
-    def __init__(self, mounts: Optional[Sequence[Mount]] = None) -> None:
+    def __init__(self, mounts: Sequence[Mount] | None = None) -> None:
         self._given = mounts
-        self._above: Optional[Dict[int, List[Mount]]] = None
-        self._root: Optional[Mount] = None
+        self._above: dict[int, list[Mount]] | None = None
+        self._root: Mount | None = None
         #: Filesystems of a local type on a filesystem that may not answer. Only mount points in
         #: them may be accessed.
-        self.hanging_filesystems: FrozenSet[int] = frozenset()
+        self.hanging_filesystems: frozenset[int] = frozenset()
 
     def resolve(self, path: str) -> str:
         """Return the path without links; `..` is followed as the kernel does.
@@ -112,7 +113,7 @@ class Paths:
             raise HangingPathError(path, last)
         return steps[-1].path or "/"
 
-    def place_at(self, path: str) -> Optional[Place]:
+    def place_at(self, path: str) -> Place | None:
         """Return the place that a path leads to right now; None if it cannot be accessed.
 
         Where mounts hide each other at one path, only the topmost can be reached.
@@ -122,7 +123,7 @@ class Paths:
         except (OSError, ValueError):
             return None
 
-    def block_device(self, path: str) -> Optional[int]:
+    def block_device(self, path: str) -> int | None:
         """Return the number of the block device at a path, or None.
 
         Raise `HangingPathError` if the path leads into a filesystem that may not answer.
@@ -135,7 +136,7 @@ class Paths:
             return None
         return status.st_rdev if stat.S_ISBLK(status.st_mode) else None
 
-    def _step(self, at: _Step, name: str) -> Tuple[_Step, Optional[str]]:
+    def _step(self, at: _Step, name: str) -> tuple[_Step, str | None]:
         """Return the step to a name; if the name is a symbolic link, also its target."""
         path = f"{at.path}/{name}"
         if at.mount is not None and may_hang(at.mount):
@@ -149,7 +150,7 @@ class Paths:
                 return at, os.readlink(path)  # noqa: PTH115 - `Path` would change it
         return _Step(path, top), None
 
-    def _topmost(self, mount: Optional[Mount], path: str) -> Optional[Mount]:
+    def _topmost(self, mount: Mount | None, path: str) -> Mount | None:
         """Return the mount that a path in `mount` reaches: itself, or the topmost one there."""
         while mount is not None:
             upper = [child for child in self._mounted_on(mount) if child.mount_point == path]
@@ -158,16 +159,16 @@ class Paths:
             mount = upper[-1]
         return mount
 
-    def _leads_to_mount(self, mount: Optional[Mount], path: str) -> bool:
+    def _leads_to_mount(self, mount: Mount | None, path: str) -> bool:
         """Return True if something is mounted below the path, which must then be a folder."""
         return mount is not None and any(
             is_below(child.mount_point, path) for child in self._mounted_on(mount)
         )
 
-    def _mounted_on(self, mount: Mount) -> List[Mount]:
+    def _mounted_on(self, mount: Mount) -> list[Mount]:
         return (self._above or {}).get(mount.mount_id, [])
 
-    def _first(self) -> Optional[Mount]:
+    def _first(self) -> Mount | None:
         """Return the mount of the root folder."""
         if self._above is None:
             mounts = read_mounts() if self._given is None else self._given

@@ -12,8 +12,8 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Set, Tuple
 
 from .mountinfo import Mount, read_mounts
 from .paths import Paths, may_hang
@@ -22,33 +22,33 @@ from .paths import Paths, may_hang
 LIMIT_S = 5.0
 
 
-def _processes(proc: str) -> List[int]:
+def _processes(proc: str) -> list[int]:
     return sorted(int(entry.name) for entry in Path(proc).iterdir() if entry.name.isdigit())
 
 
 def foreign_mounts(
     proc: str = "/proc", limit_s: float = LIMIT_S
-) -> Tuple[List[Tuple[Mount, int]], bool]:
+) -> tuple[list[tuple[Mount, int]], bool]:
     """Return the mounts of all other mount namespaces, each with the id of a process that sees it.
 
     The second value is True if the scan of all processes was completed within `limit_s` seconds.
     """
     end = time.monotonic() + limit_s
-    found: List[Tuple[Mount, int]] = []
-    seen: Set[str] = {_namespace(Path(proc) / "self")}
+    mounts: list[tuple[Mount, int]] = []
+    seen: set[str] = {_namespace(Path(proc) / "self")}
     for pid in _processes(proc):
         if time.monotonic() >= end:
-            return found, False
+            return mounts, False
         namespace = _namespace(Path(proc) / str(pid))
         if not namespace or namespace in seen:
             continue
         try:
-            mounts = read_mounts(f"{proc}/{pid}/mountinfo")
+            own = read_mounts(f"{proc}/{pid}/mountinfo")
         except OSError:
             continue
         seen.add(namespace)
-        found.extend((mount, pid) for mount in mounts)
-    return found, True
+        mounts.extend((mount, pid) for mount in own)
+    return mounts, True
 
 
 def _namespace(process: Path) -> str:
@@ -60,19 +60,19 @@ def _namespace(process: Path) -> str:
 
 def openers(
     proc: str, devices: Sequence[int], paths: Paths, limit_s: float = LIMIT_S
-) -> Tuple[Dict[int, int], bool]:
+) -> tuple[dict[int, int], bool]:
     """Return each of these block devices that a process has open, with the id of that process.
 
     The second value is True if the scan of all processes was completed within `limit_s` seconds.
     Files on a filesystem that may not answer are skipped.
     """
     end = time.monotonic() + limit_s
-    wanted = set(devices)
+    numbers = set(devices)
     safe = _SafeMounts(paths)
-    found: Dict[int, int] = {}
+    users: dict[int, int] = {}
     for pid in _processes(proc):
         if time.monotonic() >= end:
-            return found, False
+            return users, False
         try:
             with os.scandir(f"{proc}/{pid}/fd") as entries:
                 descriptors = [entry.name for entry in entries]
@@ -80,9 +80,9 @@ def openers(
             continue
         for descriptor in descriptors:
             number = safe.block_device(f"{proc}/{pid}", descriptor)
-            if number in wanted:
-                found.setdefault(number, pid)
-    return found, True
+            if number in numbers:
+                users.setdefault(number, pid)
+    return users, True
 
 
 class _SafeMounts:
@@ -91,7 +91,7 @@ class _SafeMounts:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         #: True for a mount whose files may be accessed, by the id of the mount.
-        self._safe: Dict[int, bool] = {}
+        self._safe: dict[int, bool] = {}
 
     def block_device(self, process: str, descriptor: str) -> int:
         """Return the number of the block device that a process has open; -1 for other files."""
@@ -109,7 +109,7 @@ class _SafeMounts:
             return -1
         return status.st_rdev if status is not None and stat.S_ISBLK(status.st_mode) else -1
 
-    def _is_safe(self, process: str, mount_id: int) -> Optional[bool]:
+    def _is_safe(self, process: str, mount_id: int) -> bool | None:
         """Return True if the mount is of a type that answers; None if the mount is unknown."""
         if mount_id not in self._safe:
             for mount in read_mounts(f"{process}/mountinfo"):

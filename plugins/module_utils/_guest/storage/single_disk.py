@@ -12,8 +12,8 @@ also have no other disk.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence, Set
 
 from ..._disks import Disk
 from .block_devices import BlockDevices
@@ -26,7 +26,7 @@ _NVME = b"Microsoft NVMe Direct Disk"
 
 
 def is_single_disk(
-    disks: Sequence[Disk], sysfs: str = "/sys", blocks: Optional[BlockDevices] = None
+    disks: Sequence[Disk], sysfs: str = "/sys", blocks: BlockDevices | None = None
 ) -> bool:
     """Return True if one disk is given and the guest has no other.
 
@@ -48,19 +48,19 @@ def is_single_disk(
     return len(hardware) <= 1
 
 
-def _hardware(folder: Path) -> Set[str]:
-    found: Set[str] = set()
+def _hardware(folder: Path) -> set[str]:
+    disks: set[str] = set()
     try:
         entries = list(folder.iterdir())
     except OSError:
-        return found
+        return disks
     for entry in entries:
         if not (entry / "device").exists() or _is_temporary(entry):
             continue
         if _number(entry / "removable") or not _number(entry / "size"):
             continue
-        found.add(entry.name)
-    return found
+        disks.add(entry.name)
+    return disks
 
 
 def _is_temporary(entry: Path) -> bool:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable
 
 import pytest
 
@@ -19,7 +19,7 @@ AGENT, OURS = "agent", "vm_snapshot"
 CONFIG, HOST = "IncorrectJSONConfigFile", "IncorrectPluginhostFile"
 
 
-def inspected(guest: GuestFiles) -> Dict[str, Any]:
+def inspected(guest: GuestFiles) -> dict[str, Any]:
     params = {
         "config_path": str(guest.config),
         "plugin_host_path": str(guest.plugin_host),
@@ -28,7 +28,7 @@ def inspected(guest: GuestFiles) -> Dict[str, Any]:
     return inspect_scripts(params, False)
 
 
-def owners(result: Dict[str, Any]) -> List[Tuple[str, List[str]]]:
+def owners(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
     return [(finding["name"], finding["applies_to"]) for finding in result["findings"]]
 
 
@@ -139,7 +139,7 @@ def _both(guest: GuestFiles) -> None:
 def test_finding_names_its_programs(
     guest: GuestFiles,
     spoil: Callable[[GuestFiles], object],
-    expected: List[Tuple[str, List[str]]],
+    expected: list[tuple[str, list[str]]],
     agents: str,
     ours: str,
 ) -> None:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Tuple
+from typing import Any
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.scripts.agent_rules import (
     AgentView,
@@ -39,5 +39,5 @@ def put_host(guest: GuestFiles, old: str = "", new: str = "") -> None:
     put(guest.plugin_host, content.encode("latin-1"), 0o600)
 
 
-def names_and_codes(view: AgentView) -> List[Tuple[str, Any]]:
+def names_and_codes(view: AgentView) -> list[tuple[str, Any]]:
     return [(finding.name, finding.code) for finding in view.findings]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-from typing import List
 
 import pytest
 
@@ -163,7 +162,7 @@ def test_plugin_host_configuration_with_slash_is_missing(guest: GuestFiles) -> N
     ],
 )
 def test_plugin_host_timeout_limits_scripts(
-    guest: GuestFiles, limit: int, own: bool, codes: List[int]
+    guest: GuestFiles, limit: int, own: bool, codes: list[int]
 ) -> None:
     guest.put_scripts()
     settings = guest.settings()

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import List, Tuple
 
 import pytest
 
@@ -25,7 +24,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.script
 SHELLS = [shell for shell in ("dash", "bash") if shutil.which(shell)]
 
 #: Content, and a word of the reason; empty for scripts that every sh runs.
-SCRIPTS: List[Tuple[bytes, str]] = [
+SCRIPTS: list[tuple[bytes, str]] = [
     (b"#!/bin/sh\nexit 0\n", ""),
     (b"#! /bin/sh\nexit 0\n", ""),
     (b"#!/usr/bin/env sh\nexit 0\n", ""),

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 
@@ -18,7 +18,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.script
     render,
 )
 
-GOOD: Dict[str, Any] = {
+GOOD: dict[str, Any] = {
     "pluginName": "ScriptRunner",
     "preScriptLocation": "/etc/azure/pre.sh",
     "postScriptLocation": "/etc/azure/post.sh",
@@ -88,7 +88,7 @@ def test_parse_unreadable_content_is_error(data: bytes, words: str) -> None:
     assert parsed.errors[0].recommended_action
 
 
-WRONG: Dict[str, Any] = {
+WRONG: dict[str, Any] = {
     "pluginName": [30, None, False, ["x"]],
     "preScriptLocation": [30, None, False, 2.5, ["/a"], {}, "/a\0b"],
     "postScriptLocation": [-1, None, True, 2.5],

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import resource
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ PRE = "#!/bin/sh\necho pre\n"
 POST = "#!/bin/sh\necho post\n"
 
 
-def options(guest: GuestFiles, **changes: Any) -> Dict[str, Any]:
+def options(guest: GuestFiles, **changes: Any) -> dict[str, Any]:
     """Return the options of the module, as Ansible passes them, with both scripts."""
     return {
         **{name: spec.get("default") for name, spec in SCRIPTS_ARGUMENTS.items()},
@@ -41,7 +42,7 @@ def options(guest: GuestFiles, **changes: Any) -> Dict[str, Any]:
     }
 
 
-def apply(guest: GuestFiles, check: bool = False, **changes: Any) -> Dict[str, Any]:
+def apply(guest: GuestFiles, check: bool = False, **changes: Any) -> dict[str, Any]:
     return apply_scripts(options(guest, **changes), check, with_diff=True)
 
 
@@ -208,7 +209,7 @@ def test_keys_without_option_are_removed_with_warning(guest: GuestFiles) -> None
 )
 @pytest.mark.parametrize("there", [False, True])
 def test_invalid_options_change_nothing(
-    guest: GuestFiles, changes: Dict[str, Any], words: str, there: bool
+    guest: GuestFiles, changes: dict[str, Any], words: str, there: bool
 ) -> None:
     if there:
         guest.put_config(timeoutInSeconds=7)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import List
 
 import pytest
 
@@ -23,7 +22,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.script
 from tests.lab.guest_files import GuestFiles, put
 
 
-def names(readiness: Readiness) -> List[str]:
+def names(readiness: Readiness) -> list[str]:
     return [finding.name for finding in readiness.findings]
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.block_devices import (
     BlockDevices,
@@ -36,17 +35,17 @@ class FakeMachine:
             path.mkdir(parents=True)
         (self.proc / "swaps").write_text("Filename\tType\tSize\tUsed\tPriority\n")
         self.blocks = BlockDevices(str(self.sys), str(self.dev))
-        self._numbers: Dict[str, int] = {}
-        self._lines: List[str] = []
-        self._places: Dict[str, Place] = {}
+        self._numbers: dict[str, int] = {}
+        self._lines: list[str] = []
+        self._places: dict[str, Place] = {}
 
     def device(
         self,
         name: str,
         *,
-        of: Optional[str] = None,
-        legs: Tuple[str, ...] = (),
-        image: Optional[str] = None,
+        of: str | None = None,
+        legs: tuple[str, ...] = (),
+        image: str | None = None,
     ) -> str:
         """Add a disk, a partition `of` a disk, a volume over `legs`, or a loop over `image`."""
         number = os.makedev(MAJOR, len(self._numbers))
@@ -115,10 +114,10 @@ class FakeMachine:
         return "".join(f"{line}\n" for line in self._lines)
 
     @property
-    def mounts(self) -> List[Mount]:
+    def mounts(self) -> list[Mount]:
         """The mounts."""
         return parse_mountinfo(self.mountinfo)
 
-    def place_at(self, path: str) -> Optional[Place]:
+    def place_at(self, path: str) -> Place | None:
         """Return the place of the last mount at a path."""
         return self._places.get(path)

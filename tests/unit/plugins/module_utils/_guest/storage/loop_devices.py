@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import List
 
 
 def run(*words: object) -> str:
@@ -23,7 +22,7 @@ class LoopDevices:
     """Loop devices and mounts; `close` removes them in reverse order."""
 
     def __init__(self) -> None:
-        self._undo: List[List[object]] = []
+        self._undo: list[list[object]] = []
 
     def device(self, image: Path, fstype: str = "ext4", mib: int = 16) -> str:
         """Make a loop device over a new image; it gets a filesystem unless `fstype` is empty."""

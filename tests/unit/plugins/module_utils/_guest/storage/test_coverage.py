@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, Optional
 
 import pytest
 
@@ -55,7 +55,7 @@ def disk(machine: FakeMachine, name: str) -> Disk:
     return Disk(name, "https://a.example/b", device=str(machine.dev / name))
 
 
-def targets(machine: FakeMachine, *points: str) -> List[Target]:
+def targets(machine: FakeMachine, *points: str) -> list[Target]:
     found = []
     for point in points:
         place = machine.place_at(point)
@@ -64,7 +64,7 @@ def targets(machine: FakeMachine, *points: str) -> List[Target]:
     return found
 
 
-def covered(machine: FakeMachine, points: List[str], *disks: Disk) -> Coverage:
+def covered(machine: FakeMachine, points: list[str], *disks: Disk) -> Coverage:
     return check_coverage(
         targets(machine, *points),
         disks,
@@ -237,7 +237,7 @@ def test_scan_without_time_is_incomplete() -> None:
 # --- Real devices ----------------------------------------------------------------------------
 
 
-def found_on(device: str, points: List[Path], name: str = "d") -> Coverage:
+def found_on(device: str, points: list[Path], name: str = "d") -> Coverage:
     plan = plan_targets([str(point) for point in points] or "none", [])
     return check_coverage(plan.targets, [Disk(name, "https://a.example/b", device=device)])
 
@@ -288,7 +288,7 @@ def test_real_device_opened_by_process_is_problem(loops: LoopDevices, folder: Pa
     assert f"by process {os.getpid()}" in found.problems[0]
 
 
-def hold_mount(device: str, point: Path, then: str = "") -> "subprocess.Popen[str]":
+def hold_mount(device: str, point: Path, then: str = "") -> subprocess.Popen[str]:
     """Start a process with a filesystem mounted in its own namespace, until its input ends."""
     script = f'mount "$1" "$2" && {then} echo ready && read -r x'
     child = subprocess.Popen(
@@ -311,7 +311,7 @@ def test_real_mount_in_other_namespace_is_problem(
     point = folder / "point"
     point.mkdir()
     device = loops.device(folder / "image")
-    child: Optional[subprocess.Popen[str]] = None
+    child: subprocess.Popen[str] | None = None
     try:
         child = hold_mount(device, point, then)
         found = found_on(device, [])

@@ -37,7 +37,7 @@ DEV = os.makedev(253, 3)
     ],
 )
 def test_device_suspended_after_early_thaw_is_holder(
-    tmp_path: Path, outcome: str, suspended: "str | None", expected: str
+    tmp_path: Path, outcome: str, suspended: str | None, expected: str
 ) -> None:
     folder = tmp_path / "dev" / "block" / "253:3"
     folder.mkdir(parents=True)

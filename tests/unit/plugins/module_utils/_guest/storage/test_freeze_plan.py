@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Iterator, List, Sequence, Union
 
 import pytest
 
@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
     return found
 
 
-def plan(machine: FakeMachine, freeze: Union[str, Sequence[str]], *disks: Disk) -> FreezePlan:
+def plan(machine: FakeMachine, freeze: str | Sequence[str], *disks: Disk) -> FreezePlan:
     return plan_targets(
         freeze, disks, mounts=machine.mounts, blocks=machine.blocks, place_at=machine.place_at
     )
@@ -44,11 +44,11 @@ def disk(name: str, **more: object) -> Disk:
     return Disk(name, address, **more)  # type: ignore[arg-type] - of several types
 
 
-def points(found: FreezePlan) -> List[str]:
+def points(found: FreezePlan) -> list[str]:
     return [target.mount_point for target in found.targets]
 
 
-def refused(machine: FakeMachine, freeze: Union[str, Sequence[str]], *disks: Disk) -> str:
+def refused(machine: FakeMachine, freeze: str | Sequence[str], *disks: Disk) -> str:
     with pytest.raises(SettingsError) as caught:
         plan(machine, freeze, *disks)
     return str(caught.value)
@@ -185,7 +185,7 @@ def test_device_invalid_or_duplicate_is_refused(machine: FakeMachine, folder: Pa
     ],
 )
 def test_mount_point_malformed_is_refused(
-    machine: FakeMachine, freeze: List[str], words: str
+    machine: FakeMachine, freeze: list[str], words: str
 ) -> None:
     assert words in refused(machine, freeze)
 

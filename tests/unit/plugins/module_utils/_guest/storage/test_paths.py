@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import List
 
 import pytest
 
@@ -35,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     return found
 
 
-def mounts(*lines: str) -> List[Mount]:
+def mounts(*lines: str) -> list[Mount]:
     """Return mounts by lines of number, parent, mount point and type; the root is number 1."""
     text = ["1 1 8:1 / / rw - ext4 /dev/sda1 rw"]
     for line in lines:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Optional
 
 import pytest
 
@@ -30,7 +29,7 @@ class FakeSysfs:
     def add(
         self,
         name: str,
-        bus: Optional[str] = "pci0000:00/virtio1",
+        bus: str | None = "pci0000:00/virtio1",
         removable: bool = False,
         size: int = 4096,
         model: str = "",
