@@ -11,18 +11,14 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Callable, Mapping
+from typing import Callable, Optional
 
 #: The private argument by which the action plugin names the file.
-ARGUMENT = "_progress_file"
+PROGRESS_FILE = "_progress_file"
 
 
-def progress_of(params: Mapping[str, object]) -> Callable[[str], None]:
-    """What a module says its lines with: they are added to the file of C(_progress_file).
-
-    Without that argument, or on another machine than the controller's, they go nowhere.
-    """
-    path = params.get(ARGUMENT)
+def progress_of(path: Optional[str]) -> Callable[[str], None]:
+    """Return a function that appends progress lines to a file; without a path it drops them."""
     if not isinstance(path, str) or not path:
         return lambda _line: None
     return lambda line: append_line(path, line)

@@ -173,7 +173,7 @@ failure:
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_job import (
-    BACKUP_JOB_ARGUMENTS,
+    BACKUP_JOB,
     manage_job,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
@@ -184,11 +184,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vaul
 
 def main() -> None:
     """Run the module."""
-    module = Module(
-        argument_spec=BACKUP_JOB_ARGUMENTS,
-        supports_check_mode=True,
-    )
-    run_vault_module(module, manage_job)
+    run_vault_module(Module(supports_check_mode=True, **BACKUP_JOB.to_kwargs()), manage_job)
 
 
 if __name__ == "__main__":

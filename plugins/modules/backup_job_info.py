@@ -227,7 +227,7 @@ failure:
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_job import (
-    BACKUP_JOB_INFO_ARGUMENTS,
+    BACKUP_JOB_INFO,
     list_jobs_result,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
@@ -238,11 +238,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vaul
 
 def main() -> None:
     """Run the module."""
-    module = Module(
-        argument_spec=BACKUP_JOB_INFO_ARGUMENTS,
-        supports_check_mode=True,
+    run_vault_module(
+        Module(supports_check_mode=True, **BACKUP_JOB_INFO.to_kwargs()), list_jobs_result
     )
-    run_vault_module(module, list_jobs_result)
 
 
 if __name__ == "__main__":

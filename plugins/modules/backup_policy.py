@@ -415,14 +415,9 @@ failure:
     # END azure_failure
 """
 
-from typing import Any, Dict, Mapping
-
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import (
-    VaultConnection,
-)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_policy import (
-    PolicyTask,
-    policy_arguments,
+    BACKUP_POLICY,
+    manage_policy,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
@@ -432,14 +427,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vaul
 
 def main() -> None:
     """Run the module."""
-    module = Module(argument_spec=policy_arguments(), supports_check_mode=True)
-
-    def act(
-        connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
-    ) -> Dict[str, Any]:
-        return PolicyTask(connection, params, check_mode, with_diff=module._diff).run()
-
-    run_vault_module(module, act)
+    run_vault_module(Module(supports_check_mode=True, **BACKUP_POLICY.to_kwargs()), manage_policy)
 
 
 if __name__ == "__main__":

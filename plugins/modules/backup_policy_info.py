@@ -118,8 +118,8 @@ failure:
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_policy import (
-    policies_info,
-    policy_info_arguments,
+    BACKUP_POLICY_INFO,
+    list_policies,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
@@ -129,8 +129,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vaul
 
 def main() -> None:
     """Run the module."""
-    module = Module(argument_spec=policy_info_arguments(), supports_check_mode=True)
-    run_vault_module(module, policies_info)
+    run_vault_module(
+        Module(supports_check_mode=True, **BACKUP_POLICY_INFO.to_kwargs()), list_policies
+    )
 
 
 if __name__ == "__main__":

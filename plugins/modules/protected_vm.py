@@ -325,11 +325,6 @@ failure:
     vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
 """
 
-from typing import Any, Dict, Mapping
-
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import (
-    VaultConnection,
-)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.protected_vm import (
     PROTECTED_VM,
@@ -342,14 +337,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vaul
 
 def main() -> None:
     """Run the module."""
-    module = Module(supports_check_mode=True, **PROTECTED_VM)
-
-    def act(
-        connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
-    ) -> Dict[str, Any]:
-        return protect_vms(connection, params, check_mode, with_diff=module._diff)
-
-    run_vault_module(module, act)
+    run_vault_module(Module(supports_check_mode=True, **PROTECTED_VM.to_kwargs()), protect_vms)
 
 
 if __name__ == "__main__":

@@ -187,8 +187,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vaul
 
 def main() -> None:
     """Run the module."""
-    module = Module(supports_check_mode=True, **PROTECTED_VM_INFO)
-    run_vault_module(module, list_protected)
+    run_vault_module(
+        Module(supports_check_mode=True, **PROTECTED_VM_INFO.to_kwargs()), list_protected
+    )
 
 
 if __name__ == "__main__":

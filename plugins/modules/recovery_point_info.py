@@ -164,10 +164,9 @@ failure:
     vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
 """
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.options import vms_rules
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.recovery_point_info import (
-    RECOVERY_POINT_INFO_ARGUMENTS,
+    RECOVERY_POINT_INFO,
     list_recovery_points,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
@@ -177,12 +176,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vaul
 
 def main() -> None:
     """Run the module."""
-    module = Module(
-        argument_spec=RECOVERY_POINT_INFO_ARGUMENTS,
-        **vms_rules(),
-        supports_check_mode=True,
+    run_vault_module(
+        Module(supports_check_mode=True, **RECOVERY_POINT_INFO.to_kwargs()), list_recovery_points
     )
-    run_vault_module(module, list_recovery_points)
 
 
 if __name__ == "__main__":

@@ -212,30 +212,19 @@ failure:
     # END guest_failure
 """
 
-from typing import Any, Dict, Mapping
-
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import (
     Module,
     run_module,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.snapshot_scripts import (
-    SCRIPTS_ARGUMENTS,
+    SNAPSHOT_SCRIPTS,
     apply_scripts,
 )
 
 
 def main() -> None:
     """Run the module."""
-    module = Module(
-        argument_spec=SCRIPTS_ARGUMENTS,
-        required_if=[("state", "present", ("pre_script_location", "post_script_location"))],
-        supports_check_mode=True,
-    )
-
-    def act(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
-        return apply_scripts(params, check_mode, with_diff=module._diff)
-
-    run_module(module, act)
+    run_module(Module(supports_check_mode=True, **SNAPSHOT_SCRIPTS.to_kwargs()), apply_scripts)
 
 
 if __name__ == "__main__":

@@ -196,15 +196,16 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base
     run_module,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.snapshot_scripts import (
-    SCRIPTS_INFO_ARGUMENTS,
+    SNAPSHOT_SCRIPTS_INFO,
     inspect_scripts,
 )
 
 
 def main() -> None:
     """Run the module."""
-    module = Module(argument_spec=SCRIPTS_INFO_ARGUMENTS, supports_check_mode=True)
-    run_module(module, inspect_scripts)
+    run_module(
+        Module(supports_check_mode=True, **SNAPSHOT_SCRIPTS_INFO.to_kwargs()), inspect_scripts
+    )
 
 
 if __name__ == "__main__":

@@ -240,25 +240,19 @@ failure:
     vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
 """
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.options import vms_rules
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vault_base import (
     run_vault_module,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_backup import (
-    VM_BACKUP_ARGUMENTS,
+    VM_BACKUP,
     back_up,
 )
 
 
 def main() -> None:
     """Run the module."""
-    module = Module(
-        argument_spec=VM_BACKUP_ARGUMENTS,
-        **vms_rules(),
-        supports_check_mode=True,
-    )
-    run_vault_module(module, back_up)
+    run_vault_module(Module(supports_check_mode=True, **VM_BACKUP.to_kwargs()), back_up)
 
 
 if __name__ == "__main__":

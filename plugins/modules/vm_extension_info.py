@@ -172,18 +172,19 @@ failure:
     vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
 """
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.options import vms_rules
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import (
+    Module,
+    run_module,
+)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_extension_info import (
-    extension_arguments,
-    run_extensions_module,
+    VM_EXTENSION_INFO,
+    list_extensions,
 )
 
 
 def main() -> None:
     """Run the module."""
-    module = Module(argument_spec=extension_arguments(), supports_check_mode=True, **vms_rules())
-    run_extensions_module(module)
+    run_module(Module(supports_check_mode=True, **VM_EXTENSION_INFO.to_kwargs()), list_extensions)
 
 
 if __name__ == "__main__":

@@ -454,19 +454,13 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_s
     run_snapshot,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_snapshot_options import (
-    ARGUMENT_SPEC,
+    VM_SNAPSHOT,
 )
 
 
 def main() -> None:
     """Run the module."""
-    module = Module(
-        argument_spec=ARGUMENT_SPEC,
-        mutually_exclusive=[("disks", "extension_settings")],
-        required_one_of=[("disks", "extension_settings")],
-        supports_check_mode=True,
-    )
-    run_module(module, run_snapshot)
+    run_module(Module(supports_check_mode=True, **VM_SNAPSHOT.to_kwargs()), run_snapshot)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from ansible import constants
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._progress import ARGUMENT
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._progress import PROGRESS_FILE
 from ansible_collections.quiesce.azure_backup.plugins.plugin_utils._tail import Tail
 
 display = Display()
@@ -46,7 +46,7 @@ class ProgressAction(ActionBase):
             # Ansible makes its constants when it starts, so mypy does not know them.
             folder: str = constants.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]
             with Tail(self._sayer(variables), folder) as tail:
-                result.update(self._run_module(variables, False, {ARGUMENT: tail.path}))
+                result.update(self._run_module(variables, False, {PROGRESS_FILE: tail.path}))
         if not wrap_async:
             # Ansible's own, without types.
             self._remove_tmp_path(  # type: ignore[no-untyped-call]
@@ -69,11 +69,11 @@ class ProgressAction(ActionBase):
     def _run_module(
         self, variables: Dict[str, Any], wrap_async: bool, more: Mapping[str, str]
     ) -> Dict[str, Any]:
-        own = {key: value for key, value in self._task.args.items() if key != ARGUMENT}
+        own = {key: value for key, value in self._task.args.items() if key != PROGRESS_FILE}
         result: Dict[str, Any] = self._execute_module(
             module_args={**own, **more}, task_vars=variables, wrap_async=wrap_async
         )
         invocation = result.get("invocation")
         if isinstance(invocation, dict) and isinstance(invocation.get("module_args"), dict):
-            invocation["module_args"].pop(ARGUMENT, None)
+            invocation["module_args"].pop(PROGRESS_FILE, None)
         return result

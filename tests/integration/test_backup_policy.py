@@ -15,9 +15,10 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connecti
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.errors import VaultError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_policy import (
-    PolicyTask,
-    policy_arguments,
+    BACKUP_POLICY,
+    manage_policy,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import TaskContext
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policies import apply
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policy.desired import (
     desired_policy,
@@ -423,10 +424,10 @@ def change(azure: RecoveryServices) -> Dict[str, Any]:
     """Change DefaultPolicy, the lab's clock standing; the result, with `failed`."""
     params = {**azure.options(), "name": "DefaultPolicy", "state": "present"}
     params["instant_restore_days"] = 4
-    arguments = {**dict.fromkeys(policy_arguments()), **params}
-    task = PolicyTask(connect(params, clock=Lab(azure)), arguments, False, with_diff=False)
+    arguments = {**dict.fromkeys(BACKUP_POLICY.argument_spec), **params}
+    connection = connect(params, clock=Lab(azure))
     try:
-        return {**task.run(), "failed": None}
+        return {**manage_policy(connection, TaskContext(arguments)), "failed": None}
     except QuiesceError as error:
         result: Dict[str, Any] = getattr(error, "result", {})
         return {**result, "failed": error.failure.name, "msg": str(error)}

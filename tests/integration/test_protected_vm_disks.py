@@ -231,13 +231,13 @@ def test_all_data_disks_are_left_out_by_a_word(recovery_services: RecoveryServic
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"policy": "DefaultPolicy"}, "policy does nothing with"),
-        ({"exclude_disk_luns": [1]}, "exclude_disk_luns does nothing with"),
+        ({"policy": "DefaultPolicy"}, "policy has no effect with"),
+        ({"exclude_disk_luns": [1]}, "exclude_disk_luns has no effect with"),
         (
             {"policy": "EnhancedPolicy", "include_disk_luns": [7]},
-            "policy and include_disk_luns do nothing with",
+            "policy and include_disk_luns have no effect with",
         ),
-        ({"exclude_all_data_disks": True}, "exclude_all_data_disks does nothing with"),
+        ({"exclude_all_data_disks": True}, "exclude_all_data_disks has no effect with"),
     ],
 )
 def test_options_that_do_nothing_in_a_state_are_warned_of(

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.clock import Clock
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import connect
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import TaskContext
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_backup import back_up
 from tests.lab.recovery_services.lab import RecoveryServices
 
@@ -61,7 +62,10 @@ def run(azure: RecoveryServices, *vms: str, **options: Any) -> Dict[str, Any]:
         **options,
     }
     try:
-        return {**back_up(connect(params, clock=Stepped(azure)), params, False), "failed": None}
+        return {
+            **back_up(connect(params, clock=Stepped(azure)), TaskContext(params)),
+            "failed": None,
+        }
     except QuiesceError as error:
         result: Dict[str, Any] = getattr(error, "result", {})
         return {**result, "failed": error.failure.name, "msg": str(error)}
@@ -128,7 +132,7 @@ def test_the_job_is_found_by_the_plural_form_too(azure: RecoveryServices, wait: 
         "timeout": 3600,
         "poll_interval": 5.0,
     }
-    done = back_up(connect(params, clock=Late(azure)), params, False)
+    done = back_up(connect(params, clock=Late(azure)), TaskContext(params))
     (row,) = done["vms"]
     assert row["failure"] is None and row["job_id"] in connection_ids and row["job_id"] != first
     assert done["consistency"] == ("application" if wait else None)

@@ -24,16 +24,17 @@ _LIMITED = """\
 import json, sys
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run import sequence
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules import (
-    vm_snapshot, vm_snapshot_options,
+    base, vm_snapshot, vm_snapshot_options,
 )
 given = json.load(sys.stdin)
-params = {name: one.get("default") for name, one in vm_snapshot_options.ARGUMENT_SPEC.items()}
+params = {name: one.get("default") for name, one in vm_snapshot_options.VM_SNAPSHOT.argument_spec.items()}
 disks = [{"lun": None, **disk} for disk in given.pop("disks")]
 for name, value in given.pop("limits").items():
     setattr(sequence, name, value)
 try:
-    result = vm_snapshot.act({**params, **given, "disks": disks}, False)
-except vm_snapshot.RunFailed as failed:
+    context = base.TaskContext({**params, **given, "disks": disks})
+    result = vm_snapshot.run_snapshot(context)
+except vm_snapshot.RunFailedError as failed:
     result = {**failed.result, "failure": failed.failure.to_result()}
 print(json.dumps(result))
 """

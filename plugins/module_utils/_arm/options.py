@@ -68,20 +68,12 @@ def vault_arguments() -> Dict[str, Any]:
 
 
 def vms_arguments() -> Dict[str, Any]:
-    """The options that choose VMs; M(vms_rules) says how they go together."""
+    """The options that choose VMs."""
     return {
         "vms": {"type": "list", "elements": "str"},
         "vm": {"type": "str"},
         "vm_resource_group": {"type": "str"},
     }
-
-
-def vms_rules(required: bool = True) -> Dict[str, Any]:
-    """What C(AnsibleModule) is told of the options that choose VMs."""
-    rules: Dict[str, Any] = {"mutually_exclusive": [["vms", "vm"]]}
-    if required:
-        rules["required_one_of"] = [["vms", "vm"]]
-    return rules
 
 
 def wait_arguments(timeout_s: int) -> Dict[str, Any]:

@@ -2,19 +2,15 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The modules C(backup_policy) and C(backup_policy_info), but for their documentation.
-
-PRIVATE: for this collection only.
-"""
+"""The modules `backup_policy` and `backup_policy_info`, from options to result."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Optional
 
 from .._arm.connection import VaultConnection
 from .._arm.errors import VaultError
-from .._arm.options import vault_arguments
 from .._errors import QuiesceError, refuse
 from .._vault.policies import apply
 from .._vault.policies.apply import StoredPolicy
@@ -38,6 +34,9 @@ from .._vault.policy.model import (
     WEEKS,
     Policy,
 )
+from .argument_spec import ArgumentSpec
+from .base import TaskContext
+from .vault_base import VAULT
 
 _WEEKDAYS = {"type": "list", "elements": "str", "choices": list(WEEKDAYS)}
 _DATES = {
@@ -73,72 +72,64 @@ _TIERING = {
 _NAMES = {"prefix": {"type": "str"}, "suffix": {"type": "str"}}
 
 
-def policy_arguments() -> Dict[str, Any]:
-    """The options of C(backup_policy)."""
-    return {
-        **vault_arguments(),
-        "name": {"type": "str", "required": True},
-        "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-        "policy_type": {"type": "str", "choices": [STANDARD, ENHANCED]},
-        "schedule": {"type": "dict", "options": _SCHEDULE},
-        "retention": {"type": "dict", "options": _RETENTION},
-        "time_zone": {"type": "str"},
-        "instant_restore_days": {"type": "int"},
-        "snapshot_consistency_type": {"type": "str", "choices": [BEST, ONLY_CRASH]},
-        "instant_restore_resource_group": {"type": "dict", "options": _NAMES},
-        "archive_tiering": {
-            "type": "dict",
-            "options": _TIERING,
-            "required_if": [("mode", AFTER, ["duration"])],
-        },
-    }
+BACKUP_POLICY = VAULT.merge(
+    ArgumentSpec(
+        {
+            "name": {"type": "str", "required": True},
+            "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            "policy_type": {"type": "str", "choices": [STANDARD, ENHANCED]},
+            "schedule": {"type": "dict", "options": _SCHEDULE},
+            "retention": {"type": "dict", "options": _RETENTION},
+            "time_zone": {"type": "str"},
+            "instant_restore_days": {"type": "int"},
+            "snapshot_consistency_type": {"type": "str", "choices": [BEST, ONLY_CRASH]},
+            "instant_restore_resource_group": {"type": "dict", "options": _NAMES},
+            "archive_tiering": {
+                "type": "dict",
+                "options": _TIERING,
+                "required_if": [("mode", AFTER, ["duration"])],
+            },
+        }
+    )
+)
+BACKUP_POLICY_INFO = VAULT.merge(ArgumentSpec({"name": {"type": "str"}}))
 
 
-def policy_info_arguments() -> Dict[str, Any]:
-    """The options of C(backup_policy_info)."""
-    return {**vault_arguments(), "name": {"type": "str"}}
-
-
-def policies_info(
-    connection: VaultConnection, params: Mapping[str, Any], _check_mode: bool
-) -> Dict[str, Any]:
-    """Show every policy for Azure VMs, or one."""
-    name = params.get("name")
+def list_policies(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+    """Return the policy with the given name, or all policies for Azure VMs."""
+    name = context.params.get("name")
     if name is None:
         policies = apply.list_policies(connection)
     else:
         check_name(name)
-        one = apply.find_policy(connection, name)
-        policies = [one] if one and one.is_for_vms else []
-    return {"changed": False, "policies": [one.to_result() for one in policies]}
+        policy = apply.find_policy(connection, name)
+        policies = [policy] if policy and policy.is_for_vms else []
+    return {"changed": False, "policies": [policy.to_result() for policy in policies]}
+
+
+def manage_policy(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+    """Bring the policy to the requested state."""
+    return _PolicyTask(connection, context).run()
 
 
 class PolicyUncertainError(VaultError):
-    """A request that failed, and all the same changed the policy; C(result) has what is there."""
+    """A request that failed and still changed the policy. `result` has the present policy."""
 
     def __init__(self, error: VaultError, result: Dict[str, Any]) -> None:
         super().__init__(error.failure, error.kind, error.is_wide)
         self.result = result
 
 
-class PolicyTask:
-    """One run of C(backup_policy)."""
+class _PolicyTask:
+    """One run of `backup_policy`."""
 
-    def __init__(
-        self,
-        connection: VaultConnection,
-        params: Mapping[str, Any],
-        check_mode: bool,
-        with_diff: bool,
-    ) -> None:
+    def __init__(self, connection: VaultConnection, context: TaskContext) -> None:
         self._connection = connection
-        self._params = params
-        self._name = str(params["name"])
-        self._check_mode = check_mode
-        self._with_diff = with_diff
+        self._context = context
+        self._params = context.params
+        self._name = str(context.params["name"])
 
     def run(self) -> Dict[str, Any]:
-        """Bring the policy into the state that the options ask for."""
         check_name(self._name)
         if self._params["state"] == "present":
             check_options(self._params)
@@ -146,9 +137,9 @@ class PolicyTask:
         if present and not present.is_for_vms:
             refuse(
                 "PolicyOfAnotherKind",
-                f"The vault's policy {present.name} is one for "
+                f"The vault's policy {present.name} is for "
                 f"{present.properties.get('backupManagementType')}, not for Azure VMs.",
-                "Take another name.",
+                "Set name to another name.",
             )
         if self._params["state"] == "absent":
             return self._remove(present)
@@ -160,30 +151,30 @@ class PolicyTask:
         if before and before.policy_type != wanted.policy_type:
             refuse(
                 "PolicyTypeCannotChange",
-                f"policy_type {wanted.policy_type}: the policy {self._name} is {before.policy_type}"
-                ", and Azure does not change the type of a policy.",
-                "Make a policy of another name, and put the VMs under it with "
+                f"policy_type is {wanted.policy_type}, but the policy {self._name} is "
+                f"{before.policy_type}, and Azure does not change the type of a policy.",
+                "Create a policy with another name, and assign the VMs to it with "
                 "quiesce.azure_backup.protected_vm.",
             )
         if before == wanted:
             return self._result(False, present, before, wanted)
         if not present:
             check_name(self._name, to_make=True)
-        # Not before: a policy that is there, and is to stay as it is, Azure has taken once.
+        # Only now, because Azure has already accepted a policy that stays unchanged.
         check_policy(wanted)
         stored = present
         more: List[str] = []
-        if not self._check_mode:
+        if not self._context.check_mode:
             name = present.name if present else self._name
             try:
                 put = apply.put_policy(self._connection, name, wanted, present)
             except VaultError as error:
-                raise self._as_it_is_now(error, present) from error
+                raise self._with_present_policy(error, present) from error
             stored = put.stored
             more = _differences(wanted, stored.policy)
             result = self._result(True, stored, before, wanted, more)
-            result["vms"] = [one.to_result() for one in put.carried if one.job_id]
-            if any(one.failure for one in put.carried):
+            result["vms"] = [vm.to_result() for vm in put.carried if vm.job_id]
+            if any(vm.failure for vm in put.carried):
                 raise PolicyRolloutError(f"backup policy {name}", put.carried, result)
             return result
         return self._result(True, stored, before, wanted, more)
@@ -192,20 +183,22 @@ class PolicyTask:
         if present is None:
             return self._result(False, None, None, None)
         count, more = present.protected_items_count, []
-        if self._check_mode and count:
-            more = [f"Azure will refuse to delete the policy {present.name}: {_under(count)}."]
-        if not self._check_mode:
+        if self._context.check_mode and count:
+            more = [f"Azure will refuse to delete the policy {present.name}: {_users(count)}."]
+        if not self._context.check_mode:
             try:
                 apply.delete_policy(self._connection, present.name)
             except VaultError as error:
                 if error.kind not in ("request", "conflict"):
-                    raise self._as_it_is_now(error, present) from error
+                    raise self._with_present_policy(error, present) from error
                 raise _explained(error, present) from error
         result = self._result(True, None, present.policy, None, more)
-        return {**result, "protected_items_count": count if self._check_mode else 0}
+        return {**result, "protected_items_count": count if self._context.check_mode else 0}
 
-    def _as_it_is_now(self, error: VaultError, present: Optional[StoredPolicy]) -> VaultError:
-        """The error; with a look at the policy where the request may have been carried out."""
+    def _with_present_policy(
+        self, error: VaultError, present: Optional[StoredPolicy]
+    ) -> VaultError:
+        """Return the error, with the policy if the request may have taken effect and changed it."""
         if not error.is_doubtful and error.kind != "service":
             return error
         try:
@@ -235,7 +228,7 @@ class PolicyTask:
             "vms": [],
             "warnings": [*(warnings_of(after) if after else ()), *(more or ())],
         }
-        if self._with_diff:
+        if self._context.diff:
             result["diff"] = {
                 "before": before.to_options() if before else {},
                 "after": after.to_options() if after else {},
@@ -246,29 +239,29 @@ class PolicyTask:
 
 
 def _differences(wanted: Policy, stored: Policy) -> List[str]:
-    """What Azure has made of what was asked for, where that is something else."""
-    asked, got = wanted.to_options(), stored.to_options()
+    """Return a warning for each option that Azure stored with another value than requested."""
+    found = stored.to_options()
     return [
-        f"Azure has stored {option} as {got.get(option)} where {value} was asked for."
-        for option, value in asked.items()
-        if value != got.get(option)
+        f"Azure stored {option} as {found.get(option)} instead of {value}."
+        for option, value in wanted.to_options().items()
+        if value != found.get(option)
     ]
 
 
-def _under(count: int) -> str:
-    return f"{count} protected item{' is' if count == 1 else 's are'} under it"
+def _users(count: int) -> str:
+    return f"{count} protected item{' uses' if count == 1 else 's use'} it"
 
 
 def _explained(error: VaultError, present: StoredPolicy) -> QuiesceError:
-    """The refusal to delete a policy, with the VMs that are under it."""
+    """Return the refusal to delete a policy, with the number of VMs that use it."""
     count = present.protected_items_count
     if not count or error.kind not in ("request", "conflict"):
         return error
     failure = replace(
         error.failure,
-        message=f"{error.failure.message} {_under(count).capitalize()}.",
-        recommended_action="PutResult them under another policy, or stop their protection, with "
-        "quiesce.azure_backup.protected_vm; quiesce.azure_backup.protected_vm_info with policy "
-        f"{present.name} lists them.",
+        message=f"{error.failure.message} {_users(count).capitalize()}.",
+        recommended_action="Assign the VMs to another policy, or stop their protection, with "
+        "quiesce.azure_backup.protected_vm. quiesce.azure_backup.protected_vm_info lists them with "
+        f"policy: {present.name}.",
     )
     return VaultError(failure, error.kind)

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The modules that protect VMs and say how they are protected, from options to result.
-
-PRIVATE: for this collection only.
-"""
+"""The modules that protect VMs and list protected VMs, from options to result."""
 
 from __future__ import annotations
 
@@ -14,14 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from .._arm.clock import Deadline
 from .._arm.connection import VaultConnection
 from .._arm.ids import VmId, equals_ignoring_case
-from .._arm.options import (
-    chosen_vms,
-    vault_arguments,
-    vms_arguments,
-    vms_named_by_id,
-    vms_rules,
-    wait_arguments,
-)
+from .._arm.options import chosen_vms, vms_named_by_id
 from .._errors import Failure, refuse
 from .._vault.jobs.poller import JobPoller
 from .._vault.policies.choice import ChosenPolicy, choose_policy
@@ -57,220 +47,206 @@ from .._vault.resources.protected_items import (
     not_protected,
 )
 from .._vault.vm_failures import VmFailuresError
+from .argument_spec import ArgumentSpec
+from .base import TaskContext
+from .vault_base import VAULT, VMS, VMS_IF_ANY, wait_spec
 
 _TIMEOUT_S = 3600
 _DISCOVERY_TIMEOUT_S = 900
 
-PROTECTED_VM: Dict[str, Any] = {
-    "argument_spec": {
-        **vault_arguments(),
-        **vms_arguments(),
-        "state": {"type": "str", "choices": list(STATES), "default": PROTECTED},
-        "policy": {"type": "str"},
-        **DISK_ARGUMENTS,
-        **wait_arguments(_TIMEOUT_S),
-    },
-    **vms_rules(),
-}
-PROTECTED_VM["mutually_exclusive"] = [
-    *PROTECTED_VM["mutually_exclusive"],
-    [INCLUDE, EXCLUDE],
-]
-PROTECTED_VM_INFO: Dict[str, Any] = {
-    "argument_spec": {
-        **vault_arguments(),
-        **vms_arguments(),
-        "policy": {"type": "str"},
-        "state": {
-            "type": "list",
-            "elements": "str",
-            "choices": [PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED, UNKNOWN],
+PROTECTED_VM = VAULT.merge(
+    VMS,
+    wait_spec(_TIMEOUT_S),
+    ArgumentSpec(
+        {
+            "state": {"type": "str", "choices": list(STATES), "default": PROTECTED},
+            "policy": {"type": "str"},
+            **DISK_ARGUMENTS,
         },
-    },
-    **vms_rules(required=False),
-}
-PROTECTABLE_VM_INFO: Dict[str, Any] = {
-    "argument_spec": {
-        **vault_arguments(),
-        "refresh": {"type": "bool", "default": True},
-        **{
-            name: argument
-            for name, argument in wait_arguments(_DISCOVERY_TIMEOUT_S).items()
-            if name != "wait"
-        },
-    },
-}
+        mutually_exclusive=((INCLUDE, EXCLUDE),),
+    ),
+)
+PROTECTED_VM_INFO = VAULT.merge(
+    VMS_IF_ANY,
+    ArgumentSpec(
+        {
+            "policy": {"type": "str"},
+            "state": {
+                "type": "list",
+                "elements": "str",
+                "choices": [PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED, UNKNOWN],
+            },
+        }
+    ),
+)
+PROTECTABLE_VM_INFO = VAULT.merge(
+    wait_spec(_DISCOVERY_TIMEOUT_S).without("wait"),
+    ArgumentSpec({"refresh": {"type": "bool", "default": True}}),
+)
 
 
-def protect_vms(
-    connection: VaultConnection,
-    params: Mapping[str, Any],
-    check_mode: bool,
-    with_diff: bool = False,
-) -> Dict[str, Any]:
-    """Bring the VMs to the wanted state, or say what would be done; then the result.
+def protect_vms(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+    """Bring the VMs to the desired state, or in check mode predict it, and return the result.
 
-    Raises C(VmFailuresError) at the end, when all that could be done is done.
+    Raises `VmFailuresError` after all VMs were processed, if a VM failed.
     """
+    params = context.params
     disks = wanted_disks(params)
     vms = chosen_vms(params, connection)
     policy = ChosenPolicy.parse(params.get("policy"), connection.vault)
-    wanted = DesiredState(params["state"], policy.id if policy else None, disks)
+    desired = DesiredState(params["state"], policy.id if policy else None, disks)
     items = list_items(connection)
-    courses = [_course(wanted, vm, items.get(vm.key)) for vm in vms]
-    policy_type = _check_policy(connection, policy, courses)
-    _refuse_namesakes(courses, items)
-    warnings = [*_without_effect(params), *check_luns(connection, wanted, courses)]
-    warnings += _discover(connection, params, wanted, courses, may_write=not check_mode)
-    if wanted.state != PROTECTED:
-        warnings += _tell_namesakes(params, courses, items)
-    if not check_mode:
-        _await_others(connection, params, courses)
+    tasks = [_task(desired, vm, items.get(vm.key)) for vm in vms]
+    policy_type = _check_policy(connection, policy, tasks)
+    _refuse_namesakes(tasks, items)
+    warnings = [*_without_effect(params), *check_luns(connection, desired, tasks)]
+    warnings += _discover(connection, params, desired, tasks, may_write=not context.check_mode)
+    if desired.state != PROTECTED:
+        warnings += _check_namesakes(params, tasks, items)
+    if not context.check_mode:
+        _await_others(connection, params, tasks)
         Executor(
             connection,
-            wanted,
+            desired,
             JobPoller(connection, connection.deadline, params["poll_interval"]),
             connection.deadline,
             poll_interval_s=params["poll_interval"],
             wait=params["wait"],
             policy_type=policy_type,
-        ).run(courses)
-    result = _result(courses, warnings, check_mode, with_diff)
-    failed = [(course.vm.name, course.failure) for course in courses if course.failure]
+        ).run(tasks)
+    result = _result(tasks, warnings, context)
+    failed = [(task.vm.name, task.failure) for task in tasks if task.failure]
     if failed:
-        raise VmFailuresError(failed, len(courses), result)
+        raise VmFailuresError(failed, len(tasks), result)
     return result
 
 
-def list_protected(
-    connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
-) -> Dict[str, Any]:
-    """The VMs that the vault protects, or keeps data of, and how."""
-    del check_mode
-    wanted = chosen_vms(params, connection, required=False)
+def list_protected(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+    """Return the VMs that the vault protects or holds data of."""
+    params = context.params
+    vms = chosen_vms(params, connection, required=False)
     policy = ChosenPolicy.parse(params.get("policy"), connection.vault)
     items = list_items(connection)
     if params.get("vms") is None and params.get("vm") is None:
         found = [item.to_result() for _key, item in sorted(items.items())]
     else:
-        listed = ((vm, items.get(vm.key)) for vm in wanted)
+        listed = ((vm, items.get(vm.key)) for vm in vms)
         found = [item.to_result() if item else not_protected(vm) for vm, item in listed]
     if policy is not None:
-        found = [
-            one for one in found if equals_ignoring_case(str(one["policy"] or ""), policy.name)
-        ]
+        found = [vm for vm in found if equals_ignoring_case(str(vm["policy"] or ""), policy.name)]
     states = params.get("state")
     if states:
-        found = [one for one in found if one["state"] in states]
+        found = [vm for vm in found if vm["state"] in states]
     return {"changed": False, "vms": found}
 
 
-def list_protectable_vms(
-    connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
-) -> Dict[str, Any]:
-    """The VMs that the vault offers to protect, after it has looked for new ones."""
-    refreshed = bool(params["refresh"]) and not check_mode
+def list_protectable_vms(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+    """Return the VMs that the vault can protect, after a discovery."""
+    refreshed = bool(context.params["refresh"]) and not context.check_mode
     if refreshed:
-        refresh(connection, connection.deadline, params["poll_interval"])
+        refresh(connection, connection.deadline, context.params["poll_interval"])
     found = sorted(list_protectable(connection).items())
     return {
         "changed": False,
         "refreshed": refreshed,
-        "vms": [one.to_result() for _key, one in found],
+        "vms": [vm.to_result() for _key, vm in found],
     }
 
 
-def _course(wanted: DesiredState, vm: VmId, item: Optional[ProtectedItem]) -> VmTask:
-    course = VmTask(item.vm if item else vm, item, plan(wanted, vm, item))
-    if course.plan.failure is not None:
-        course.fail(course.plan.failure)
-    return course
+def _task(desired: DesiredState, vm: VmId, item: Optional[ProtectedItem]) -> VmTask:
+    task = VmTask(item.vm if item else vm, item, plan(desired, vm, item))
+    if task.plan.failure is not None:
+        task.fail(task.plan.failure)
+    return task
 
 
 def _check_policy(
-    connection: VaultConnection, policy: Optional[ChosenPolicy], courses: Sequence[VmTask]
+    connection: VaultConnection, policy: Optional[ChosenPolicy], tasks: Sequence[VmTask]
 ) -> str:
-    """Refuse a policy that is needed and not good, before anything is sent; its type."""
-    lacking = [course for course in courses if course.plan.lacks_policy]
+    """Check that the policy exists and fits if a VM needs it, and return its type."""
+    lacking = [task for task in tasks if task.plan.lacks_policy]
     if lacking:
         failure = lacks_policy(lacking[0].vm)
         more = f" This concerns {len(lacking)} VMs." if len(lacking) > 1 else ""
         refuse(failure.name, failure.message + more, failure.recommended_action)
-    needed = any(step.needs_policy for course in courses for step in course.plan.steps)
+    needed = any(step.needs_policy for task in tasks for step in task.plan.steps)
     return choose_policy(connection, policy) if policy and needed else ""
 
 
 def _discover(
     connection: VaultConnection,
     params: Mapping[str, Any],
-    wanted: DesiredState,
-    courses: Sequence[VmTask],
+    desired: DesiredState,
+    tasks: Sequence[VmTask],
     may_write: bool,
 ) -> List[str]:
-    """Find the VMs that the vault is to protect for the first time; returns warnings."""
-    fresh = {course.vm.key: course for course in courses if course.is_ready and not course.before}
+    """Find the VMs that the vault does not list yet, and return warnings."""
+    fresh = {task.vm.key: task for task in tasks if task.is_ready and not task.before}
     if not fresh:
         return []
-    # Half of the time at most: the rest is for the VMs that are known, and for what was found.
+    # Half of the time at most, so that the other half remains for the operations.
     deadline = Deadline(connection.clock, connection.deadline.left() / 2)
-    found = Discovery(connection, deadline, params["poll_interval"], wanted.disks, may_write).find(
-        [course.vm for course in fresh.values()]
+    found = Discovery(connection, deadline, params["poll_interval"], desired.disks, may_write).find(
+        [task.vm for task in fresh.values()]
     )
-    for key, course in fresh.items():
-        course.is_discovered_first = key in found.after_refresh
-        course.vm = found.protectable.get(key, course.vm)
+    for key, task in fresh.items():
+        task.is_discovered_first = key in found.after_refresh
+        task.vm = found.protectable.get(key, task.vm)
         if key in found.failures:
-            course.fail(found.failures[key])
+            task.fail(found.failures[key])
         elif key in found.busy and may_write:
-            _keep_waiting(course, params["wait"])
+            _keep_waiting(task, params["wait"])
     if not found.not_looked_at:
         return []
     return [
-        f"Whether the vault can protect the last {found.not_looked_at} of the VMs that it does not "
-        "list yet was not looked at, as they are too many."
+        f"The module did not check whether the vault can protect the last {found.not_looked_at} of "
+        "the VMs that it does not list, because there are too many."
     ]
 
 
-def _refuse_namesakes(courses: Sequence[VmTask], items: Mapping[str, ProtectedItem]) -> None:
-    """Leave alone what has a VM's name and is another's: a vault's names have no subscription."""
+def _refuse_namesakes(tasks: Sequence[VmTask], items: Mapping[str, ProtectedItem]) -> None:
+    """Fail each VM with the same container name as a VM of another subscription.
+
+    Container names contain the resource group and the name of the VM, but no subscription.
+    """
     others = {item.vm.container_key: item for item in items.values()}
-    for course in courses:
-        other = others.get(course.vm.container_key)
-        if course.before is None and course.is_ready and other is not None:
-            course.fail(
+    for task in tasks:
+        other = others.get(task.vm.container_key)
+        if task.before is None and task.is_ready and other is not None:
+            task.fail(
                 Failure(
                     "NameTaken",
-                    f"The vault has another VM of the name {course.vm.name} in a resource group of "
-                    f"the same name, of subscription {other.vm.subscription_id}.",
-                    "Protect one of the two with another vault.",
+                    f"The vault has another VM named {task.vm.name} in a resource group of the "
+                    f"same name, in subscription {other.vm.subscription_id}.",
+                    "Protect one of the two VMs with another vault.",
                 )
             )
 
 
-def _tell_namesakes(
-    params: Mapping[str, Any], courses: Sequence[VmTask], items: Mapping[str, ProtectedItem]
+def _check_namesakes(
+    params: Mapping[str, Any], tasks: Sequence[VmTask], items: Mapping[str, ProtectedItem]
 ) -> List[str]:
-    """Fail what would be absent only because another resource group was meant; return warnings.
+    """Fail VMs that may only seem absent because the resource group is wrong; return warnings.
 
-    A resource id can mean no other VM, so it is believed. A group that is left out, or wrong, would
-    otherwise pass for data that is deleted.
+    An omitted or wrong resource group would otherwise pass for deleted data. A resource ID is
+    unambiguous, and therefore trusted.
     """
     certain = vms_named_by_id(params)
     warnings: List[str] = []
-    for course in courses:
-        words = namesakes(course.vm, items)
+    for task in tasks:
+        words = namesakes(task.vm, items)
         kept = any(
-            equals_ignoring_case(item.vm.name, course.vm.name) and not item.soft_deleted
+            equals_ignoring_case(item.vm.name, task.vm.name) and not item.soft_deleted
             for item in items.values()
         )
-        if words and kept and params["state"] == ABSENT and course.vm.key not in certain:
-            course.fail(
+        if words and kept and params["state"] == ABSENT and task.vm.key not in certain:
+            task.fail(
                 Failure(
                     "NotProtected",
-                    f"VM {course.vm.name} of resource group {course.vm.resource_group} is not in "
+                    f"VM {task.vm.name} of resource group {task.vm.resource_group} is not in "
                     "this vault, but a VM of that name in another resource group is.",
-                    f"{words} If the VM of {course.vm.resource_group} is meant, give its resource "
-                    "id.",
+                    f"{words} If you mean the VM in {task.vm.resource_group}, give its resource "
+                    "ID.",
                 )
             )
         elif words:
@@ -279,93 +255,93 @@ def _tell_namesakes(
 
 
 def _await_others(
-    connection: VaultConnection, params: Mapping[str, Any], courses: Sequence[VmTask]
+    connection: VaultConnection, params: Mapping[str, Any], tasks: Sequence[VmTask]
 ) -> None:
-    """Where a VM shall not be protected, and is just being so, wait for that."""
+    """Wait for operations that are protecting VMs, unless `state` is `protected`."""
     if params["state"] == PROTECTED:
         return
-    unlisted = {course.vm.key: course for course in courses if course.before is None}
-    vms = [course.vm for course in unlisted.values()]
+    unlisted = {task.vm.key: task for task in tasks if task.before is None}
+    vms = [task.vm for task in unlisted.values()]
     for key in being_protected(connection, vms):
         unlisted[key].failure = None
         _keep_waiting(unlisted[key], params["wait"])
 
 
-def _keep_waiting(course: VmTask, wait: bool) -> None:
-    """A VM for which a job runs: when that has ended, its plan is made anew."""
+def _keep_waiting(task: VmTask, wait: bool) -> None:
+    """Wait for the operation that runs on a VM and plan the VM again, or without `wait` fail it."""
     failure = Failure(
         "OperationInProgress",
-        f"Another operation that protects VM {course.vm.name} is running.",
-        "Run the task again when it has ended, or with wait=true.",
+        f"Another operation that protects VM {task.vm.name} is running.",
+        "Run the task again after it has finished, or set wait=true.",
     )
     if wait:
-        course.obstacle, course.plan = failure, ProtectionPlan()
+        task.obstacle, task.plan = failure, ProtectionPlan()
     else:
-        course.fail(failure)
+        task.fail(failure)
 
 
 def _without_effect(params: Mapping[str, Any]) -> List[str]:
-    """Return a warning of options that do nothing in the wanted state."""
+    """Return a warning about options that have no effect in the desired state."""
     given = [name for name in ("policy",) if (params.get(name) or "").strip()]
     given += chosen_options(params)
     if params["state"] == PROTECTED or not given:
         return []
     more = (
-        " It ends without backups: a task with state=protected resumes them."
+        " The VM ends without backups. Run a task with state=protected to resume them."
         if params["state"] == UNDELETED
         else ""
     )
-    does = "do" if len(given) > 1 else "does"
-    return [f"{' and '.join(given)} {does} nothing with state={params['state']}.{more}"]
+    have = "have" if len(given) > 1 else "has"
+    return [f"{' and '.join(given)} {have} no effect with state={params['state']}.{more}"]
 
 
 # --- the result ---------------------------------------------------------------------------------
 
 
 def _result(
-    courses: Sequence[VmTask], warnings: Sequence[str], check_mode: bool, with_diff: bool
+    tasks: Sequence[VmTask], warnings: Sequence[str], context: TaskContext
 ) -> Dict[str, Any]:
-    told = [_told(course, check_mode) for course in courses]
-    result: Dict[str, Any] = {"changed": any(one["changed"] for one in told), "vms": told}
-    said = [*warnings, *(warning for course in courses for warning in course.warnings)]
-    if said:
-        result["warnings"] = said
-    if with_diff:
-        result["diff"] = _diff(courses, check_mode)
+    vms = [_vm_result(task, context.check_mode) for task in tasks]
+    result: Dict[str, Any] = {"changed": any(vm["changed"] for vm in vms), "vms": vms}
+    all_warnings = [*warnings, *(warning for task in tasks for warning in task.warnings)]
+    if all_warnings:
+        result["warnings"] = all_warnings
+    if context.diff:
+        result["diff"] = _diff(tasks, context.check_mode)
     return result
 
 
-def _told(course: VmTask, check_mode: bool) -> Dict[str, Any]:
-    item = course.item
-    shown = item.to_result() if item else not_protected(course.vm)
-    if check_mode and course.is_ready:
-        shown = {**shown, **_foreseen(course)}
-    would_change = check_mode and course.is_ready
+def _vm_result(task: VmTask, check_mode: bool) -> Dict[str, Any]:
+    item = task.item
+    shown = item.to_result() if item else not_protected(task.vm)
+    if check_mode and task.is_ready:
+        shown = {**shown, **_expected(task)}
+    would_change = check_mode and task.is_ready
     return {
         **shown,
-        "changed": would_change or course.changed,
-        "actions": list(course.actions),
-        "job_id": course.job_ids[-1] if course.job_ids else None,
-        "job_ids": list(course.job_ids),
-        "failure": course.failure.to_result() if course.failure else None,
+        "changed": would_change or task.changed,
+        "actions": list(task.actions),
+        "job_id": task.job_ids[-1] if task.job_ids else None,
+        "job_ids": list(task.job_ids),
+        "failure": task.failure.to_result() if task.failure else None,
     }
 
 
-def _foreseen(course: VmTask) -> Dict[str, Any]:
-    after = expected_result(compared(course.before), course.plan.steps)
-    policy_id = (course.plan.steps[-1].properties or {}).get("policyId") or None
+def _expected(task: VmTask) -> Dict[str, Any]:
+    after = expected_result(compared(task.before), task.plan.steps)
+    policy_id = (task.plan.steps[-1].properties or {}).get("policyId") or None
     return {**after, "policy_id": policy_id, "soft_deleted": after["state"] == SOFT_DELETED}
 
 
-def _diff(courses: Sequence[VmTask], check_mode: bool) -> Dict[str, Any]:
-    """What changed of which VM: before and after, by group and name."""
+def _diff(tasks: Sequence[VmTask], check_mode: bool) -> Dict[str, Any]:
+    """Return the changed properties of each VM before and after, by resource group and name."""
     before: Dict[str, Any] = {}
     after: Dict[str, Any] = {}
-    for course in courses:
-        name = f"{course.vm.resource_group}/{course.vm.name}"
-        then, now = compared(course.before), compared(course.item)
-        if (check_mode and course.is_ready) or course.is_open:
-            now = expected_result(then, tuple(course.done) + course.plan.steps)
+    for task in tasks:
+        name = f"{task.vm.resource_group}/{task.vm.name}"
+        then, now = compared(task.before), compared(task.item)
+        if (check_mode and task.is_ready) or task.is_open:
+            now = expected_result(then, tuple(task.done) + task.plan.steps)
         if then != now:
             before[name], after[name] = then, now
     return {"before": before, "after": after}

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from .._errors import Failure, SettingsError
@@ -15,10 +15,12 @@ from .._guest.scripts.agent_rules import APPLICATION, FILE_SYSTEM, NONE, evaluat
 from .._guest.scripts.file_transaction import apply_changes
 from .._guest.scripts.install import desired_config, plan_absent, plan_present
 from .._guest.scripts.validation import Readiness, ReadinessState, examine
+from .argument_spec import ArgumentSpec
+from .base import TaskContext
 
 _CONFIG_PATH = {"type": "path", "default": "/etc/azure/VMSnapshotScriptPluginConfig.json"}
 
-SCRIPTS_ARGUMENTS: dict[str, Any] = {
+_OPTIONS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
     "pre_script_location": {"type": "path"},
     "pre_script_content": {"type": "str"},
@@ -33,11 +35,16 @@ SCRIPTS_ARGUMENTS: dict[str, Any] = {
     "fs_freeze_enabled": {"type": "bool", "default": True},
     "config_path": _CONFIG_PATH,
 }
-SCRIPTS_INFO_ARGUMENTS: dict[str, Any] = {
+_INFO_OPTIONS: dict[str, Any] = {
     "config_path": _CONFIG_PATH,
     "plugin_host_path": {"type": "path", "default": "/etc/azure/VMSnapshotPluginHost.conf"},
     "workload_path": {"type": "path", "default": "/etc/azure/workload.conf"},
 }
+SNAPSHOT_SCRIPTS = ArgumentSpec(
+    _OPTIONS,
+    required_if=(("state", "present", ("pre_script_location", "post_script_location")),),
+)
+SNAPSHOT_SCRIPTS_INFO = ArgumentSpec(_INFO_OPTIONS)
 
 
 def _check_root() -> None:
@@ -46,11 +53,12 @@ def _check_root() -> None:
         raise SettingsError(Failure("NotRoot", message, "Set become: true."))
 
 
-def apply_scripts(params: Mapping[str, Any], check_mode: bool, with_diff: bool) -> dict[str, Any]:
+def apply_scripts(context: TaskContext) -> dict[str, Any]:
     """Install or remove the configuration and its scripts.
 
     Raise `SettingsError` on failure; then nothing is changed.
     """
+    params = context.params
     _check_root()
     config = None
     if params["state"] == "present":
@@ -58,13 +66,14 @@ def apply_scripts(params: Mapping[str, Any], check_mode: bool, with_diff: bool) 
         plan = plan_present(params, config)
     else:
         plan = plan_absent(params)
-    if not check_mode:
+    if not context.check_mode:
         apply_changes(plan.changes)
-    return {**plan.to_result(with_diff), "config": config.to_result() if config else None}
+    return {**plan.to_result(context.diff), "config": config.to_result() if config else None}
 
 
-def inspect_scripts(params: Mapping[str, Any], _check_mode: bool) -> dict[str, Any]:
+def inspect_scripts(context: TaskContext) -> dict[str, Any]:
     """Return the findings that keep Microsoft's agent and our run from running the scripts."""
+    params = context.params
     _check_root()
     readiness = examine(params["config_path"])
     agent = evaluate(params["config_path"], params["plugin_host_path"], params["workload_path"])

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Back up now: trigger, follow the jobs, find their recovery points, compare the consistency.
-
-PRIVATE: for this collection only.
-"""
+"""The module `vm_backup`: start backups, wait for their jobs and check the recovery points."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from .._arm.clock import Backoff
 from .._arm.connection import AcceptedOperation, VaultConnection, map_concurrently
 from .._arm.errors import VaultError
 from .._arm.ids import FABRIC, VmId
-from .._arm.options import chosen_vms, vault_arguments, vms_arguments, wait_arguments
+from .._arm.options import chosen_vms
 from .._arm.times import format_utc, parse_time_option
 from .._errors import Failure, refuse
 from .._vault.backup.proof import disk_warning, no_point, unproven
@@ -40,24 +37,31 @@ from .._vault.resources.recovery_points import (
     point_of_job,
 )
 from .._vault.vm_failures import VmFailuresError
+from .argument_spec import ArgumentSpec
+from .base import TaskContext
+from .vault_base import VAULT, VMS, wait_spec
 
-VM_BACKUP_ARGUMENTS: Dict[str, Any] = {
-    **vault_arguments(),
-    **vms_arguments(),
-    **wait_arguments(28800),
-    "retain_until": {"type": "str"},
-    "require_consistency": {"type": "str", "choices": list(reversed(CONSISTENCIES))},
-}
+_TIMEOUT_S = 28800
+VM_BACKUP = VAULT.merge(
+    VMS,
+    wait_spec(_TIMEOUT_S),
+    ArgumentSpec(
+        {
+            "retain_until": {"type": "str"},
+            "require_consistency": {"type": "str", "choices": list(reversed(CONSISTENCIES))},
+        }
+    ),
+)
 _LONGEST_RETENTION_YEARS = 99
-# A recovery point may be listed some time after the job is over.
-_LOOKS_FOR_POINTS = 8
-# Of a request that ended like this, it is not known whether Azure has carried it out.
+# A recovery point may be listed later than its job ends.
+_POLLS_FOR_POINTS = 8
+# After a failure of these kinds it is not known whether the request took effect.
 _FATE_UNKNOWN = frozenset({"service", "connection", "answer"})
 _LONGEST_BACKUP = timedelta(days=7)
-_UNKNOWN = "Whether Azure has begun the backup all the same is not known."
+_UNKNOWN = "Azure may still have started the backup."
 _SEE_FIRST = (
-    "Look with quiesce.azure_backup.backup_job_info whether a backup of the VM has begun; if not, "
-    "run the task again."
+    "Check with quiesce.azure_backup.backup_job_info whether a backup of the VM has started. If "
+    "not, run the task again."
 )
 
 
@@ -71,7 +75,7 @@ class BackupRequest(NamedTuple):
 
 
 class _Backup:
-    """One VM's backup, as far as it has come."""
+    """The progress of the backup of one VM."""
 
     def __init__(self, vm: VmId, items: Mapping[str, ProtectedItem], vault: str) -> None:
         self.vm = vm
@@ -85,14 +89,14 @@ class _Backup:
 
     @property
     def protected_item(self) -> ProtectedItem:
-        """The item; raises C(LookupError) for a VM that is not fit to be backed up."""
+        """The item. Raises `LookupError` for a VM that cannot be backed up."""
         if self.item is None:
             raise LookupError(self.vm.id)
         return self.item
 
     @property
     def found_point(self) -> RecoveryPoint:
-        """The point; raises C(LookupError) where none was found."""
+        """The recovery point. Raises `LookupError` if it was not found."""
         if self.point is None:
             raise LookupError(self.vm.id)
         return self.point
@@ -111,103 +115,107 @@ class _Backup:
         }
 
 
-def back_up(
-    connection: VaultConnection, params: Mapping[str, Any], check_mode: bool
-) -> Dict[str, Any]:
-    """Back up the VMs that can be, and fail in the end if any was not, or not as required."""
-    wanted = read_wanted(params, connection.clock.now())
-    vms = chosen_vms(params, connection)
-    if not vms and wanted.require_consistency:
+def back_up(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+    """Back up the VMs that can be backed up, and return the result.
+
+    Raises `VmFailuresError` after all VMs were processed, if a VM was not backed up as required.
+    """
+    request = read_request(context.params, connection.clock.now())
+    vms = chosen_vms(context.params, connection)
+    if not vms and request.require_consistency:
         refuse(
             "MissingVms",
-            "vms is empty, so there is no backup whose consistency could be shown.",
-            "Give at least one VM, or leave out require_consistency.",
+            "vms is empty, so require_consistency has no backup to check.",
+            "Add at least one VM to vms, or omit require_consistency.",
         )
     items = list_items(connection) if vms else {}
     backups = [_Backup(vm, items, connection.vault.name) for vm in vms]
     fit = [backup for backup in backups if backup.failure is None]
-    if check_mode:
+    if context.check_mode:
         for backup in fit:
             backup.changed = True
     else:
-        _trigger(connection, fit, wanted)
-        _follow(connection, [backup for backup in fit if backup.expected], wanted)
-        if wanted.wait:
-            done = [one for one in fit if one.failure is None and one.job and one.job.succeeded]
-            _find_points(connection, done, wanted)
-            _read_disks(connection, [one for one in done if one.failure is None])
+        _trigger(connection, fit, request)
+        _follow(connection, [backup for backup in fit if backup.expected], request)
+        if request.wait:
+            done = [
+                each for each in fit if each.failure is None and each.job and each.job.succeeded
+            ]
+            _find_points(connection, done, request)
+            _read_disks(connection, [each for each in done if each.failure is None])
         for backup in fit:
             backup.failure = backup.failure or unproven(
-                backup.vm, backup.job, backup.point, wanted.wait, wanted.require_consistency
+                backup.vm, backup.job, backup.point, request.wait, request.require_consistency
             )
     return _ending(backups)
 
 
-def read_wanted(params: Mapping[str, Any], now: datetime) -> BackupRequest:
-    """The options; raises C(SettingsError) for those that make no sense."""
+def read_request(params: Mapping[str, Any], now: datetime) -> BackupRequest:
+    """Return the backup that the options request. Raises `SettingsError` for invalid options."""
     until = parse_time_option("retain_until", params["retain_until"], end_of_day=True)
     if until is not None and until <= now:
         refuse(
             "InvalidRetainUntil",
             f"retain_until: {params['retain_until']!r} is not in the future.",
-            "Give a time at which the recovery point is to expire, after the backup.",
+            "Set retain_until to a time after the backup, at which the recovery point expires.",
         )
     if until is not None and until > now + timedelta(days=365.25 * _LONGEST_RETENTION_YEARS):
         refuse(
             "InvalidRetainUntil",
-            f"retain_until: {params['retain_until']!r} is more than 99 years from now, which is "
-            "the longest that Azure keeps a recovery point.",
+            f"retain_until: {params['retain_until']!r} is more than 99 years from now, the longest "
+            "time for which Azure keeps a recovery point.",
+            "Set retain_until to an earlier time.",
         )
     required = params["require_consistency"]
     if required and not params["wait"]:
         refuse(
             "ContradictoryOptions",
-            "require_consistency cannot be checked with wait=false: how consistent a backup is "
-            "shows when its job is over.",
-            "Leave one of them out, or look later with quiesce.azure_backup.recovery_point_info.",
+            "require_consistency cannot be checked with wait=false, because the consistency of a "
+            "backup is known only after its job has finished.",
+            "Omit one of them, or check later with quiesce.azure_backup.recovery_point_info.",
         )
     return BackupRequest(until, required, params["wait"], params["poll_interval"])
 
 
 def unfit(vm: VmId, item: Optional[ProtectedItem], vault: str, hint: str = "") -> Optional[Failure]:
-    """Why a VM cannot be backed up now, by what the vault says of it."""
+    """Return the reason why a VM cannot be backed up in its present state, or None."""
     if item is None:
-        name, what, advice = (
+        name, state, advice = (
             "VmNotProtected",
-            "is not protected by it",
+            "is not protected",
             hint or "Protect it with quiesce.azure_backup.protected_vm, then back up again.",
         )
     elif item.state == SOFT_DELETED:
-        until = f", and is kept until {format_utc(item.soft_deleted_until)}"
-        name, what, advice = (
+        until = f", and its data is kept until {format_utc(item.soft_deleted_until)}"
+        name, state, advice = (
             "VmSoftDeleted",
-            f"was deleted from it{until if item.soft_deleted_until else ''}",
-            "Undelete and protect it with quiesce.azure_backup.protected_vm (state protected does "
-            "both), then back up again.",
+            f"is soft-deleted{until if item.soft_deleted_until else ''}",
+            "Undelete and protect it with quiesce.azure_backup.protected_vm and state=protected, "
+            "then back up again.",
         )
     elif item.state not in (PROTECTED, UNKNOWN):
-        name, what, advice = (
+        name, state, advice = (
             "VmProtectionStopped",
-            f"is not backed up any more ({item.protection_state})",
+            f"is no longer backed up ({item.protection_state})",
             "Resume its protection with quiesce.azure_backup.protected_vm and a policy, then back "
             "up again.",
         )
     else:
         return None
-    return Failure(name, f"Vault {vault}: VM {vm.name} {what}.", advice, vm=vm.id)
+    return Failure(name, f"Vault {vault}: VM {vm.name} {state}.", advice, vm=vm.id)
 
 
 def _trigger(
-    connection: VaultConnection, backups: Sequence[_Backup], wanted: BackupRequest
+    connection: VaultConnection, backups: Sequence[_Backup], request: BackupRequest
 ) -> None:
-    """Ask for the backups, each once: what is not known to have failed is not asked for again."""
+    """Start each backup once. A request that may have taken effect is not repeated."""
     properties = {"objectType": "IaasVMBackupRequest"}
-    if wanted.retain_until:
-        until = str(format_utc(wanted.retain_until))
+    if request.retain_until:
+        until = str(format_utc(request.retain_until))
         properties["recoveryPointExpiryTimeInUTC"] = until.replace("Z", ".000Z")
     before = connection.server_now()
 
-    def ask(backup: _Backup) -> AcceptedOperation:
+    def start(backup: _Backup) -> AcceptedOperation:
         item = backup.protected_item
         return connection.start(
             f"back up VM {backup.vm.name}",
@@ -223,31 +231,31 @@ def _trigger(
         )
 
     refused = []
-    for backup, answer in map_concurrently(ask, backups):
-        if isinstance(answer, VaultError):
-            backup.failure = answer.failure
-            refused.append((backup, answer))
+    for backup, outcome in map_concurrently(start, backups):
+        if isinstance(outcome, VaultError):
+            backup.failure = outcome.failure
+            refused.append((backup, outcome))
         else:
             backup.changed = True
-            backup.expected = PendingJob(backup.vm, "Backup", answer.at, answer.operation_id)
+            backup.expected = PendingJob(backup.vm, "Backup", outcome.at, outcome.operation_id)
     doubtful = [
         (backup, error) for backup, error in refused if error.is_busy or error.kind in _FATE_UNKNOWN
     ]
     if doubtful:
-        _look_at_jobs(connection, doubtful, before)
+        _match_jobs(connection, doubtful, before)
 
 
-def _look_at_jobs(
+def _match_jobs(
     connection: VaultConnection, refused: "Sequence[tuple[_Backup, VaultError]]", before: datetime
 ) -> None:
-    """See what runs on the VMs whose backup was refused, and whether one began of a lost answer."""
-    begun: List[Job] = []
+    """Find the job of each request whose response was lost, and the jobs that block the others."""
+    started: List[Job] = []
     running: List[Job] = []
     unknown = [error.kind in _FATE_UNKNOWN for _backup, error in refused]
     try:
-        # It may have ended by now, so its status does not matter.
+        # The job may have ended since, so list it with any status.
         if any(unknown) or any(error.is_doubtful for _backup, error in refused):
-            begun = list_jobs(connection, operation="Backup", started_after=before)
+            started = list_jobs(connection, operation="Backup", started_after=before)
         if not all(unknown):
             long_ago = connection.server_now() - _LONGEST_BACKUP
             running = list_jobs(connection, status=IN_PROGRESS, started_after=long_ago)
@@ -260,15 +268,15 @@ def _look_at_jobs(
                 message=f"{error.failure.message} {_UNKNOWN}",
                 recommended_action=_SEE_FIRST,
             )
-        # In the way of a second attempt may be the first. Of those since, ours is the oldest.
+        # A retry may be blocked by its own first attempt. The oldest job since then is ours.
         key = backup.vm.container_key
-        job = next((job for job in reversed(begun) if job.container_key == key), None)
+        job = next((job for job in reversed(started) if job.container_key == key), None)
         if job and job.start_time and (is_unknown or error.is_doubtful):
             backup.failure, backup.changed = None, True
             backup.expected = PendingJob(backup.vm, "Backup", job.start_time)
             backup.warnings.append(
-                f"{error.failure.message} Job {job.id} of VM {backup.vm.name}, which began just "
-                "then, is taken for the one that was asked for."
+                f"{error.failure.message} The module assumes that job {job.id} of VM "
+                f"{backup.vm.name}, which started at that time, is the requested backup."
             )
             continue
         job = next((job for job in running if job.container_key == key), None)
@@ -280,20 +288,22 @@ def _busy(vm: VmId, job: Job, failure: Failure) -> Failure:
     return replace(
         failure,
         message=(
-            f"VM {vm.name} was not backed up, as job {job.id} ({job.operation}) has been running "
-            f"on it since {format_utc(job.start_time)}. {failure.message}"
+            f"VM {vm.name} was not backed up, because job {job.id} ({job.operation}) has been "
+            f"running on it since {format_utc(job.start_time)}. {failure.message}"
         ),
         recommended_action=(
-            f"Wait for it with quiesce.azure_backup.backup_job, job_id {job.id} and state "
-            "finished. If that is not the backup that you want, back up again then."
+            f"Wait for it with quiesce.azure_backup.backup_job, job_id={job.id} and "
+            "state=finished. If it is not the backup that you want, back up again afterwards."
         ),
     )
 
 
-def _follow(connection: VaultConnection, backups: Sequence[_Backup], wanted: BackupRequest) -> None:
-    follower = JobPoller(connection, connection.deadline, wanted.poll_interval_s)
+def _follow(
+    connection: VaultConnection, backups: Sequence[_Backup], request: BackupRequest
+) -> None:
+    poller = JobPoller(connection, connection.deadline, request.poll_interval_s)
     expected = [backup.expected for backup in backups if backup.expected]
-    outcomes = follower.follow(expected) if wanted.wait else follower.find(expected)
+    outcomes = poller.follow(expected) if request.wait else poller.find(expected)
     for backup in backups:
         outcome = outcomes[backup.vm.key]
         backup.job, backup.failure = outcome.job, outcome.failure
@@ -302,64 +312,64 @@ def _follow(connection: VaultConnection, backups: Sequence[_Backup], wanted: Bac
 
 
 def _find_points(
-    connection: VaultConnection, backups: Sequence[_Backup], wanted: BackupRequest
+    connection: VaultConnection, backups: Sequence[_Backup], request: BackupRequest
 ) -> None:
-    """Find each job's recovery point; a list that lags is read again, a few times."""
-    waiting = Backoff(connection.clock, connection.deadline, wanted.poll_interval_s)
+    """Find the recovery point of each job. Poll, because the list may lag behind the jobs."""
+    backoff = Backoff(connection.clock, connection.deadline, request.poll_interval_s)
     errors: Dict[str, VaultError] = {}
 
-    def look(backup: _Backup) -> Optional[RecoveryPoint]:
+    def find(backup: _Backup) -> Optional[RecoveryPoint]:
         if backup.job is None:
             return None
         after = (backup.job.start_time or connection.server_now()) - timedelta(minutes=1)
         points = list_points(connection, backup.protected_item, after)
-        return point_of_job(points, backup.job, wanted.retain_until)
+        return point_of_job(points, backup.job, request.retain_until)
 
     lacking = list(backups)
-    for number in range(_LOOKS_FOR_POINTS):
-        if not lacking or (number and not waiting.sleep()):
+    for number in range(_POLLS_FOR_POINTS):
+        if not lacking or (number and not backoff.sleep()):
             break
         errors.clear()
-        for backup, found in map_concurrently(look, lacking):
+        for backup, found in map_concurrently(find, lacking):
             if isinstance(found, VaultError):
                 errors[backup.vm.key] = found
             else:
                 backup.point = found
-        lacking = [one for one in lacking if one.point is None or not one.point.is_restorable]
+        lacking = [each for each in lacking if each.point is None or not each.point.is_restorable]
     for backup in lacking:
         error = errors.get(backup.vm.key)
         backup.failure = no_point(backup.vm, backup.job, backup.point, error)
 
 
 def _read_disks(connection: VaultConnection, backups: Sequence[_Backup]) -> None:
-    """Find out which disks are in the points, by their ids where the list leaves it open, and warn.
+    """Read the disks of recovery points that may lack disks, and warn about missing disks.
 
-    It counts against the same hourly limit as the lists, so a point whose counts show that every
-    disk is in it is not read again.
+    These requests count against the hourly limit of the lists. Therefore a recovery point whose
+    counts show that it has every disk is not read.
     """
 
     def read(backup: _Backup) -> RecoveryPoint:
         listed = backup.found_point
         return listed.with_disks_of(get_point(connection, backup.protected_item, listed.id))
 
-    open_ones = [one for one in backups if one.point is not None and one.point.may_lack_disks]
-    for backup, answer in map_concurrently(read, open_ones):
+    uncertain = [each for each in backups if each.point is not None and each.point.may_lack_disks]
+    for backup, outcome in map_concurrently(read, uncertain):
         cause = ""
-        if isinstance(answer, VaultError):
-            cause = answer.failure.message
+        if isinstance(outcome, VaultError):
+            cause = outcome.failure.message
         else:
-            backup.point = answer
+            backup.point = outcome
         warning = disk_warning(backup.protected_item, backup.found_point, cause)
         if warning:
             backup.warnings.append(warning)
 
 
 def _ending(backups: Sequence[_Backup]) -> Dict[str, Any]:
-    """The result, or the error that carries it."""
+    """Return the result, or raise it as an error if a VM failed."""
     result: Dict[str, Any] = {
         "changed": any(backup.changed for backup in backups),
         "vms": [backup.to_result() for backup in backups],
-        "consistency": least([one.point.consistency if one.point else None for one in backups]),
+        "consistency": least([each.point.consistency if each.point else None for each in backups]),
         "warnings": [warning for backup in backups for warning in backup.warnings],
     }
     if not backups:

@@ -33,6 +33,7 @@ from .._guest.storage.single_disk import is_single_disk
 from .._stores.labels import DISK_LABEL, disk_labels
 from .._stores.page_blob.sas import check_disks
 from .._stores.store import Store
+from .base import TaskContext
 from .vm_snapshot_options import document_places, read_options
 
 #: The looks at the machine, in words that an error can use.
@@ -50,11 +51,12 @@ class RunFailedError(QuiesceError):
         self.result = dict(result)
 
 
-def run_snapshot(params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+def run_snapshot(context: TaskContext) -> Dict[str, Any]:
     """Take a snapshot, or in check mode look whether one could be taken.
 
     Raises C(QuiesceError); one that comes of a run has its result.
     """
+    params, check_mode = context.params, context.check_mode
     # Nothing is to be written while filesystems are frozen, not even a file with bytecode.
     sys.dont_write_bytecode = True
     # The options hold addresses with a SAS; guard and watchdog inherit this.

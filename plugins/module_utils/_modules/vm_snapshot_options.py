@@ -20,8 +20,9 @@ from .._disks import Disk
 from .._errors import refuse
 from .._guest.extension.settings import document_uris, parse_extension_settings
 from .._guest.run.record import RunRequest
+from .argument_spec import ArgumentSpec
 
-ARGUMENT_SPEC: Dict[str, Any] = {
+_OPTIONS: Dict[str, Any] = {
     "disks": {
         "type": "list",
         "elements": "dict",
@@ -69,6 +70,11 @@ ARGUMENT_SPEC: Dict[str, Any] = {
         "default": "crash",
     },
 }
+VM_SNAPSHOT = ArgumentSpec(
+    _OPTIONS,
+    required_one_of=(("disks", "extension_settings"),),
+    mutually_exclusive=(("disks", "extension_settings"),),
+)
 MAX_FREEZE_TIMEOUT_S = 60
 _TASK_ID = re.compile(r"[!-~]{1,128}\Z")
 

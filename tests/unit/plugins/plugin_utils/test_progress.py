@@ -23,7 +23,7 @@ def test_lines_are_said_as_they_come_and_the_file_goes(tmp_path: Path) -> None:
     said: "queue.Queue[str]" = queue.Queue()
     with Tail(said.put, str(tmp_path)) as tail:
         assert oct(Path(tail.path).stat().st_mode & 0o777) == "0o600"
-        say = progress_of({"_progress_file": tail.path})
+        say = progress_of(tail.path)
         say("first")
         assert said.get(timeout=60) == "first"
         say("second\nin one line")
@@ -54,4 +54,4 @@ def test_a_pipe_that_nobody_reads_does_not_hold_up(tmp_path: Path) -> None:
     append_line(str(pipe), "line")
     append_line("", "line")
     append_line("/nowhere/\0", "line")
-    progress_of({})("line")
+    progress_of(None)("line")

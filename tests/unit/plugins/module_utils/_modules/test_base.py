@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a module ends: through Ansible's own class, with real output."""
+"""The end of a module, through Ansible's own class and with real output."""
 
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Mapping
+from typing import Any, Dict
 
 import pytest
 from ansible.module_utils import basic
@@ -16,22 +16,25 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     Failure,
     SettingsError,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import run_module
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import (
+    TaskContext,
+    run_module,
+)
 
 SECRET = "Zm9vYmFyYmF6%3D"
 URI = f"http://127.0.0.1/c/b?sv=2021&sig={SECRET}&se=x"
 
 
 class Failed(SettingsError):
-    """An error that brings a result along."""
+    """An error with a result."""
 
     def __init__(self, failure: Failure, result: Dict[str, Any]) -> None:
         super().__init__(failure)
         self.result = result
 
 
-def run(act: Any, capsys: pytest.CaptureFixture[str], check: bool = False) -> Dict[str, Any]:
-    arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {"_ansible_check_mode": check}}).encode()
+def run(act: Any, capsys: pytest.CaptureFixture[str], **modes: bool) -> Dict[str, Any]:
+    arguments = json.dumps({"ANSIBLE_MODULE_ARGS": modes}).encode()
     with pytest.MonkeyPatch.context() as patch:
         # By hand, as Ansible's own helper for it came with ansible-core 2.19.
         patch.setattr(basic, "_ANSIBLE_ARGS", arguments)
@@ -45,24 +48,25 @@ def run(act: Any, capsys: pytest.CaptureFixture[str], check: bool = False) -> Di
     return result
 
 
-def test_a_result_without_secrets(capsys: pytest.CaptureFixture[str]) -> None:
-    def act(_params: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+def test_result_has_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
+    def act(context: TaskContext) -> Dict[str, Any]:
         return {
             "changed": True,
-            "check": check_mode,
+            "modes": [context.check_mode, context.diff],
             "deep": [{URI: (URI, None, 3)}],
             "warnings": [f"look at {URI}"],
         }
 
-    result = run(act, capsys, check=True)
-    assert (result["changed"], result["check"]) == (True, True)
+    result = run(act, capsys, _ansible_check_mode=True, _ansible_diff=True)
+    assert (result["changed"], result["modes"]) == (True, [True, True])
+    assert run(act, capsys)["modes"] == [False, False]
     shown = "http://127.0.0.1/c/b?sv=2021&sig=REDACTED&se=x"
     assert result["deep"] == [{shown: [shown, None, 3]}]
     assert "REDACTED" in json.dumps(result["warnings"])
 
 
-def test_a_failure_with_its_result(capsys: pytest.CaptureFixture[str]) -> None:
-    def act(_params: Mapping[str, Any], _check: bool) -> Dict[str, Any]:
+def test_failure_keeps_its_result(capsys: pytest.CaptureFixture[str]) -> None:
+    def act(_context: TaskContext) -> Dict[str, Any]:
         extra = {"disks": [URI], "failure": "another", "changed": True}
         raise Failed(Failure("Name", f"{URI} is bad.", "Do it.", 305), extra)
 
@@ -78,8 +82,8 @@ def test_a_failure_with_its_result(capsys: pytest.CaptureFixture[str]) -> None:
     assert "REDACTED" in result["disks"][0]
 
 
-def test_a_mistake_of_ours_is_shown_with_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    def act(_params: Mapping[str, Any], _check: bool) -> Dict[str, Any]:
+def test_internal_error_shows_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    def act(_context: TaskContext) -> Dict[str, Any]:
         raise ValueError(URI)
 
     result = run(act, capsys)

@@ -10,6 +10,7 @@ from typing import Any, Callable
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import TaskContext
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.snapshot_scripts import (
     inspect_scripts,
 )
@@ -25,7 +26,7 @@ def inspected(guest: GuestFiles) -> dict[str, Any]:
         "plugin_host_path": str(guest.plugin_host),
         "workload_path": str(guest.workload),
     }
-    return inspect_scripts(params, False)
+    return inspect_scripts(TaskContext(params))
 
 
 def owners(result: dict[str, Any]) -> list[tuple[str, list[str]]]:

@@ -16,7 +16,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.re
     RunRequest,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_snapshot_options import (
-    ARGUMENT_SPEC,
+    VM_SNAPSHOT,
     document_places,
     new_set_id,
     read_options,
@@ -27,7 +27,7 @@ URI = "https://account.blob.core.windows.net/vhds/{}?sp=rw&sig=SECRET"
 
 def options(**more: Any) -> Dict[str, Any]:
     """All options with their defaults, one disk, and these."""
-    defaults = {name: spec.get("default") for name, spec in ARGUMENT_SPEC.items()}
+    defaults = {name: spec.get("default") for name, spec in VM_SNAPSHOT.argument_spec.items()}
     return {**defaults, "disks": [{"blob_uri": URI.format("os.vhd")}], **more}
 
 

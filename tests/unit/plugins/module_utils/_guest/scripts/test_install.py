@@ -19,8 +19,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.scripts.validation import (
     examine,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import TaskContext
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.snapshot_scripts import (
-    SCRIPTS_ARGUMENTS,
+    SNAPSHOT_SCRIPTS,
     apply_scripts,
 )
 from tests.lab.guest_files import GuestFiles, put
@@ -32,7 +33,7 @@ POST = "#!/bin/sh\necho post\n"
 def options(guest: GuestFiles, **changes: Any) -> dict[str, Any]:
     """Return the options of the module, as Ansible passes them, with both scripts."""
     return {
-        **{name: spec.get("default") for name, spec in SCRIPTS_ARGUMENTS.items()},
+        **{name: spec.get("default") for name, spec in SNAPSHOT_SCRIPTS.argument_spec.items()},
         "config_path": str(guest.config),
         "pre_script_location": str(guest.pre),
         "pre_script_content": PRE,
@@ -43,7 +44,7 @@ def options(guest: GuestFiles, **changes: Any) -> dict[str, Any]:
 
 
 def apply(guest: GuestFiles, check: bool = False, **changes: Any) -> dict[str, Any]:
-    return apply_scripts(options(guest, **changes), check, with_diff=True)
+    return apply_scripts(TaskContext(options(guest, **changes), check, diff=True))
 
 
 def refused(guest: GuestFiles, **changes: Any) -> SettingsError:

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.ids import VmId
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_backup import (
-    read_wanted,
+    read_request,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.backup.proof import (
     shortfall,
@@ -117,8 +117,8 @@ def test_what_to_do_when_it_is_not_enough(
 def test_options_of_a_backup() -> None:
     params = {"require_consistency": None, "wait": True, "poll_interval": 5.0}
     day = {**params, "retain_until": "2026-11-21"}
-    assert read_wanted(day, START).retain_until == START.replace(hour=23, minute=59, second=59)
+    assert read_request(day, START).retain_until == START.replace(hour=23, minute=59, second=59)
     for refused in ("2026-11-20", "2026-11-21T10:00:00Z", "2125-11-23", "whenever"):
         with pytest.raises(SettingsError):
-            read_wanted({**params, "retain_until": refused}, START)
-    read_wanted({**params, "retain_until": "2125-11-20"}, START)
+            read_request({**params, "retain_until": refused}, START)
+    read_request({**params, "retain_until": "2125-11-20"}, START)
