@@ -158,8 +158,8 @@ def lint(session: nox.Session) -> None:
             *(TOOLS / "python", "-m", "tests.utils.error_page", "--check"),
         )
         steps.run(
-            "shared blocks of RETURN",
-            *(TOOLS / "python", "-m", "tests.utils.return_blocks", "--check"),
+            "shared blocks of documentation",
+            *(TOOLS / "python", "-m", "tests.utils.doc_blocks", "--check"),
         )
         steps.run("antsibull-changelog", TOOLS / "antsibull-changelog", "lint")
 

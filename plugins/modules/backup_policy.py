@@ -137,6 +137,7 @@ options:
             description: The number of months, from 1 to 1188.
             type: int
             required: true
+          # BEGIN retention_days, from tests/utils/doc_blocks.py
           days_of_month:
             description: The dates, each from 1 to 28.
             type: list
@@ -146,7 +147,7 @@ options:
             type: bool
           days_of_week:
             description:
-              - The weekdays, in the weeks of O(retention.monthly.weeks_of_month).
+              - The weekdays, in the weeks that C(weeks_of_month) gives.
             type: list
             elements: str
             choices: [sunday, monday, tuesday, wednesday, thursday, friday, saturday]
@@ -155,6 +156,7 @@ options:
             type: list
             elements: str
             choices: [first, second, third, fourth, last]
+          # END retention_days
       yearly:
         description:
           - The rule for one or more recovery points of each year, chosen as in
@@ -182,6 +184,7 @@ options:
               - october
               - november
               - december
+          # BEGIN retention_days, from tests/utils/doc_blocks.py
           days_of_month:
             description: The dates, each from 1 to 28.
             type: list
@@ -191,7 +194,7 @@ options:
             type: bool
           days_of_week:
             description:
-              - The weekdays, in the weeks of O(retention.yearly.weeks_of_month).
+              - The weekdays, in the weeks that C(weeks_of_month) gives.
             type: list
             elements: str
             choices: [sunday, monday, tuesday, wednesday, thursday, friday, saturday]
@@ -200,6 +203,7 @@ options:
             type: list
             elements: str
             choices: [first, second, third, fourth, last]
+          # END retention_days
   time_zone:
     description:
       - The time zone of the schedule, by its Windows name, such as V(W. Europe Standard Time). A
@@ -391,7 +395,7 @@ protected_items_count:
   returned: success
   type: int
   sample: 3
-# BEGIN warnings
+# BEGIN warnings, from tests/utils/doc_blocks.py
 warnings:
   description: Problems that did not fail the task.
   returned: when there are any
@@ -403,7 +407,7 @@ failure:
   returned: failure
   type: dict
   contains:
-    # BEGIN azure_failure
+    # BEGIN azure_failure, from tests/utils/doc_blocks.py
     name: {type: str, description: "Azure's code, or a name of this collection."}
     code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
     message: {type: str, description: The description of the error.}

@@ -103,7 +103,7 @@ failure:
   returned: failure
   type: dict
   contains:
-    # BEGIN azure_failure
+    # BEGIN azure_failure, from tests/utils/doc_blocks.py
     name: {type: str, description: "Azure's code, or a name of this collection."}
     code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
     message: {type: str, description: The description of the error.}

@@ -22,9 +22,9 @@ description:
     instead of a loop.
   - VMs that the vault does not list are discovered once for the whole task. If a VM still cannot be
     protected, the module reports the reason, as far as its credentials allow.
-  - Such a reason is that the VM does not exist, lies in another region, does not run, has no ready
-    VM agent or has too many data disks. Another vault may also protect it or hold its soft-deleted
-    data. The module does not check a VM in another subscription than the vault's beforehand.
+  - Such reasons are that the VM does not exist, lies in another region, does not run or has no
+    ready VM agent. It may also have too many data disks, or another vault may protect it or hold
+    its soft-deleted data. The module does not check VMs in another subscription beforehand.
   - If one VM fails, the module still processes the others, and the task fails at the end. RV(vms)
     lists the outcome of each VM. A second run processes what is left.
   - If another operation is running on a VM, the module waits for it with O(wait=true), until
@@ -62,8 +62,8 @@ options:
         attached later are not backed up.
       - If this option, O(exclude_disk_luns) and O(exclude_all_data_disks) are omitted, a VM keeps
         its present selection. A newly protected VM has all its disks backed up.
-      - The module checks each LUN on the VM. A VM fails if it does not have a LUN or if its disks
-        cannot be read, even for a LUN that the vault already lists.
+      - The module checks each LUN on the VM. A VM fails if a LUN is missing or its disks cannot be
+        read, even if the vault already lists the LUN.
       - The list must not be empty. Set O(exclude_all_data_disks=true) to back up the operating
         system disk only.
       - Ignored with any O(state) except V(protected), with a warning.
@@ -204,7 +204,7 @@ vms:
           V(change_disks), V(stop) and V(delete).
       type: list
       elements: str
-    # BEGIN protected_item
+    # BEGIN protected_item, from tests/utils/doc_blocks.py
     name: {type: str, description: The name of the VM.}
     id: {type: str, description: The resource ID of the VM.}
     resource_group: {type: str, description: The resource group of the VM.}
@@ -262,7 +262,7 @@ vms:
       description: The error. V(null) if the VM is in the requested state.
       type: dict
       contains:
-        # BEGIN azure_failure
+        # BEGIN azure_vm_failure, from tests/utils/doc_blocks.py
         name: {type: str, description: "Azure's code, or a name of this collection."}
         code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
         message: {type: str, description: The description of the error.}
@@ -271,8 +271,8 @@ vms:
           description: The ID by which Microsoft support finds the request, if known.
           type: str
         http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
-        # END azure_failure
-        vm: {type: str, description: The resource ID of the VM.}
+        vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
+        # END azure_vm_failure
   sample:
     - actions: [protect]
       changed: true
@@ -298,7 +298,7 @@ vms:
       soft_deleted: false
       soft_deleted_until: null
       state: protected
-# BEGIN warnings
+# BEGIN warnings, from tests/utils/doc_blocks.py
 warnings:
   description: Problems that did not fail the task.
   returned: when there are any
@@ -312,7 +312,7 @@ failure:
   returned: failure
   type: dict
   contains:
-    # BEGIN azure_failure
+    # BEGIN azure_vm_failure, from tests/utils/doc_blocks.py
     name: {type: str, description: "Azure's code, or a name of this collection."}
     code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
     message: {type: str, description: The description of the error.}
@@ -321,8 +321,8 @@ failure:
       description: The ID by which Microsoft support finds the request, if known.
       type: str
     http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
-    # END azure_failure
     vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
+    # END azure_vm_failure
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import Module

@@ -85,7 +85,7 @@ vms:
   type: list
   elements: dict
   contains:
-    # BEGIN protected_item
+    # BEGIN protected_item, from tests/utils/doc_blocks.py
     name: {type: str, description: The name of the VM.}
     id: {type: str, description: The resource ID of the VM.}
     resource_group: {type: str, description: The resource group of the VM.}
@@ -163,7 +163,7 @@ failure:
   returned: failure
   type: dict
   contains:
-    # BEGIN azure_failure
+    # BEGIN azure_failure, from tests/utils/doc_blocks.py
     name: {type: str, description: "Azure's code, or a name of this collection."}
     code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
     message: {type: str, description: The description of the error.}

@@ -24,9 +24,8 @@ description:
     files. The configuration has mode 0600 and the scripts have mode 0700, as the framework's
     documentation requires.
   - Missing folders are created, owned by root, with mode 0755.
-  - A path is rejected if a user other than root could replace the file. This is the case if a
-    folder above it is a symbolic link, belongs to another user, or is writable by others, even with
-    the sticky bit.
+  - A path is rejected if a user other than root could replace the file. No folder above it may be a
+    symbolic link, belong to another user, or be writable by others. The sticky bit does not help.
   - The configuration is always written completely, in the form of the published template. Keys
     without an option are removed, with a warning.
   - A hidden file next to the configuration, C(.VMSnapshotScriptPluginConfig.json.quiesce), records
@@ -162,7 +161,7 @@ config:
   description: The configuration, in the form of the options. V(null) with O(state=absent).
   returned: success
   type: dict
-  # BEGIN script_config_sample
+  # BEGIN script_config_sample, from tests/utils/doc_blocks.py
   sample:
     continue_backup_on_failure: true
     fs_freeze_enabled: true
@@ -186,7 +185,7 @@ removed:
   type: list
   elements: str
   sample: []
-# BEGIN warnings
+# BEGIN warnings, from tests/utils/doc_blocks.py
 warnings:
   description: Problems that did not fail the task.
   returned: when there are any
@@ -198,7 +197,7 @@ failure:
   returned: failure
   type: dict
   contains:
-    # BEGIN guest_failure
+    # BEGIN guest_failure, from tests/utils/doc_blocks.py
     name:
       description:
         - The name of the error, such as V(Pre-ScriptExecutionFailed). It is the documented name

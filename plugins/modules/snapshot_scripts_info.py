@@ -98,7 +98,7 @@ findings:
   type: list
   elements: dict
   contains:
-    # BEGIN guest_failure
+    # BEGIN guest_failure, from tests/utils/doc_blocks.py
     name:
       description:
         - The name of the error, such as V(Pre-ScriptExecutionFailed). It is the documented name
@@ -153,7 +153,7 @@ config:
       V(null) if it is missing or M(quiesce.azure_backup.vm_snapshot) could not use it.
   returned: success
   type: dict
-  # BEGIN script_config_sample
+  # BEGIN script_config_sample, from tests/utils/doc_blocks.py
   sample:
     continue_backup_on_failure: true
     fs_freeze_enabled: true
@@ -167,8 +167,8 @@ config:
   # END script_config_sample
 warnings:
   description:
-    - Problems that do not prevent the scripts from running, such as keys that neither program
-      reads, and settings that the documentation does not allow although the agent accepts them.
+    - Problems that do not prevent the scripts from running. Examples are keys that neither program
+      reads, and settings that the agent accepts against its documentation.
   returned: when there are any
   type: list
   elements: str
@@ -177,7 +177,7 @@ failure:
   returned: failure
   type: dict
   contains:
-    # BEGIN guest_failure
+    # BEGIN guest_failure, from tests/utils/doc_blocks.py
     name:
       description:
         - The name of the error, such as V(Pre-ScriptExecutionFailed). It is the documented name

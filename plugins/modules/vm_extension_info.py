@@ -125,7 +125,7 @@ vms:
           type: list
           elements: dict
     findings:
-      description: The problems that prevent a backup. Empty if there are none.
+      description: The problems that prevent a backup. Empty without problems.
       type: list
       elements: dict
       contains:
@@ -159,7 +159,7 @@ failure:
   returned: failure
   type: dict
   contains:
-    # BEGIN azure_failure
+    # BEGIN azure_vm_failure, from tests/utils/doc_blocks.py
     name: {type: str, description: "Azure's code, or a name of this collection."}
     code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
     message: {type: str, description: The description of the error.}
@@ -168,8 +168,8 @@ failure:
       description: The ID by which Microsoft support finds the request, if known.
       type: str
     http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
-    # END azure_failure
     vm: {type: str, description: "The resource ID of the VM, if the error concerns one VM."}
+    # END azure_vm_failure
 """
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import (

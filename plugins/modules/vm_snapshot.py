@@ -170,11 +170,13 @@ options:
     type: str
   status_blob_uri:
     description:
-      - The URI of the blob for the status document of the extension, with a SAS.
+      - The URI of the blob for the status document of the extension, with a SAS. Defaults to the
+        one in O(extension_settings).
     type: str
   logs_blob_uri:
     description:
-      - The URI of the blob for the log of the run, with a SAS.
+      - The URI of the blob for the log of the run, with a SAS. Defaults to the one in
+        O(extension_settings).
     type: str
   require_consistency:
     description:
@@ -411,14 +413,15 @@ protection:
     filesystems: {type: int, description: The number of filesystems that they held open.}
     guard:
       description:
-        - C(running) if it ran to the end, C(memory_locked) if its memory was locked, and
-          C(spared_from_oom) if the kernel does not kill it when memory runs out.
+        - Three booleans. C(running) is V(true) if the guard ran to the end.
+        - C(memory_locked) is V(true) if its memory was locked.
+        - C(spared_from_oom) is V(true) if the kernel does not kill it when memory runs out.
       type: dict
     watchdog: {type: dict, description: "The watchdog, with the same keys."}
     watchdog_session:
       description: The way in which the watchdog left the control group of the login session.
       type: str
-# BEGIN warnings
+# BEGIN warnings, from tests/utils/doc_blocks.py
 warnings:
   description: Problems that did not fail the task.
   returned: when there are any
@@ -432,7 +435,7 @@ failure:
   returned: always
   type: dict
   contains:
-    # BEGIN guest_failure
+    # BEGIN guest_failure, from tests/utils/doc_blocks.py
     name:
       description:
         - The name of the error, such as V(Pre-ScriptExecutionFailed). It is the documented name

@@ -147,37 +147,37 @@ class _PolicyTask:
 
     def _put(self, present: Optional[StoredPolicy]) -> Dict[str, Any]:
         before = present.policy if present else None
-        wanted = desired_policy(self._params, before)
-        if before and before.policy_type != wanted.policy_type:
+        desired = desired_policy(self._params, before)
+        if before and before.policy_type != desired.policy_type:
             refuse(
                 "PolicyTypeCannotChange",
-                f"policy_type is {wanted.policy_type}, but the policy {self._name} is "
+                f"policy_type is {desired.policy_type}, but the policy {self._name} is "
                 f"{before.policy_type}, and Azure does not change the type of a policy.",
                 "Create a policy with another name, and assign the VMs to it with "
                 "quiesce.azure_backup.protected_vm.",
             )
-        if before == wanted:
-            return self._result(False, present, before, wanted)
+        if before == desired:
+            return self._result(False, present, before, desired)
         if not present:
             check_name(self._name, to_make=True)
         # Only now, because Azure has already accepted a policy that stays unchanged.
-        check_policy(wanted)
+        check_policy(desired)
         stored = present
         more: List[str] = []
         if not self._context.check_mode:
             name = present.name if present else self._name
             try:
-                put = apply.put_policy(self._connection, name, wanted, present)
+                put = apply.put_policy(self._connection, name, desired, present)
             except VaultError as error:
                 raise self._with_present_policy(error, present) from error
             stored = put.stored
-            more = _differences(wanted, stored.policy)
-            result = self._result(True, stored, before, wanted, more)
+            more = _differences(desired, stored.policy)
+            result = self._result(True, stored, before, desired, more)
             result["vms"] = [vm.to_result() for vm in put.carried if vm.job_id]
             if any(vm.failure for vm in put.carried):
                 raise PolicyRolloutError(f"backup policy {name}", put.carried, result)
             return result
-        return self._result(True, stored, before, wanted, more)
+        return self._result(True, stored, before, desired, more)
 
     def _remove(self, present: Optional[StoredPolicy]) -> Dict[str, Any]:
         if present is None:
@@ -233,17 +233,17 @@ class _PolicyTask:
                 "before": before.to_options() if before else {},
                 "after": after.to_options() if after else {},
                 "before_header": f"{name} (present)",
-                "after_header": f"{name} (wanted)",
+                "after_header": f"{name} (desired)",
             }
         return result
 
 
-def _differences(wanted: Policy, stored: Policy) -> List[str]:
+def _differences(desired: Policy, stored: Policy) -> List[str]:
     """Return a warning for each option that Azure stored with another value than requested."""
     found = stored.to_options()
     return [
         f"Azure stored {option} as {found.get(option)} instead of {value}."
-        for option, value in wanted.to_options().items()
+        for option, value in desired.to_options().items()
         if value != found.get(option)
     ]
 

@@ -56,7 +56,7 @@ _LONGEST_RETENTION_YEARS = 99
 # A recovery point may be listed later than its job ends.
 _POLLS_FOR_POINTS = 8
 # After a failure of these kinds it is not known whether the request took effect.
-_FATE_UNKNOWN = frozenset({"service", "connection", "answer"})
+_OUTCOME_UNKNOWN = frozenset({"service", "connection", "answer"})
 _LONGEST_BACKUP = timedelta(days=7)
 _UNKNOWN = "Azure may still have started the backup."
 _SEE_FIRST = (
@@ -147,7 +147,7 @@ def back_up(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]
             backup.failure = backup.failure or unproven(
                 backup.vm, backup.job, backup.point, request.wait, request.require_consistency
             )
-    return _ending(backups)
+    return _result(backups)
 
 
 def read_request(params: Mapping[str, Any], now: datetime) -> BackupRequest:
@@ -239,7 +239,9 @@ def _trigger(
             backup.changed = True
             backup.expected = PendingJob(backup.vm, "Backup", outcome.at, outcome.operation_id)
     doubtful = [
-        (backup, error) for backup, error in refused if error.is_busy or error.kind in _FATE_UNKNOWN
+        (backup, error)
+        for backup, error in refused
+        if error.is_busy or error.kind in _OUTCOME_UNKNOWN
     ]
     if doubtful:
         _match_jobs(connection, doubtful, before)
@@ -251,7 +253,7 @@ def _match_jobs(
     """Find the job of each request whose response was lost, and the jobs that block the others."""
     started: List[Job] = []
     running: List[Job] = []
-    unknown = [error.kind in _FATE_UNKNOWN for _backup, error in refused]
+    unknown = [error.kind in _OUTCOME_UNKNOWN for _backup, error in refused]
     try:
         # The job may have ended since, so list it with any status.
         if any(unknown) or any(error.is_doubtful for _backup, error in refused):
@@ -364,7 +366,7 @@ def _read_disks(connection: VaultConnection, backups: Sequence[_Backup]) -> None
             backup.warnings.append(warning)
 
 
-def _ending(backups: Sequence[_Backup]) -> Dict[str, Any]:
+def _result(backups: Sequence[_Backup]) -> Dict[str, Any]:
     """Return the result, or raise it as an error if a VM failed."""
     result: Dict[str, Any] = {
         "changed": any(backup.changed for backup in backups),

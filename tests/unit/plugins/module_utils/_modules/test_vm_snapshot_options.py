@@ -26,7 +26,7 @@ URI = "https://account.blob.core.windows.net/vhds/{}?sp=rw&sig=SECRET"
 
 
 def options(**more: Any) -> Dict[str, Any]:
-    """All options with their defaults, one disk, and these."""
+    """Return all options with their defaults, one disk, and these changes."""
     defaults = {name: spec.get("default") for name, spec in VM_SNAPSHOT.argument_spec.items()}
     return {**defaults, "disks": [{"blob_uri": URI.format("os.vhd")}], **more}
 
@@ -38,7 +38,7 @@ def refusal(**more: Any) -> str:
     return f"{caught.value.failure.name}: {caught.value}"
 
 
-def test_defaults() -> None:
+def test_options_have_defaults() -> None:
     request = read_options(options())
     assert request.freeze == "auto"
     assert request.freeze_timeout_s == 10.0
@@ -48,28 +48,28 @@ def test_defaults() -> None:
     assert [disk.name for disk in request.disks] == ["os.vhd"]
 
 
-def test_no_secret_is_shown() -> None:
+def test_repr_has_no_secret() -> None:
     request = read_options(options(status_blob_uri=URI.format("s"), logs_blob_uri=URI.format("l")))
     assert isinstance(request, RunRequest)
     assert "SECRET" not in repr(request)
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 61])
-def test_freeze_timeout_out_of_bounds(seconds: int) -> None:
+def test_freeze_timeout_out_of_bounds_is_rejected(seconds: int) -> None:
     assert str(seconds) in refusal(freeze_timeout=seconds)
 
 
 @pytest.mark.parametrize("seconds", [1, 60])
-def test_freeze_timeout_at_its_bounds(seconds: int) -> None:
+def test_freeze_timeout_at_its_bounds_is_accepted(seconds: int) -> None:
     assert read_options(options(freeze_timeout=seconds)).freeze_timeout_s == seconds
 
 
 @pytest.mark.parametrize("disks", [None, []])
-def test_no_disks(disks: Any) -> None:
+def test_no_disks_are_rejected(disks: Any) -> None:
     assert refusal(disks=disks).startswith("NoDisks")
 
 
-def test_names_of_disks() -> None:
+def test_disk_names_are_unique() -> None:
     named = [
         {"blob_uri": URI.format("a/os%20disk.vhd"), "lun": -1},
         {"blob_uri": URI.format("b.vhd"), "name": "data", "device": "/dev/sdc"},
@@ -78,12 +78,12 @@ def test_names_of_disks() -> None:
         {"blob_uri": "no address at all ["},
     ]
     found = read_options(options(disks=named)).disks
-    assert [one.name for one in found][:4] == ["os disk.vhd", "data", "b.vhd", "b.vhd-3"]
-    assert len({one.name for one in found}) == 5
+    assert [disk.name for disk in found][:4] == ["os disk.vhd", "data", "b.vhd", "b.vhd-3"]
+    assert len({disk.name for disk in found}) == 5
     assert (found[0].lun, found[1].device) == (-1, "/dev/sdc")
 
 
-def test_two_disks_of_one_name() -> None:
+def test_duplicate_disk_name_is_rejected() -> None:
     named = [{"blob_uri": URI.format(n), "name": "data"} for n in "ab"]
     assert refusal(disks=named).startswith("DuplicateDisk")
 
@@ -92,17 +92,17 @@ def test_two_disks_of_one_name() -> None:
     ("value", "read"),
     [(None, "auto"), ("none", "none"), (["/srv/a", "/srv/b"], ("/srv/a", "/srv/b")), ([], ())],
 )
-def test_freeze(value: Any, read: Any) -> None:
+def test_freeze_is_read(value: Any, read: Any) -> None:
     assert read_options(options(freeze=value)).freeze == read
 
 
 @pytest.mark.parametrize("value", [7, True, {"a": 1}])
-def test_freeze_of_another_type(value: Any) -> None:
+def test_freeze_of_another_type_is_rejected(value: Any) -> None:
     assert refusal(freeze=value).startswith("InvalidFreeze")
 
 
 @pytest.mark.parametrize("task", ["", "a b", "ä", "x" * 129, "a\nb"])
-def test_task_ids_that_are_none(task: str) -> None:
+def test_invalid_task_id_is_rejected(task: str) -> None:
     assert refusal(task_id=task).startswith("InvalidTaskId")
 
 
@@ -126,7 +126,7 @@ def extension(**settings: Any) -> Dict[str, Any]:
     return {"settings": public, "protected_settings": secret}
 
 
-def test_settings_of_the_extension() -> None:
+def test_extension_settings_give_disks_and_places() -> None:
     request = read_options(options(disks=None, extension_settings=extension()))
     assert request.task_id == "the-task_1"
     assert [disk.blob_uri for disk in request.disks] == [URI.format("a.vhd"), URI.format("b.vhd")]
@@ -134,7 +134,7 @@ def test_settings_of_the_extension() -> None:
     assert request.logs_uri == URI.format("log")
 
 
-def test_options_go_before_the_settings_of_the_extension() -> None:
+def test_options_take_precedence_over_extension_settings() -> None:
     request = read_options(
         options(
             disks=None,
@@ -146,7 +146,7 @@ def test_options_go_before_the_settings_of_the_extension() -> None:
     assert (request.task_id, request.status_uri) == ("mine", URI.format("my-status"))
 
 
-def test_the_status_has_a_place_although_the_settings_are_wrong() -> None:
+def test_invalid_settings_keep_the_place_of_the_status() -> None:
     params = options(disks=None, extension_settings=extension(commandToExecute="format"))
     with pytest.raises(SettingsError):
         read_options(params)
@@ -156,4 +156,4 @@ def test_the_status_has_a_place_although_the_settings_are_wrong() -> None:
 def test_set_ids_are_unique_and_sort_by_time() -> None:
     found = [new_set_id() for _number in range(100)]
     assert len(set(found)) == 100
-    assert [one[:16] for one in found] == sorted(one[:16] for one in found)
+    assert [each[:16] for each in found] == sorted(each[:16] for each in found)

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The parts of RETURN that several modules share, written into the modules between two markers.
+"""The parts of documentation that modules share, written into the modules between two markers.
 
-`python -m tests.utils.return_blocks` writes them; `--check` only names the modules that differ.
-Ansible has fragments for options, but none for return values.
+`python -m tests.utils.doc_blocks` writes them; `--check` only names the modules that differ.
+Ansible has fragments for options, but not for suboptions and return values.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from pathlib import Path
 
 MODULES = Path(__file__).resolve().parents[2] / "plugins" / "modules"
 
+_SOURCE = ", from tests/utils/doc_blocks.py"
 _MARKERS = re.compile(
-    r"^(?P<indent> *)# BEGIN (?P<name>\w+)\n(?P<body>.*?)^(?P=indent)# END (?P=name)\n",
+    rf"^(?P<indent> *)# BEGIN (?P<name>\w+){_SOURCE}\n.*?^(?P=indent)# END (?P=name)\n",
     re.MULTILINE | re.DOTALL,
 )
-_MARKER = re.compile(r"^ *# (?:BEGIN|END) \w+$", re.MULTILINE)
+_MARKER = re.compile(r"^ *# (?:BEGIN|END) ", re.MULTILINE)
 
-BLOCKS = {
-    # The error of a module on the controller.
-    "azure_failure": """
+_AZURE_FAILURE = """
         name: {type: str, description: "Azure's code, or a name of this collection."}
         code: {type: int, description: "Azure's number of the error. V(null) if it has none."}
         message: {type: str, description: The description of the error.}
@@ -33,7 +32,13 @@ BLOCKS = {
         correlation_id:
           description: The ID by which Microsoft support finds the request, if known.
           type: str
-        http_status: {type: int, description: "The HTTP status of Azure's response, if known."}
+        http_status: {type: int, description: "The HTTP status of Azure's response, if known."}"""
+BLOCKS = {
+    # The error of a module on the controller.
+    "azure_failure": _AZURE_FAILURE,
+    # The same for a module that processes VMs.
+    "azure_vm_failure": f"""{_AZURE_FAILURE}
+        vm: {{type: str, description: "The resource ID of the VM, if the error concerns one VM."}}
         """,
     # The error of a module on the VM.
     "guest_failure": """
@@ -218,6 +223,27 @@ BLOCKS = {
             lun: {type: int, description: The LUN of the disk.}
             name: {type: str, description: The name of the disk.}
         """,
+    # Suboptions of retention.monthly and retention.yearly.
+    "retention_days": """
+        days_of_month:
+          description: The dates, each from 1 to 28.
+          type: list
+          elements: int
+        last_day_of_month:
+          description: V(true) adds the last day of the month to the dates.
+          type: bool
+        days_of_week:
+          description:
+            - The weekdays, in the weeks that C(weeks_of_month) gives.
+          type: list
+          elements: str
+          choices: [sunday, monday, tuesday, wednesday, thursday, friday, saturday]
+        weeks_of_month:
+          description: The weeks of the month.
+          type: list
+          elements: str
+          choices: [first, second, third, fourth, last]
+        """,
     "script_config_sample": """
         sample:
           continue_backup_on_failure: true
@@ -238,8 +264,8 @@ def with_blocks(text: str) -> str:
 
     def fill(match: re.Match[str]) -> str:
         name, indent = match["name"], match["indent"]
-        body = textwrap.indent(textwrap.dedent(BLOCKS[name]).lstrip("\n"), indent)
-        return f"{indent}# BEGIN {name}\n{body}{indent}# END {name}\n"
+        body = textwrap.indent(textwrap.dedent(BLOCKS[name]).strip(), indent)
+        return f"{indent}# BEGIN {name}{_SOURCE}\n{body}\n{indent}# END {name}\n"
 
     filled, pairs = _MARKERS.subn(fill, text)
     if len(_MARKER.findall(text)) != 2 * pairs:
@@ -253,7 +279,7 @@ def main(*arguments: str) -> int:
     stale = [path for path, text in found.items() if with_blocks(text) != text]
     for path in stale:
         if arguments == ("--check",):
-            print(f"{path.name} differs; run python -m tests.utils.return_blocks.")
+            print(f"{path.name} differs; run python -m tests.utils.doc_blocks.")
         else:
             path.write_text(with_blocks(found[path]), encoding="utf-8")
             print(f"{path.name} written.")
