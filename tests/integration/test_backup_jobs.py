@@ -253,6 +253,7 @@ def test_waiting_for_jobs_ends_with_the_timeout(azure: RecoveryServices) -> None
         ({"started_after": "yesterday"}, "InvalidTime"),
         ({"started_after": "2020-01-01"}, "InvalidTime"),
         ({"vm": "not//a/vm"}, "InvalidVmName"),
+        ({"vm": ""}, "InvalidVmName"),
     ],
 )
 def test_filters_that_make_no_sense_are_refused(

@@ -237,7 +237,7 @@ def _jobs_of_today(connection: VaultConnection) -> List[Job]:
 
 
 def _vm(connection: VaultConnection, params: Mapping[str, Any]) -> Optional[VmId]:
-    if not params["vm"]:
+    if params["vm"] is None:
         return None
     group = params["vm_resource_group"] or connection.vault.resource_group
     return VmId.parse(params["vm"], connection.vault.subscription_id, group)
