@@ -240,9 +240,7 @@ def test_check_mode_and_errors_are_as_without_an_action_plugin(
     assert play.left_over() == []
 
 
-def test_module_alone_writes_to_existing_file_only(
-    azure: RecoveryServices, tmp_path: Path
-) -> None:
+def test_module_alone_writes_to_existing_file_only(azure: RecoveryServices, tmp_path: Path) -> None:
     target, missing, link = tmp_path / "lines", tmp_path / "missing", tmp_path / "link"
     target.touch()
     link.symlink_to(target)

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
