@@ -44,6 +44,7 @@ TYPED = (
     "tests.faults",
     "tests.bench",
     "tests.matrix",
+    "tests.mutants",
 )
 # Users do not need the files of the development.
 UNWANTED = re.compile(
