@@ -316,7 +316,7 @@ class Harness:
         return processes.by_role(self.token, self.run.pid)
 
     def need(self, what: str, condition: Any, limit_s: float = LIMIT_S) -> None:
-        """Wait until the condition is true. Raises `MissedPhaseError` if it does not become true."""
+        """Wait until the condition is true; raise `MissedPhaseError` if it never is."""
         assert self.run is not None
 
         def ready() -> bool:

@@ -47,8 +47,8 @@ def _read(path: Path) -> bytes:
 def process(pid: int) -> Optional[Process]:
     """Return the process as it is now; None if it has ended.
 
-    A killed process lives on while a thread of it is in a system call that cannot be
-    interrupted, even if the main thread has ended.
+    A killed process lives on while a thread of it is in an uninterruptible system call, even if the
+    main thread has ended.
     """
     for task in _tasks_of(pid):
         stat = _read(task / "stat").decode(errors="replace")
