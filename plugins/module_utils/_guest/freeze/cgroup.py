@@ -20,7 +20,7 @@ from typing import Iterator, List, Tuple
 
 #: How the process left; the shared state holds the index.
 NOT_LEFT, SYSTEMD_SCOPE, ROOT_GROUP, NOTHING_TO_LEAVE = range(4)
-WORDS = (
+DESCRIPTIONS = (
     "not left: a killed session may end it too",
     "in a systemd scope of its own",
     "in the root control group",
@@ -33,7 +33,7 @@ _BUSCTL_PATHS = ("/usr/bin/busctl", "/bin/busctl")
 
 
 def leave_login_cgroup() -> int:
-    """Move this process out of the session's control group; return how, as an index of `WORDS`.
+    """Leave the control group of the login session; return how, as an index of `DESCRIPTIONS`.
 
     With systemd, move it into a scope of its own, which systemd makes on request (D-Bus method
     StartTransientUnit). Otherwise move it into the root of the hierarchies that hold sessions: the

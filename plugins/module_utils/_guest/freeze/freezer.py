@@ -24,7 +24,7 @@ from .channels import Channels
 from .errors import flush_error, freeze_error, supervisor_lost
 from .fallback import FallbackThaw
 from .guard import short_pass_ns
-from .mount_handles import check_mounted, open_all
+from .mount_handles import check_mounted, close_all, open_all
 from .post_script import SharedDescriptors
 from .rcu_expedited import Setting
 from .shared_state import GUARD, RUN, SharedState
@@ -74,19 +74,18 @@ class Freezer:
             raise SettingsError(
                 Failure("FreezeTimeoutInvalid", "freeze_timeout must be more than 0 seconds.")
             )
-        handles = open_all(targets)
-        kept = (SharedDescriptors.make(), tuple(keep_open), setting)
-        context = SupervisorContext(SharedState(len(handles)), Channels(), handles, post, *kept)
-        freezer = cls(context, freeze_timeout_s)
         try:
-            freezer._pool.start()
-        except BaseException as error:
-            freezer._state.quit = 1
-            freezer._end()
-            if isinstance(error, OSError):
-                message = f"Guard and watchdog could not be started: {error.strerror}."
-                raise supervisor_lost("the start", message) from error
-            raise
+            context = _make_context(targets, post, keep_open, setting)
+            freezer = cls(context, freeze_timeout_s)
+            try:
+                freezer._pool.start()
+            except BaseException:
+                freezer._state.quit = 1
+                freezer._end()
+                raise
+        except OSError as error:
+            message = f"Guard and watchdog could not be started: {error.strerror}."
+            raise supervisor_lost("the start", message) from error
         return freezer
 
     def __enter__(self) -> Freezer:
@@ -308,3 +307,21 @@ class Freezer:
             self._context.close()
         self._context.script_descriptors.close()
         self._channels.close()
+
+
+def _make_context(
+    targets: Sequence[Target],
+    post: Optional[ScriptSpec],
+    keep_open: Sequence[int],
+    setting: Optional[Setting],
+) -> SupervisorContext:
+    """Open the filesystems and make what the processes share; close all of it on failure."""
+    with contextlib.ExitStack() as opened:
+        handles = open_all(targets)
+        opened.callback(close_all, handles)
+        descriptors = SharedDescriptors.make()
+        opened.callback(descriptors.close)
+        kept = (descriptors, tuple(keep_open), setting)
+        context = SupervisorContext(SharedState(len(handles)), Channels(), handles, post, *kept)
+        opened.pop_all()
+    return context

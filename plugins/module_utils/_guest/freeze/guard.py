@@ -57,11 +57,11 @@ class Guard(Supervisor):
         )
 
     def may_thaw(self, now: int) -> bool:
-        """Return True: the guard acts first."""
+        """Return True: the guard thaws at once."""
         return True
 
     def may_take_over(self, now: int) -> bool:
-        """Return True: the guard acts first."""
+        """Return True: the guard takes over at once."""
         return True
 
     def due_ns(self) -> int:

@@ -154,7 +154,7 @@ class SupervisorState(Struct):
     heartbeat_ns = Field()
     #: Bits: MEMORY_LOCKED, SPARED_FROM_OOM.
     traits = Field()
-    #: How the process left the control group of the login session: an index of `cgroup.WORDS`.
+    #: How the process left the login session's control group: an index of `cgroup.DESCRIPTIONS`.
     cgroup_exit = Field()
     #: The process has finished its work.
     ended = Field()

@@ -106,15 +106,15 @@ class SupervisorPool:
     @property
     def protection(self) -> Dict[str, object]:
         """The supervisors, for the result."""
-        found: Dict[str, object] = {}
+        supervisors: Dict[str, object] = {}
         for actor, state in self._state.supervisors.items():
-            found[ACTORS[actor]] = {
+            supervisors[ACTORS[actor]] = {
                 "running": not self._channels.has_exited(actor),
                 "memory_locked": bool(state.traits & MEMORY_LOCKED),
                 "spared_from_oom": bool(state.traits & SPARED_FROM_OOM),
             }
-        found["watchdog_session"] = cgroup.WORDS[self._state.supervisors[WATCHDOG].cgroup_exit]
-        return found
+        cgroup_exit = self._state.supervisors[WATCHDOG].cgroup_exit
+        return {**supervisors, "watchdog_session": cgroup.DESCRIPTIONS[cgroup_exit]}
 
     def end(self) -> None:
         """Wait for the end of the supervisors, and kill those that are stopped."""

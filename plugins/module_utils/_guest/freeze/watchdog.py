@@ -34,7 +34,7 @@ class Watchdog(Supervisor):
         self.own_state.cgroup_exit = leave_login_cgroup()
 
     def window_must_end(self, now: int) -> bool:
-        """Return True after the guard's time to act; at once without a guard."""
+        """Return True if the guard has exited, or had its time to end the window."""
         state = self.state
         if GUARD not in self._others:
             return bool(state.freeze_ns)
@@ -44,14 +44,14 @@ class Watchdog(Supervisor):
         return bool(state.freeze_ns) and now >= state.deadline_ns + _AFTER_DEADLINE_NS
 
     def may_thaw(self, now: int) -> bool:
-        """Return True after the guard's time to act; at once without a guard."""
+        """Return True if the guard has exited, or had its time to thaw."""
         state = self.state
         if GUARD not in self._others or now >= state.over_ns + _AFTER_END_NS:
             return True
         return bool(state.deadline_ns) and now >= state.deadline_ns + _AFTER_DEADLINE_NS
 
     def may_take_over(self, now: int) -> bool:
-        """Return True one second after the guard may; at once without a guard."""
+        """Return True if the guard has exited, or had its time to take over."""
         return GUARD not in self._others or now >= self._unresponsive_since_ns + _BEFORE_TAKEOVER_NS
 
     def due_ns(self) -> int:

@@ -39,5 +39,21 @@ def test_failed_second_fork_ends_the_first_supervisor(monkeypatch: pytest.Monkey
     assert _descriptors() == before
 
 
+def test_failed_pipe_closes_what_was_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe, made = os.pipe, list[int]()
+
+    def pipe_few_times() -> tuple[int, int]:
+        if len(made) >= 2:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        made.extend(pipe())
+        return made[-2], made[-1]
+
+    before = _descriptors()
+    monkeypatch.setattr(os, "pipe", pipe_few_times)
+    with pytest.raises(FreezeError, match="could not be started: Too many open files"):
+        Freezer.start((), 5.0, None)
+    assert made and _descriptors() == before
+
+
 def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
