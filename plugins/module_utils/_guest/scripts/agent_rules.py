@@ -91,7 +91,7 @@ def _expected(findings: Findings, values: dict[str, Any]) -> str:
         if effect == STOPS:
             return FILE_SYSTEM
         if effect == INVALID:
-            return without_scripts if continues else _stopped(findings)
+            return without_scripts if continues else _warn_of_failure(findings)
     outcomes = [APPLICATION]
     # As the agent compares: false and 0 are equal to 0, null is not.
     is_off = freeze == 0
@@ -100,11 +100,11 @@ def _expected(findings: Findings, values: dict[str, Any]) -> str:
     if FAILS in findings.effects:
         # The agent computes "true and continueBackupOnFailure" bit by bit.
         fails = not isinstance(continues, int) or not continues & 1 or is_off
-        outcomes.append(_stopped(findings) if fails else without_scripts)
+        outcomes.append(_warn_of_failure(findings) if fails else without_scripts)
     return max(outcomes, key=_BEST_FIRST.index)
 
 
-def _stopped(findings: Findings) -> str:
+def _warn_of_failure(findings: Findings) -> str:
     findings.warn(
         "The backup would fail. For a VM with a single disk, Azure Backup makes a "
         "crash-consistent one instead."
