@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -219,7 +220,9 @@ def _recorded(config_path: str) -> tuple[set[str], list[str]]:
         return set(), []
     value = read_json(record.data)[0]
     scripts = value.get("scripts") if isinstance(value, dict) else None
-    if record.uid == 0 and isinstance(scripts, list):
+    # A record that another user can write to could name any file for removal.
+    is_ours = record.uid == 0 and not record.mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if is_ours and isinstance(scripts, list):
         return {item for item in scripts if isinstance(item, str) and is_full_path(item)}, []
     return set(), [f"{path} is unusable. The scripts that this module wrote are unknown."]
 

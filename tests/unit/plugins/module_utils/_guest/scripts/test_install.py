@@ -179,6 +179,18 @@ def test_absent_with_unusable_record_keeps_scripts(guest: GuestFiles) -> None:
     assert sorted(guest.state()) == ["post.sh", "pre.sh"]
 
 
+@pytest.mark.parametrize(("mode", "uid"), [(0o602, 0), (0o620, 0), (0o600, 65534)])
+def test_absent_with_record_of_others_keeps_scripts(guest: GuestFiles, mode: int, uid: int) -> None:
+    apply(guest)
+    (record,) = (path for path in guest.folder.iterdir() if path.name.startswith("."))
+    record.chmod(mode)
+    os.chown(record, uid, 0)
+    gone = apply(guest, state="absent")
+    assert gone["removed"] == [str(guest.config)]
+    assert "is unusable" in gone["warnings"][0]
+    assert sorted(guest.state()) == ["post.sh", "pre.sh"]
+
+
 def test_keys_without_option_are_removed_with_warning(guest: GuestFiles) -> None:
     guest.put_all(appName="orders", typo=1)
     (warning,) = apply(guest)["warnings"]
