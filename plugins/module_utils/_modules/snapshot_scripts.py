@@ -56,7 +56,7 @@ def _check_root() -> None:
 def apply_scripts(context: TaskContext) -> dict[str, Any]:
     """Install or remove the configuration and its scripts.
 
-    Raise `SettingsError` on failure; then nothing is changed.
+    Raise `SettingsError` on failure, after undoing the changes.
     """
     params = context.params
     _check_root()
