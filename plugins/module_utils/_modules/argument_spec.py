@@ -6,10 +6,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from typing import Any
 
-Rules = Tuple[Sequence[Any], ...]
+Rules = tuple[Sequence[Any], ...]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class ArgumentSpec:
         options = {name: each for name, each in self.argument_spec.items() if name not in names}
         return replace(self, argument_spec=options)
 
-    def to_kwargs(self) -> Dict[str, Any]:
+    def to_kwargs(self) -> dict[str, Any]:
         """Return the keyword arguments of `AnsibleModule`."""
         return {
             "argument_spec": {name: dict(each) for name, each in self.argument_spec.items()},

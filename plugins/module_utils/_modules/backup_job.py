@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any
 
 from .._arm.connection import VaultConnection, map_concurrently
 from .._arm.errors import VaultError
@@ -64,12 +65,12 @@ _LONGEST_SPAN = timedelta(days=366)
 class JobError(QuiesceError):
     """A job that failed, was cancelled, or did not finish in time."""
 
-    def __init__(self, failure: Failure, result: Dict[str, Any]) -> None:
+    def __init__(self, failure: Failure, result: dict[str, Any]) -> None:
         super().__init__(failure)
         self.result = result
 
 
-def manage_job(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+def manage_job(connection: VaultConnection, context: TaskContext) -> dict[str, Any]:
     """Cancel a job, or wait until it has finished."""
     params = context.params
     job = get_job(connection, _id(params["job_id"]))
@@ -89,7 +90,7 @@ def manage_job(connection: VaultConnection, context: TaskContext) -> Dict[str, A
     return _result(outcome.job or job)
 
 
-def list_jobs_result(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+def list_jobs_result(connection: VaultConnection, context: TaskContext) -> dict[str, Any]:
     """Return the jobs that match the filters or have the given IDs, and the counts of the day."""
     params = context.params
     after = parse_time_option("started_after", params["started_after"])
@@ -121,13 +122,13 @@ def list_jobs_result(connection: VaultConnection, context: TaskContext) -> Dict[
     }
 
 
-def count(jobs: Sequence[Job]) -> Dict[str, int]:
+def count(jobs: Sequence[Job]) -> dict[str, int]:
     """Return the number of jobs by status, including statuses without jobs."""
     found = Counter(job.status for job in jobs)
     return {**dict.fromkeys(STATUSES, 0), **found}
 
 
-def _cancel(connection: VaultConnection, context: TaskContext, job: Job) -> Dict[str, Any]:
+def _cancel(connection: VaultConnection, context: TaskContext, job: Job) -> dict[str, Any]:
     """Cancel a job that runs, and wait for a job that is already being cancelled."""
     params = context.params
     if job.is_over:
@@ -175,8 +176,8 @@ def _until_over(connection: VaultConnection, params: Mapping[str, Any], job: Job
     return poller.follow_jobs([job])[0]
 
 
-def _result(job: Job, changed: bool = False) -> Dict[str, Any]:
-    ending: Dict[str, Any] = {"changed": changed, "job": job.to_result()}
+def _result(job: Job, changed: bool = False) -> dict[str, Any]:
+    ending: dict[str, Any] = {"changed": changed, "job": job.to_result()}
     if job.warning:
         ending["warnings"] = [f"Job {job.id}, {job.operation} of VM {job.vm_name}: {job.warning}"]
     return ending
@@ -184,7 +185,7 @@ def _result(job: Job, changed: bool = False) -> Dict[str, Any]:
 
 def _by_ids(
     connection: VaultConnection, params: Mapping[str, Any], ids: Sequence[str]
-) -> List[Job]:
+) -> list[Job]:
     jobs = _details(connection, ids)
     if not params["wait"]:
         return jobs
@@ -200,7 +201,7 @@ def _by_ids(
     return [by_id.get(job.id, job) for job in found]
 
 
-def _details(connection: VaultConnection, ids: Sequence[str]) -> List[Job]:
+def _details(connection: VaultConnection, ids: Sequence[str]) -> list[Job]:
     found = []
     for _job_id, job in map_concurrently(lambda job_id: get_job(connection, job_id), ids):
         if isinstance(job, VaultError):
@@ -212,9 +213,9 @@ def _details(connection: VaultConnection, ids: Sequence[str]) -> List[Job]:
 def _listed(
     connection: VaultConnection,
     params: Mapping[str, Any],
-    after: Optional[datetime],
-    before: Optional[datetime],
-) -> "tuple[List[Job], List[Job]]":
+    after: datetime | None,
+    before: datetime | None,
+) -> tuple[list[Job], list[Job]]:
     """Return the jobs between two times, and the jobs of the last 24 hours."""
     if after is None and before is None:
         today = _jobs_of_today(connection)
@@ -229,21 +230,21 @@ def _listed(
     return jobs, _jobs_of_today(connection)
 
 
-def _jobs_of_today(connection: VaultConnection) -> List[Job]:
+def _jobs_of_today(connection: VaultConnection) -> list[Job]:
     """Return the jobs that started within the last 24 hours by Azure's clock."""
     listed = list_jobs(connection, started_after=connection.server_now() - _DAY)
     since = connection.server_now() - _DAY
     return [job for job in listed if job.start_time is None or job.start_time >= since]
 
 
-def _vm(connection: VaultConnection, params: Mapping[str, Any]) -> Optional[VmId]:
+def _vm(connection: VaultConnection, params: Mapping[str, Any]) -> VmId | None:
     if params["vm"] is None:
         return None
     group = params["vm_resource_group"] or connection.vault.resource_group
     return VmId.parse(params["vm"], connection.vault.subscription_id, group)
 
 
-def _matches(params: Mapping[str, Any], vm: Optional[VmId], job: Job) -> bool:
+def _matches(params: Mapping[str, Any], vm: VmId | None, job: Job) -> bool:
     if vm and job.container_key != vm.container_key:
         return False
     filters = ((params["operation"], job.operation), (params["status"], job.status))

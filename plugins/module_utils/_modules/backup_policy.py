@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from .._arm.connection import VaultConnection
 from .._arm.errors import VaultError
@@ -95,7 +95,7 @@ BACKUP_POLICY = VAULT.merge(
 BACKUP_POLICY_INFO = VAULT.merge(ArgumentSpec({"name": {"type": "str"}}))
 
 
-def list_policies(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+def list_policies(connection: VaultConnection, context: TaskContext) -> dict[str, Any]:
     """Return the policy with the given name, or all policies for Azure VMs."""
     name = context.params.get("name")
     if name is None:
@@ -107,7 +107,7 @@ def list_policies(connection: VaultConnection, context: TaskContext) -> Dict[str
     return {"changed": False, "policies": [policy.to_result() for policy in policies]}
 
 
-def manage_policy(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+def manage_policy(connection: VaultConnection, context: TaskContext) -> dict[str, Any]:
     """Bring the policy to the requested state."""
     return _PolicyTask(connection, context).run()
 
@@ -115,7 +115,7 @@ def manage_policy(connection: VaultConnection, context: TaskContext) -> Dict[str
 class PolicyUncertainError(VaultError):
     """A request that failed and still changed the policy. `result` has the present policy."""
 
-    def __init__(self, error: VaultError, result: Dict[str, Any]) -> None:
+    def __init__(self, error: VaultError, result: dict[str, Any]) -> None:
         super().__init__(error.failure, error.kind, error.is_wide)
         self.result = result
 
@@ -129,7 +129,7 @@ class _PolicyTask:
         self._params = context.params
         self._name = str(context.params["name"])
 
-    def run(self) -> Dict[str, Any]:
+    def run(self) -> dict[str, Any]:
         check_name(self._name)
         if self._params["state"] == "present":
             check_options(self._params)
@@ -145,7 +145,7 @@ class _PolicyTask:
             return self._remove(present)
         return self._put(present)
 
-    def _put(self, present: Optional[StoredPolicy]) -> Dict[str, Any]:
+    def _put(self, present: StoredPolicy | None) -> dict[str, Any]:
         before = present.policy if present else None
         desired = desired_policy(self._params, before)
         if before and before.policy_type != desired.policy_type:
@@ -163,7 +163,7 @@ class _PolicyTask:
         # Only now, because Azure has already accepted a policy that stays unchanged.
         check_policy(desired)
         stored = present
-        more: List[str] = []
+        more: list[str] = []
         if not self._context.check_mode:
             name = present.name if present else self._name
             try:
@@ -179,7 +179,7 @@ class _PolicyTask:
             return result
         return self._result(True, stored, before, desired, more)
 
-    def _remove(self, present: Optional[StoredPolicy]) -> Dict[str, Any]:
+    def _remove(self, present: StoredPolicy | None) -> dict[str, Any]:
         if present is None:
             return self._result(False, None, None, None)
         count, more = present.protected_items_count, []
@@ -195,9 +195,7 @@ class _PolicyTask:
         result = self._result(True, None, present.policy, None, more)
         return {**result, "protected_items_count": count if self._context.check_mode else 0}
 
-    def _with_present_policy(
-        self, error: VaultError, present: Optional[StoredPolicy]
-    ) -> VaultError:
+    def _with_present_policy(self, error: VaultError, present: StoredPolicy | None) -> VaultError:
         """Return the error, with the policy if the request may have taken effect and changed it."""
         if not error.is_doubtful and error.kind != "service":
             return error
@@ -214,13 +212,13 @@ class _PolicyTask:
     def _result(
         self,
         changed: bool,
-        stored: Optional[StoredPolicy],
-        before: Optional[Policy],
-        after: Optional[Policy],
-        more: Optional[List[str]] = None,
-    ) -> Dict[str, Any]:
+        stored: StoredPolicy | None,
+        before: Policy | None,
+        after: Policy | None,
+        more: list[str] | None = None,
+    ) -> dict[str, Any]:
         name = stored.name if stored else self._name
-        result: Dict[str, Any] = {
+        result: dict[str, Any] = {
             "changed": changed,
             "id": stored.id if stored else None,
             "protected_items_count": stored.protected_items_count if stored else 0,
@@ -238,7 +236,7 @@ class _PolicyTask:
         return result
 
 
-def _differences(desired: Policy, stored: Policy) -> List[str]:
+def _differences(desired: Policy, stored: Policy) -> list[str]:
     """Return a warning for each option that Azure stored with another value than requested."""
     found = stored.to_options()
     return [

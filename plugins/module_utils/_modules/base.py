@@ -9,8 +9,9 @@ from __future__ import annotations
 import codecs
 import sys
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Mapping, NoReturn, Optional
+from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -28,7 +29,7 @@ class TaskContext:
     diff: bool = False
 
 
-Act = Callable[[TaskContext], Dict[str, Any]]
+Act = Callable[[TaskContext], dict[str, Any]]
 
 
 def redacted(value: Any) -> Any:
@@ -51,7 +52,7 @@ class Module(AnsibleModule):
 
     def __init__(self, **arguments: Any) -> None:
         #: The file for progress lines, if an action plugin of the collection has passed one.
-        self.progress_file: Optional[str] = None
+        self.progress_file: str | None = None
         self._options_are_good = False
         AnsibleModule.__init__(self, **arguments)
         self._options_are_good = True
@@ -71,14 +72,14 @@ class Module(AnsibleModule):
             redact(str(msg)), **redacted({"invocation": self._invocation(), **result})
         )
 
-    def log(self, msg: str, log_args: Optional[Mapping[str, Any]] = None) -> None:
+    def log(self, msg: str, log_args: Mapping[str, Any] | None = None) -> None:
         """Write to the system log the names of the given options, but not their values."""
         if log_args is not None:
             given = sorted(name for name in log_args if self.params.get(name) is not None)
             msg = f"Invoked with {', '.join(given)}"
         AnsibleModule.log(self, redact(msg))
 
-    def _invocation(self) -> Dict[str, Any]:
+    def _invocation(self) -> dict[str, Any]:
         """Return the options, which Ansible shows at a high verbosity."""
         if self._options_are_good:
             return {"module_args": self.params}
@@ -126,7 +127,7 @@ def _check_paths(spec: Mapping[str, Any], given: Mapping[str, Any]) -> None:
             )
 
 
-def _error_result(error: Exception) -> Dict[str, Any]:
+def _error_result(error: Exception) -> dict[str, Any]:
     if isinstance(error, QuiesceError):
         extra = dict(getattr(error, "result", {}))
         return {**extra, "msg": str(error), "failure": error.failure.to_result()}

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .._arm.clock import Deadline
 from .._arm.connection import VaultConnection
@@ -85,7 +86,7 @@ PROTECTABLE_VM_INFO = VAULT.merge(
 )
 
 
-def protect_vms(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+def protect_vms(connection: VaultConnection, context: TaskContext) -> dict[str, Any]:
     """Bring the VMs to the desired state, or in check mode predict it, and return the result.
 
     Raises `VmFailuresError` after all VMs were processed, if a VM failed.
@@ -121,7 +122,7 @@ def protect_vms(connection: VaultConnection, context: TaskContext) -> Dict[str, 
     return result
 
 
-def list_protected(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+def list_protected(connection: VaultConnection, context: TaskContext) -> dict[str, Any]:
     """Return the VMs that the vault protects or holds data of."""
     params = context.params
     vms = chosen_vms(params, connection, required=False)
@@ -140,7 +141,7 @@ def list_protected(connection: VaultConnection, context: TaskContext) -> Dict[st
     return {"changed": False, "vms": found}
 
 
-def list_protectable_vms(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+def list_protectable_vms(connection: VaultConnection, context: TaskContext) -> dict[str, Any]:
     """Return the VMs that the vault can protect, after a discovery."""
     refreshed = bool(context.params["refresh"]) and not context.check_mode
     if refreshed:
@@ -153,7 +154,7 @@ def list_protectable_vms(connection: VaultConnection, context: TaskContext) -> D
     }
 
 
-def _task(desired: DesiredState, vm: VmId, item: Optional[ProtectedItem]) -> VmTask:
+def _task(desired: DesiredState, vm: VmId, item: ProtectedItem | None) -> VmTask:
     task = VmTask(item.vm if item else vm, item, plan(desired, vm, item))
     if task.plan.failure is not None:
         task.fail(task.plan.failure)
@@ -161,7 +162,7 @@ def _task(desired: DesiredState, vm: VmId, item: Optional[ProtectedItem]) -> VmT
 
 
 def _check_policy(
-    connection: VaultConnection, policy: Optional[ChosenPolicy], tasks: Sequence[VmTask]
+    connection: VaultConnection, policy: ChosenPolicy | None, tasks: Sequence[VmTask]
 ) -> str:
     """Check that the policy exists and fits if a VM needs it, and return its type."""
     lacking = [task for task in tasks if task.plan.lacks_policy]
@@ -179,7 +180,7 @@ def _discover(
     desired: DesiredState,
     tasks: Sequence[VmTask],
     may_write: bool,
-) -> List[str]:
+) -> list[str]:
     """Find the VMs that the vault does not list yet, and return warnings."""
     fresh = {task.vm.key: task for task in tasks if task.is_ready and not task.before}
     if not fresh:
@@ -225,14 +226,14 @@ def _refuse_namesakes(tasks: Sequence[VmTask], items: Mapping[str, ProtectedItem
 
 def _check_namesakes(
     params: Mapping[str, Any], tasks: Sequence[VmTask], items: Mapping[str, ProtectedItem]
-) -> List[str]:
+) -> list[str]:
     """Fail VMs that may only seem absent because the resource group is wrong; return warnings.
 
     An omitted or wrong resource group would otherwise pass for deleted data. A resource ID is
     unambiguous, and therefore trusted.
     """
     certain = vms_named_by_id(params)
-    warnings: List[str] = []
+    warnings: list[str] = []
     for task in tasks:
         words = namesakes(task.vm, items)
         kept = any(
@@ -280,7 +281,7 @@ def _keep_waiting(task: VmTask, wait: bool) -> None:
         task.fail(failure)
 
 
-def _without_effect(params: Mapping[str, Any]) -> List[str]:
+def _without_effect(params: Mapping[str, Any]) -> list[str]:
     """Return a warning about options that have no effect in the desired state."""
     given = [name for name in ("policy",) if (params.get(name) or "").strip()]
     given += chosen_options(params)
@@ -300,9 +301,9 @@ def _without_effect(params: Mapping[str, Any]) -> List[str]:
 
 def _result(
     tasks: Sequence[VmTask], warnings: Sequence[str], context: TaskContext
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     vms = [_vm_result(task, context.check_mode) for task in tasks]
-    result: Dict[str, Any] = {"changed": any(vm["changed"] for vm in vms), "vms": vms}
+    result: dict[str, Any] = {"changed": any(vm["changed"] for vm in vms), "vms": vms}
     all_warnings = [*warnings, *(warning for task in tasks for warning in task.warnings)]
     if all_warnings:
         result["warnings"] = all_warnings
@@ -311,7 +312,7 @@ def _result(
     return result
 
 
-def _vm_result(task: VmTask, check_mode: bool) -> Dict[str, Any]:
+def _vm_result(task: VmTask, check_mode: bool) -> dict[str, Any]:
     item = task.item
     shown = item.to_result() if item else not_protected(task.vm)
     if check_mode and task.is_ready:
@@ -327,16 +328,16 @@ def _vm_result(task: VmTask, check_mode: bool) -> Dict[str, Any]:
     }
 
 
-def _expected(task: VmTask) -> Dict[str, Any]:
+def _expected(task: VmTask) -> dict[str, Any]:
     after = expected_result(compared(task.before), task.plan.steps)
     policy_id = (task.plan.steps[-1].properties or {}).get("policyId") or None
     return {**after, "policy_id": policy_id, "soft_deleted": after["state"] == SOFT_DELETED}
 
 
-def _diff(tasks: Sequence[VmTask], check_mode: bool) -> Dict[str, Any]:
+def _diff(tasks: Sequence[VmTask], check_mode: bool) -> dict[str, Any]:
     """Return the changed properties of each VM before and after, by resource group and name."""
-    before: Dict[str, Any] = {}
-    after: Dict[str, Any] = {}
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
     for task in tasks:
         name = f"{task.vm.resource_group}/{task.vm.name}"
         then, now = compared(task.before), compared(task.item)

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any
 
 from .._arm.connection import VaultConnection, map_concurrently
 from .._arm.errors import VaultError
@@ -27,7 +27,7 @@ RECOVERY_POINT_INFO = VAULT.merge(
 )
 
 
-def list_recovery_points(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+def list_recovery_points(connection: VaultConnection, context: TaskContext) -> dict[str, Any]:
     """Return the recovery points of the VMs, newest first.
 
     Raises `VmFailuresError` after all VMs were read, if the vault holds no data for a VM.
@@ -39,7 +39,7 @@ def list_recovery_points(connection: VaultConnection, context: TaskContext) -> D
     items = list_items(connection) if vms else {}
     known = [items[vm.key] for vm in vms if vm.key in items]
 
-    def read(item: ProtectedItem) -> List[RecoveryPoint]:
+    def read(item: ProtectedItem) -> list[RecoveryPoint]:
         return list_points(connection, item, after, before)
 
     found = {item.vm.key: points for item, points in map_concurrently(read, known)}
@@ -60,7 +60,7 @@ def list_recovery_points(connection: VaultConnection, context: TaskContext) -> D
         )
         if failure:
             failed.append((vm.name, failure))
-    result: Dict[str, Any] = {"changed": False, "vms": rows}
+    result: dict[str, Any] = {"changed": False, "vms": rows}
     if failed:
         raise VmFailuresError(failed, len(vms), result)
     return result

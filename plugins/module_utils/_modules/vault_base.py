@@ -9,7 +9,7 @@ Apart from `base`, so that Ansible does not send the code for Azure to the VMs.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, NoReturn
+from typing import Any, Callable, NoReturn
 
 from .._arm.connection import VaultConnection, connect
 from .._arm.options import auth_arguments, vault_arguments, vms_arguments, wait_arguments
@@ -17,7 +17,7 @@ from .._progress import progress_of
 from .argument_spec import ArgumentSpec
 from .base import Module, TaskContext, run_module
 
-VaultAct = Callable[[VaultConnection, TaskContext], Dict[str, Any]]
+VaultAct = Callable[[VaultConnection, TaskContext], dict[str, Any]]
 
 AUTH = ArgumentSpec(auth_arguments())
 VAULT = ArgumentSpec(vault_arguments())
@@ -34,7 +34,7 @@ def run_vault_module(module: Module, act: VaultAct) -> NoReturn:
     """Run the module like `run_module`, and pass `act` the connection that the options describe."""
     report = progress_of(module.progress_file)
 
-    def with_connection(context: TaskContext) -> Dict[str, Any]:
+    def with_connection(context: TaskContext) -> dict[str, Any]:
         return act(connect(context.params, report), context)
 
     run_module(module, with_connection)

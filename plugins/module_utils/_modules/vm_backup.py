@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple
 
 from .._arm.clock import Backoff
 from .._arm.connection import AcceptedOperation, VaultConnection, map_concurrently
@@ -68,8 +69,8 @@ _SEE_FIRST = (
 class BackupRequest(NamedTuple):
     """The options of a backup."""
 
-    retain_until: Optional[datetime]
-    require_consistency: Optional[str]
+    retain_until: datetime | None
+    require_consistency: str | None
     wait: bool
     poll_interval_s: float
 
@@ -82,10 +83,10 @@ class _Backup:
         self.item = items.get(vm.key)
         self.failure = unfit(vm, self.item, vault, namesakes(vm, items))
         self.changed = False
-        self.expected: Optional[PendingJob] = None
-        self.job: Optional[Job] = None
-        self.point: Optional[RecoveryPoint] = None
-        self.warnings: List[str] = []
+        self.expected: PendingJob | None = None
+        self.job: Job | None = None
+        self.point: RecoveryPoint | None = None
+        self.warnings: list[str] = []
 
     @property
     def protected_item(self) -> ProtectedItem:
@@ -101,7 +102,7 @@ class _Backup:
             raise LookupError(self.vm.id)
         return self.point
 
-    def to_result(self) -> Dict[str, Any]:
+    def to_result(self) -> dict[str, Any]:
         return {
             "name": self.vm.name,
             "id": self.vm.id,
@@ -115,7 +116,7 @@ class _Backup:
         }
 
 
-def back_up(connection: VaultConnection, context: TaskContext) -> Dict[str, Any]:
+def back_up(connection: VaultConnection, context: TaskContext) -> dict[str, Any]:
     """Back up the VMs that can be backed up, and return the result.
 
     Raises `VmFailuresError` after all VMs were processed, if a VM was not backed up as required.
@@ -177,7 +178,7 @@ def read_request(params: Mapping[str, Any], now: datetime) -> BackupRequest:
     return BackupRequest(until, required, params["wait"], params["poll_interval"])
 
 
-def unfit(vm: VmId, item: Optional[ProtectedItem], vault: str, hint: str = "") -> Optional[Failure]:
+def unfit(vm: VmId, item: ProtectedItem | None, vault: str, hint: str = "") -> Failure | None:
     """Return the reason why a VM cannot be backed up in its present state, or None."""
     if item is None:
         name, state, advice = (
@@ -248,11 +249,11 @@ def _trigger(
 
 
 def _match_jobs(
-    connection: VaultConnection, refused: "Sequence[tuple[_Backup, VaultError]]", before: datetime
+    connection: VaultConnection, refused: Sequence[tuple[_Backup, VaultError]], before: datetime
 ) -> None:
     """Find the job of each request whose response was lost, and the jobs that block the others."""
-    started: List[Job] = []
-    running: List[Job] = []
+    started: list[Job] = []
+    running: list[Job] = []
     unknown = [error.kind in _OUTCOME_UNKNOWN for _backup, error in refused]
     try:
         # The job may have ended since, so list it with any status.
@@ -318,9 +319,9 @@ def _find_points(
 ) -> None:
     """Find the recovery point of each job. Poll, because the list may lag behind the jobs."""
     backoff = Backoff(connection.clock, connection.deadline, request.poll_interval_s)
-    errors: Dict[str, VaultError] = {}
+    errors: dict[str, VaultError] = {}
 
-    def find(backup: _Backup) -> Optional[RecoveryPoint]:
+    def find(backup: _Backup) -> RecoveryPoint | None:
         if backup.job is None:
             return None
         after = (backup.job.start_time or connection.server_now()) - timedelta(minutes=1)
@@ -366,9 +367,9 @@ def _read_disks(connection: VaultConnection, backups: Sequence[_Backup]) -> None
             backup.warnings.append(warning)
 
 
-def _result(backups: Sequence[_Backup]) -> Dict[str, Any]:
+def _result(backups: Sequence[_Backup]) -> dict[str, Any]:
     """Return the result, or raise it as an error if a VM failed."""
-    result: Dict[str, Any] = {
+    result: dict[str, Any] = {
         "changed": any(backup.changed for backup in backups),
         "vms": [backup.to_result() for backup in backups],
         "consistency": least([each.point.consistency if each.point else None for each in backups]),

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Tuple, Union
+from collections.abc import Mapping
+from typing import Any
 
 from .._arm.connection import VaultConnection, connect, map_concurrently
 from .._arm.errors import VaultError
@@ -27,7 +28,7 @@ VM_EXTENSION_INFO = AUTH.merge(
 _OF_ONE_VM = ("not_found", "resource_group", "subscription", "authorization")
 
 
-def list_extensions(context: TaskContext) -> Dict[str, Any]:
+def list_extensions(context: TaskContext) -> dict[str, Any]:
     """Return the agent and the extensions of the VMs.
 
     The subscription defaults to the one of the first VM that is given by its resource ID.
@@ -40,8 +41,8 @@ def list_extensions(context: TaskContext) -> Dict[str, Any]:
     return _result(connect(params), params)
 
 
-def _result(connection: VaultConnection, params: Mapping[str, Any]) -> Dict[str, Any]:
-    def read(vm: VmId) -> Union[Dict[str, Any], VaultError]:
+def _result(connection: VaultConnection, params: Mapping[str, Any]) -> dict[str, Any]:
+    def read(vm: VmId) -> dict[str, Any] | VaultError:
         try:
             return _read(connection, vm)
         except VaultError as error:
@@ -50,8 +51,8 @@ def _result(connection: VaultConnection, params: Mapping[str, Any]) -> Dict[str,
                 return error
             raise
 
-    vms: List[Dict[str, Any]] = []
-    failed: List[Tuple[str, Failure]] = []
+    vms: list[dict[str, Any]] = []
+    failed: list[tuple[str, Failure]] = []
     for vm, found in map_concurrently(read, chosen_vms(params, connection)):
         failure = found.failure if isinstance(found, VaultError) else None
         seen = {} if isinstance(found, VaultError) else found
@@ -72,7 +73,7 @@ def _result(connection: VaultConnection, params: Mapping[str, Any]) -> Dict[str,
     return result
 
 
-def _read(connection: VaultConnection, vm: VmId) -> Dict[str, Any]:
+def _read(connection: VaultConnection, vm: VmId) -> dict[str, Any]:
     client = connection.compute(vm.subscription_id)
     at = {"resource_group_name": vm.resource_group, "vm_name": vm.name}
     machine = connection.read(

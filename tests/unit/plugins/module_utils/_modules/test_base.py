@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 from ansible.module_utils import basic
@@ -28,12 +28,12 @@ URI = f"http://127.0.0.1/c/b?sv=2021&sig={SECRET}&se=x"
 class Failed(SettingsError):
     """An error with a result."""
 
-    def __init__(self, failure: Failure, result: Dict[str, Any]) -> None:
+    def __init__(self, failure: Failure, result: dict[str, Any]) -> None:
         super().__init__(failure)
         self.result = result
 
 
-def run(act: Any, capsys: pytest.CaptureFixture[str], **modes: bool) -> Dict[str, Any]:
+def run(act: Any, capsys: pytest.CaptureFixture[str], **modes: bool) -> dict[str, Any]:
     arguments = json.dumps({"ANSIBLE_MODULE_ARGS": modes}).encode()
     with pytest.MonkeyPatch.context() as patch:
         # By hand, as Ansible's own helper for it came with ansible-core 2.19.
@@ -44,12 +44,12 @@ def run(act: Any, capsys: pytest.CaptureFixture[str], **modes: bool) -> Dict[str
             run_module(module, act)
     out = capsys.readouterr().out
     assert SECRET not in out
-    result: Dict[str, Any] = json.loads(out)
+    result: dict[str, Any] = json.loads(out)
     return result
 
 
 def test_result_has_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
-    def act(context: TaskContext) -> Dict[str, Any]:
+    def act(context: TaskContext) -> dict[str, Any]:
         return {
             "changed": True,
             "modes": [context.check_mode, context.diff],
@@ -66,7 +66,7 @@ def test_result_has_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_failure_keeps_its_result(capsys: pytest.CaptureFixture[str]) -> None:
-    def act(_context: TaskContext) -> Dict[str, Any]:
+    def act(_context: TaskContext) -> dict[str, Any]:
         extra = {"disks": [URI], "failure": "another", "changed": True}
         raise Failed(Failure("Name", f"{URI} is bad.", "Do it.", 305), extra)
 
@@ -83,7 +83,7 @@ def test_failure_keeps_its_result(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_internal_error_shows_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    def act(_context: TaskContext) -> Dict[str, Any]:
+    def act(_context: TaskContext) -> dict[str, Any]:
         raise ValueError(URI)
 
     result = run(act, capsys)

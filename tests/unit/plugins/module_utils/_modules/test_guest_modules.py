@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, Set
 
 import pytest
 
@@ -35,9 +35,9 @@ def imported(path: Path) -> Iterator[Path]:
             yield from (base / f"{alias.name}.py" for alias in node.names)
 
 
-def shipped(name: str) -> Set[str]:
+def shipped(name: str) -> set[str]:
     """Return the packages of `module_utils` from which a module ships files."""
-    found: Set[Path] = set()
+    found: set[Path] = set()
     waiting = [PLUGINS / "modules" / f"{name}.py"]
     while waiting:
         path = waiting.pop()
@@ -56,7 +56,7 @@ def shipped(name: str) -> Set[str]:
         ("vm_snapshot", {"_guest", "_http", "_modules", "_stores"}),
     ],
 )
-def test_guest_module_ships_no_code_for_azure(name: str, packages: Set[str]) -> None:
+def test_guest_module_ships_no_code_for_azure(name: str, packages: set[str]) -> None:
     assert shipped(name) == packages
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 
@@ -25,7 +25,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_s
 URI = "https://account.blob.core.windows.net/vhds/{}?sp=rw&sig=SECRET"
 
 
-def options(**more: Any) -> Dict[str, Any]:
+def options(**more: Any) -> dict[str, Any]:
     """Return all options with their defaults, one disk, and these changes."""
     defaults = {name: spec.get("default") for name, spec in VM_SNAPSHOT.argument_spec.items()}
     return {**defaults, "disks": [{"blob_uri": URI.format("os.vhd")}], **more}
@@ -111,7 +111,7 @@ def test_metadata_becomes_text() -> None:
     assert request.metadata == {"keep": "3", "tier": "gold", "live": "True"}
 
 
-def extension(**settings: Any) -> Dict[str, Any]:
+def extension(**settings: Any) -> dict[str, Any]:
     public = {
         "taskId": "the-task_1",
         "commandToExecute": "snapshot",
