@@ -121,8 +121,10 @@ findings:
     - name: Pre-ScriptNotFound
       applies_to: [agent, vm_snapshot]
       code: 302
-      message: There is no pre-script at /etc/azure/pre-snapshot.sh.
-      recommended_action: Put the pre-script where preScriptLocation says.
+      message: The pre-script /etc/azure/pre-snapshot.sh does not exist, or is not given by its
+        full path.
+      recommended_action: Put the pre-script where preScriptLocation says, or correct
+        preScriptLocation.
 vm_snapshot:
   description:
     - The decision of M(quiesce.azure_backup.vm_snapshot). Unlike the agent, it follows the
