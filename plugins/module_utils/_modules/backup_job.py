@@ -16,7 +16,7 @@ from .._arm.connection import VaultConnection, map_concurrently
 from .._arm.errors import VaultError
 from .._arm.ids import VmId, equals_ignoring_case, last_segment
 from .._arm.times import parse_time_option
-from .._errors import Failure, QuiesceError, refuse
+from .._errors import Failure, QuiesceError, SettingsError
 from .._vault.jobs.poller import JobOutcome, JobPoller
 from .._vault.resources.jobs import (
     CANCELLED,
@@ -77,10 +77,12 @@ def manage_job(connection: VaultConnection, context: TaskContext) -> dict[str, A
     if params["state"] == "cancelled":
         return _cancel(connection, context, job)
     if not params["wait"] and not job.is_over:
-        refuse(
-            "ContradictoryOptions",
-            "state=finished waits for the job, and contradicts wait=false.",
-            "Omit wait, or read the job with quiesce.azure_backup.backup_job_info.",
+        raise SettingsError(
+            Failure(
+                "ContradictoryOptions",
+                "state=finished waits for the job, and contradicts wait=false.",
+                "Omit wait, or read the job with quiesce.azure_backup.backup_job_info.",
+            )
         )
     if context.check_mode and not job.is_over:
         return _result(job)
@@ -96,18 +98,22 @@ def list_jobs_result(connection: VaultConnection, context: TaskContext) -> dict[
     after = parse_time_option("started_after", params["started_after"])
     before = parse_time_option("started_before", params["started_before"], end_of_day=True)
     if after and (before or connection.clock.now()) - after > _LONGEST_SPAN:
-        refuse(
-            "InvalidTime",
-            "The span from started_after is longer than 366 days.",
-            "Set started_after or started_before to a span of 366 days at most.",
+        raise SettingsError(
+            Failure(
+                "InvalidTime",
+                "The span from started_after is longer than 366 days.",
+                "Set started_after or started_before to a span of 366 days at most.",
+            )
         )
     vm = _vm(connection, params)
     ids = [_id(text) for text in [params["job_id"], *(params["job_ids"] or ())] if text is not None]
     if params["wait"] and not ids:
-        refuse(
-            "MissingJobIds",
-            "wait is true, but neither job_id nor job_ids names a job to wait for.",
-            "Set job_id or job_ids.",
+        raise SettingsError(
+            Failure(
+                "MissingJobIds",
+                "wait is true, but neither job_id nor job_ids names a job to wait for.",
+                "Set job_id or job_ids.",
+            )
         )
     if ids:
         jobs = _by_ids(connection, params, list(dict.fromkeys(ids)))
@@ -256,10 +262,12 @@ def _id(text: str) -> str:
     job_id = last_segment(text.strip())
     # An empty or invalid ID would read the list of jobs, which never finishes.
     if not re.fullmatch(r"[\w-]+", job_id):
-        refuse(
-            "InvalidJobId",
-            f"{text!r} is not the ID of a job.",
-            "Set job_id or job_ids to a job_id that quiesce.azure_backup.vm_backup or "
-            "quiesce.azure_backup.backup_job_info returned.",
+        raise SettingsError(
+            Failure(
+                "InvalidJobId",
+                f"{text!r} is not the ID of a job.",
+                "Set job_id or job_ids to a job_id that quiesce.azure_backup.vm_backup or "
+                "quiesce.azure_backup.backup_job_info returned.",
+            )
         )
     return job_id

@@ -11,7 +11,7 @@ from typing import Any
 
 from .._arm.connection import VaultConnection
 from .._arm.errors import VaultError
-from .._errors import QuiesceError, refuse
+from .._errors import Failure, QuiesceError, SettingsError
 from .._vault.policies import apply
 from .._vault.policies.apply import StoredPolicy
 from .._vault.policies.rollout import PolicyRolloutError
@@ -135,11 +135,13 @@ class _PolicyTask:
             check_options(self._params)
         present = apply.find_policy(self._connection, self._name)
         if present and not present.is_for_vms:
-            refuse(
-                "PolicyOfAnotherKind",
-                f"The vault's policy {present.name} is for "
-                f"{present.properties.get('backupManagementType')}, not for Azure VMs.",
-                "Set name to another name.",
+            raise SettingsError(
+                Failure(
+                    "PolicyOfAnotherKind",
+                    f"The vault's policy {present.name} is for "
+                    f"{present.properties.get('backupManagementType')}, not for Azure VMs.",
+                    "Set name to another name.",
+                )
             )
         if self._params["state"] == "absent":
             return self._remove(present)
@@ -149,12 +151,14 @@ class _PolicyTask:
         before = present.policy if present else None
         desired = desired_policy(self._params, before)
         if before and before.policy_type != desired.policy_type:
-            refuse(
-                "PolicyTypeCannotChange",
-                f"policy_type is {desired.policy_type}, but the policy {self._name} is "
-                f"{before.policy_type}, and Azure does not change the type of a policy.",
-                "Create a policy with another name, and assign the VMs to it with "
-                "quiesce.azure_backup.protected_vm.",
+            raise SettingsError(
+                Failure(
+                    "PolicyTypeCannotChange",
+                    f"policy_type is {desired.policy_type}, but the policy {self._name} is "
+                    f"{before.policy_type}, and Azure does not change the type of a policy.",
+                    "Create a policy with another name, and assign the VMs to it with "
+                    "quiesce.azure_backup.protected_vm.",
+                )
             )
         if before == desired:
             return self._result(False, present, before, desired)

@@ -15,7 +15,7 @@ from typing import Any, Callable, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
-from .._errors import Failure, QuiesceError, refuse
+from .._errors import Failure, QuiesceError, SettingsError
 from .._progress import PROGRESS_FILE
 from .._redact import redact
 
@@ -119,11 +119,13 @@ def _check_paths(spec: Mapping[str, Any], given: Mapping[str, Any]) -> None:
             for entry in value if isinstance(value, list) else [value]:
                 _check_paths(argument["options"], entry)
         elif argument.get("type") == "path" and not str(value).isascii():
-            refuse(
-                "UnsupportedLocale",
-                f"{option}: {value} contains non-ASCII characters, and the locale of this host has "
-                f"the encoding {encoding}, in which it would name another file.",
-                "Run the task with environment: {LC_ALL: C.UTF-8}.",
+            raise SettingsError(
+                Failure(
+                    "UnsupportedLocale",
+                    f"{option}: {value} contains non-ASCII characters, and the locale of this host has "
+                    f"the encoding {encoding}, in which it would name another file.",
+                    "Run the task with environment: {LC_ALL: C.UTF-8}.",
+                )
             )
 
 

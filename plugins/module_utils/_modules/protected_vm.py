@@ -13,7 +13,7 @@ from .._arm.clock import Deadline
 from .._arm.connection import VaultConnection
 from .._arm.ids import VmId, equals_ignoring_case
 from .._arm.options import chosen_vms, vms_named_by_id
-from .._errors import Failure, refuse
+from .._errors import Failure, SettingsError
 from .._vault.jobs.poller import JobPoller
 from .._vault.policies.choice import ChosenPolicy, choose_policy
 from .._vault.protection.apply import Executor, VmTask, lacks_policy
@@ -169,7 +169,9 @@ def _check_policy(
     if lacking:
         failure = lacks_policy(lacking[0].vm)
         more = f" This concerns {len(lacking)} VMs." if len(lacking) > 1 else ""
-        refuse(failure.name, failure.message + more, failure.recommended_action)
+        raise SettingsError(
+            Failure(failure.name, failure.message + more, failure.recommended_action)
+        )
     needed = any(step.needs_policy for task in tasks for step in task.plan.steps)
     return choose_policy(connection, policy) if policy and needed else ""
 

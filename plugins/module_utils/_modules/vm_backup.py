@@ -17,7 +17,7 @@ from .._arm.errors import VaultError
 from .._arm.ids import FABRIC, VmId
 from .._arm.options import chosen_vms
 from .._arm.times import format_utc, parse_time_option
-from .._errors import Failure, refuse
+from .._errors import Failure, SettingsError
 from .._vault.backup.proof import disk_warning, no_point, unproven
 from .._vault.jobs.poller import JobPoller, PendingJob
 from .._vault.resources.jobs import IN_PROGRESS, Job, list_jobs
@@ -124,10 +124,12 @@ def back_up(connection: VaultConnection, context: TaskContext) -> dict[str, Any]
     request = read_request(context.params, connection.clock.now())
     vms = chosen_vms(context.params, connection)
     if not vms and request.require_consistency:
-        refuse(
-            "MissingVms",
-            "vms is empty, so require_consistency has no backup to check.",
-            "Add at least one VM to vms, or omit require_consistency.",
+        raise SettingsError(
+            Failure(
+                "MissingVms",
+                "vms is empty, so require_consistency has no backup to check.",
+                "Add at least one VM to vms, or omit require_consistency.",
+            )
         )
     items = list_items(connection) if vms else {}
     backups = [_Backup(vm, items, connection.vault.name) for vm in vms]
@@ -155,25 +157,31 @@ def read_request(params: Mapping[str, Any], now: datetime) -> BackupRequest:
     """Return the backup that the options request. Raises `SettingsError` for invalid options."""
     until = parse_time_option("retain_until", params["retain_until"], end_of_day=True)
     if until is not None and until <= now:
-        refuse(
-            "InvalidRetainUntil",
-            f"retain_until: {params['retain_until']!r} is not in the future.",
-            "Set retain_until to a time after the backup, at which the recovery point expires.",
+        raise SettingsError(
+            Failure(
+                "InvalidRetainUntil",
+                f"retain_until: {params['retain_until']!r} is not in the future.",
+                "Set retain_until to a time after the backup, at which the recovery point expires.",
+            )
         )
     if until is not None and until > now + timedelta(days=365.25 * _LONGEST_RETENTION_YEARS):
-        refuse(
-            "InvalidRetainUntil",
-            f"retain_until: {params['retain_until']!r} is more than 99 years from now, the longest "
-            "time for which Azure keeps a recovery point.",
-            "Set retain_until to an earlier time.",
+        raise SettingsError(
+            Failure(
+                "InvalidRetainUntil",
+                f"retain_until: {params['retain_until']!r} is more than 99 years from now, the longest "
+                "time for which Azure keeps a recovery point.",
+                "Set retain_until to an earlier time.",
+            )
         )
     required = params["require_consistency"]
     if required and not params["wait"]:
-        refuse(
-            "ContradictoryOptions",
-            "require_consistency cannot be checked with wait=false, because the consistency of a "
-            "backup is known only after its job has finished.",
-            "Omit one of them, or check later with quiesce.azure_backup.recovery_point_info.",
+        raise SettingsError(
+            Failure(
+                "ContradictoryOptions",
+                "require_consistency cannot be checked with wait=false, because the consistency of a "
+                "backup is known only after its job has finished.",
+                "Omit one of them, or check later with quiesce.azure_backup.recovery_point_info.",
+            )
         )
     return BackupRequest(until, required, params["wait"], params["poll_interval"])
 
