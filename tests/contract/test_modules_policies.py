@@ -135,7 +135,7 @@ def test_a_refusal_is_told_with_its_code_and_advice(error: Exchange, served: Ser
     assert failure["name"] == code
     assert failure["http_status"] == error.status
     # Of a pause that is too long, the module says itself how long and for which requests.
-    words = "Azure takes no more requests" if error.status == 429 else message
+    words = "Azure accepts no more requests" if error.status == 429 else message
     assert " ".join(words.split())[:60] in failure["message"]
     assert failure["recommended_action"]
 

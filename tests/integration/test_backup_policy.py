@@ -11,7 +11,6 @@ from typing import Any, Dict, List, Optional
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.clock import Clock
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import connect
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.errors import VaultError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.backup_policy import (
@@ -19,6 +18,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.back
     manage_policy,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import TaskContext
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.connection import connect
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policies import apply
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policy.desired import (
     desired_policy,
@@ -257,7 +257,7 @@ def raw(azure: RecoveryServices) -> List[Dict[str, Any]]:
     """Return the policies as Azure gives them."""
     connection = connect(azure.options())
     return connection.items(
-        "list policies", lambda: connection.backup.backup_policies.list(**connection.at)
+        "list policies", lambda: connection.backup.backup_policies.list(**connection.vault_keywords)
     )
 
 

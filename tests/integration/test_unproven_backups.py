@@ -14,10 +14,10 @@ from typing import Any, Dict, List, Optional
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.clock import Clock
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import connect
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.base import TaskContext
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_backup import back_up
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.connection import connect
 from tests.lab.recovery_services.lab import RecoveryServices
 
 _OPERATION = "/backupOperations/"

@@ -18,12 +18,14 @@ import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.clock import Clock
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import (
-    VaultConnection,
-    connect,
     map_concurrently,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.errors import VaultError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.ids import VmId
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.connection import (
+    VaultConnection,
+    connect,
+)
 from tests.lab.recovery_services.lab import RecoveryServices
 
 READ = "Microsoft.RecoveryServices/vaults/backupPolicies/read"
@@ -73,7 +75,9 @@ def rig(recovery_services: RecoveryServices) -> Rig:
 
 def read(connection: VaultConnection, name: str = "DefaultPolicy") -> str:
     def send() -> Any:
-        return connection.backup.protection_policies.get(**connection.at, policy_name=name)
+        return connection.backup.protection_policies.get(
+            **connection.vault_keywords, policy_name=name
+        )
 
     return str(connection.read(f"read policy {name}", send)["name"])
 
@@ -88,7 +92,7 @@ def operation(connection: VaultConnection, method: str, name: str = "db01") -> C
     """Return a PUT, DELETE or POST of a protected item."""
     vm = VmId(connection.vault.subscription_id, "app-rg", name)
     at: Dict[str, Any] = {
-        **connection.at,
+        **connection.vault_keywords,
         "fabric_name": "Azure",
         "container_name": vm.container,
         "protected_item_name": vm.item,
@@ -121,7 +125,7 @@ def protect(rig: Rig, connection: VaultConnection, name: str = "db01") -> None:
     connection.start(
         "refresh",
         lambda **how: connection.backup.protection_containers.refresh(
-            **connection.at, fabric_name="Azure", **how
+            **connection.vault_keywords, fabric_name="Azure", **how
         ),
     )
     rig.azure.advance(60)
@@ -141,7 +145,7 @@ def test_reads_with_one_sign_in_and_no_write(rig: Rig) -> None:
         one["name"]
         for one in connection.items(
             "list policies",
-            lambda: connection.backup.backup_policies.list(**connection.at, filter=VMS),
+            lambda: connection.backup.backup_policies.list(**connection.vault_keywords, filter=VMS),
         )
     }
     assert {"DefaultPolicy", "EnhancedPolicy"} <= names
@@ -163,7 +167,7 @@ def test_an_operation_that_azure_accepts_has_an_id(rig: Rig) -> None:
         status = connection.read(
             "look",
             lambda id_=started.operation_id: connection.backup.backup_operation_statuses.get(
-                **connection.at, operation_id=id_
+                **connection.vault_keywords, operation_id=id_
             ),
         )
         assert status["name"] == started.operation_id
@@ -174,7 +178,9 @@ def test_names_are_escaped(rig: Rig, name: str) -> None:
     connection = rig.connect()
     found = connection.find(
         "look",
-        lambda: connection.backup.protection_policies.get(**connection.at, policy_name=name),
+        lambda: connection.backup.protection_policies.get(
+            **connection.vault_keywords, policy_name=name
+        ),
     )
     assert found is None
     asked = rig.azure.requests()[-1]
@@ -223,7 +229,7 @@ def test_one_throttled_request_pauses_all_threads(rig: Rig) -> None:
     rig.azure.fault(path="backupPolicies", status=429, retry_after=20)
     connection = rig.connect()
     read_all = map_concurrently(lambda _number: read(connection), range(30), workers=4)
-    assert [name for _number, name in read_all] == ["DefaultPolicy"] * 30
+    assert [outcome.value for outcome in read_all] == ["DefaultPolicy"] * 30
     # Requests under way got their answers; no other request was sent before the pause was over.
     assert rig.reads().count(429) == 1 and len(rig.reads()) == 31
     assert 1 <= len(rig.said) <= 2
@@ -330,7 +336,7 @@ def test_a_token_that_expires_meanwhile_is_renewed_once(rig: Rig) -> None:
     read(connection)
     rig.azure.fault(path="backupPolicies", kind="expired_token")
     read_all = map_concurrently(lambda _number: read(connection), range(8))
-    assert [name for _number, name in read_all] == ["DefaultPolicy"] * 8
+    assert [outcome.value for outcome in read_all] == ["DefaultPolicy"] * 8
     assert rig.sign_ins() == 2
 
 
@@ -344,10 +350,10 @@ def test_a_token_that_is_refused_twice_is_an_error(rig: Rig) -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "name", "words"),
     [
-        ({"tenant": NOBODY}, "authentication", "InvalidTenant", "Check tenant"),
-        ({"tenant": "no tenant"}, "authentication", "InvalidTenant", "Check tenant"),
+        ({"tenant": NOBODY}, "authentication", "InvalidTenant", "Set tenant"),
+        ({"tenant": "no tenant"}, "authentication", "InvalidTenant", "Set tenant"),
         ({"client_id": NOBODY}, "authentication", "AADSTS700016", "Check client_id"),
-        ({"secret": "no-such-secret"}, "authentication", "AADSTS7000215", "Check secret"),
+        ({"secret": "no-such-secret"}, "authentication", "AADSTS7000215", "Set secret"),
         ({"subscription_id": NOBODY}, "subscription", "SubscriptionNotFound", "no subscription"),
         ({"resource_group": "x-rg"}, "resource_group", "ResourceGroupNotFound", "group x-rg"),
         ({"vault": "x-vault"}, "vault", "ResourceNotFound", "no vault x-vault"),
@@ -373,7 +379,7 @@ def test_who_and_where_in_words(
 def test_what_everything_would_fail_of_is_tried_a_few_times_only(rig: Rig) -> None:
     connection = rig.connect(secret="no-such-secret")
     done = map_concurrently(lambda _number: read(connection), range(50))
-    assert all(isinstance(error, VaultError) for _number, error in done)
+    assert all(outcome.error for outcome in done)
     assert rig.sign_ins() <= 8
 
 
@@ -382,7 +388,7 @@ def test_one_failure_leaves_the_others_alone(rig: Rig) -> None:
     done = map_concurrently(
         lambda name: read(connection, name), ["DefaultPolicy", "none", "EnhancedPolicy"]
     )
-    assert [isinstance(found, VaultError) for _name, found in done] == [False, True, False]
+    assert [outcome.error is None for outcome in done] == [True, False, True]
 
 
 def test_a_vm_in_no_group_is_a_vm_that_is_not_there(rig: Rig) -> None:

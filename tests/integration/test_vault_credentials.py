@@ -19,13 +19,13 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import connect
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.credentials import (
     Tokens,
     cloud_of,
     make_credential,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.connection import connect
 from tests.lab.module_run import run_module
 from tests.lab.recovery_services.entra import ASSERTION
 from tests.lab.recovery_services.lab import RecoveryServices

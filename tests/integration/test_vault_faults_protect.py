@@ -225,7 +225,7 @@ def test_answers_that_are_always_lost(recovery_services: RecoveryServices) -> No
     assert failed(done) == {"cut": "ConnectionBroken"}
     failure = by_name(done)["cut"]["failure"]
     explained(failure, "ConnectionBroken", "cut")
-    assert "may have been done" in failure["recommended_action"]
+    assert "may have taken effect" in failure["recommended_action"]
     # It was done, and the list says so.
     assert [vm["changed"] for vm in done["vms"]] == [True, True]
     agrees(azure, done)

@@ -22,7 +22,7 @@ NEWEST = "newest"
 # not run on, with its `module_utils`.
 GUEST = "guest"
 
-_OLDEST_CORE = ("azure-core==1.31.0", "azure-mgmt-core==1.3.2")
+_OLDEST_CORE = ("azure-core==1.31.0", "azure-mgmt-core==1.3.2", "urllib3==1.26.20")
 _AZCOLLECTION = (
     "azure-core==1.31.0",
     "azure-identity==1.19.0",

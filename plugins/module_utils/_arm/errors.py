@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Errors of the control plane: whatever the SDK, the network or Azure says, in our form.
-
-PRIVATE: for this collection only.
-"""
+"""Errors of Azure: each failure of the SDK, the network or the service as a `VaultError`."""
 
 from __future__ import annotations
 
@@ -29,61 +26,64 @@ _BY_STATUS = {
     429: "throttled",
 }
 _SUBSCRIPTION_CODES = frozenset({"subscriptionnotfound", "invalidsubscriptionid"})
-# Codes of a 404 that say that the request was wrong, not that the thing is not there.
+# Codes of a 404 for a wrong request, not for a resource that does not exist.
 _WRONG_REQUEST = frozenset(
     {"invalidresourcetype", "noregisteredproviderfound", "invalidapiversionparameter"}
 )
-_A_RESOURCE = re.compile(r"'(?P<type>[A-Za-z0-9.]+/[A-Za-z]+)/(?P<name>[^'/]+)'")
-# Codes of a 409 that no waiting helps against.
-_NOT_PASSING = frozenset(
+_RESOURCE = re.compile(r"'(?P<type>[A-Za-z0-9.]+/[A-Za-z]+)/(?P<name>[^'/]+)'")
+# Codes of a 409 that persists: waiting does not help.
+_PERMANENT = frozenset(
     {"scopelocked", "missingsubscriptionregistration", "readonlydisabledsubscription"}
 )
-# What a 400 says, in its code or message, that means that another operation is at work.
+# Words in the code or message of a 400 that mean a conflict with another operation.
 _BUSY = ("conflict", "in progress", "inprogress", "is running")
-_LATER = "Try again later; if it stays so, look for a proxy that changes answers."
-_UNKNOWN_OUTCOME = "Look at what is there and run the task again: it may have been done."
+_CHECK_PROXY = "Try again later. If the error persists, check for a proxy that changes responses."
+_CHECK_FIRST = (
+    "The request may have taken effect: check the current state, then run the task again."
+)
 
 
 class VaultError(QuiesceError):
-    """Azure refused, failed or did not answer.
+    """Azure refused a request, failed, or sent no usable response.
 
-    C(kind): authentication, connection, subscription, resource_group, vault (there is no such),
-    not_found (the thing itself), authorization, conflict, throttled, request, service.
+    The values of `kind`: authentication, connection, subscription, resource_group, vault,
+    not_found, authorization, conflict, throttled, request, service. Those of the scope mean that
+    the subscription, group or vault does not exist; not_found means the same of the item itself.
     """
 
     def __init__(self, failure: Failure, kind: str = "service", is_wide: bool = False) -> None:
         super().__init__(failure)
         self.kind = kind
-        #: Whether every other request would fail of the same.
+        #: True if every other request would fail with the same error.
         self.is_wide = is_wide
-        #: Whether an attempt before it may have been carried out, its answer being lost.
+        #: True if the response to an earlier attempt was lost, so it may have taken effect.
         self.is_doubtful = False
 
     @property
     def not_found(self) -> bool:
-        """Whether the thing itself, in a vault that exists, is not there."""
+        """True if the item itself does not exist in an existing vault."""
         return self.kind == "not_found"
 
     @property
     def is_conflict(self) -> bool:
-        """Whether another operation is in the way, or a state."""
+        """True if another operation, or a state, prevents the request."""
         return self.kind == "conflict"
 
     @property
     def is_busy(self) -> bool:
-        """The same, also where Azure says it with the status of a bad request."""
-        said = f"{self.failure.name} {self.failure.azure_message}".lower()
-        told = self.failure.http_status == 400 and any(words in said for words in _BUSY)
-        return self.is_conflict or told
+        """True for a conflict, also if Azure reports it with the status of a bad request."""
+        text = f"{self.failure.name} {self.failure.azure_message}".lower()
+        is_reported = self.failure.http_status == 400 and any(words in text for words in _BUSY)
+        return self.is_conflict or is_reported
 
     @property
     def is_throttled(self) -> bool:
-        """Whether Azure wants fewer requests."""
+        """True if Azure requires fewer requests."""
         return self.kind == "throttled"
 
 
 class SignInError(Exception):
-    """No token could be got."""
+    """No token was obtained."""
 
     def __init__(self, error: Exception, authority: str) -> None:
         super().__init__(str(error))
@@ -92,7 +92,7 @@ class SignInError(Exception):
 
 
 class MalformedResponseError(Exception):
-    """An answer that says yes, and whose body is not what it should be."""
+    """A response of success whose body is not the expected JSON."""
 
     def __init__(self, response: Any) -> None:
         super().__init__("malformed")
@@ -100,9 +100,9 @@ class MalformedResponseError(Exception):
 
 
 class Operation(NamedTuple):
-    """What was to be done, for the words of the error, and of what."""
+    """An operation, for the messages of its errors: "Could not `action`"."""
 
-    what: str
+    action: str
     vm: Optional[VmId] = None
     vault: Optional[VaultId] = None
     endpoint: str = ""
@@ -110,45 +110,43 @@ class Operation(NamedTuple):
     is_read: bool = False
 
 
-def from_sdk(
-    error: Exception,
-    what: str,
-    vm: Optional[VmId] = None,
-    vault: Optional[VaultId] = None,
-    endpoint: str = "",
-    is_read: bool = False,
-) -> VaultError:
-    """Return anything that a request to Azure raised as C(VaultError).
-
-    C(what) was to be done, in words for the message. C(is_read): the request changes nothing.
-    """
-    asked = Operation(what, vm, vault, endpoint, is_read)
+def from_sdk(error: Exception, operation: Operation) -> VaultError:
+    """Return an exception of a request to Azure as a `VaultError`."""
     if isinstance(error, VaultError):
         return error
     if isinstance(error, ThrottledError):
-        return _throttled(error, asked)
+        return _throttled(error, operation)
     if isinstance(error, MalformedResponseError):
-        return _malformed(error, asked)
+        return _malformed(error, operation)
     if _is_of_sdk(error, "DeserializationError"):
-        # Only older SDKs raise it: newer ones hand out a body whose shape is wrong.
-        again = _LATER if asked.is_read else f"{_UNKNOWN_OUTCOME} {_LATER}"
-        message = "the answer does not have the form that Azure documents"
-        return _error("MalformedAnswer", message, asked, "service", again)
+        # Only older SDKs raise it: newer ones return a body of any shape.
+        action = _CHECK_PROXY if operation.is_read else f"{_CHECK_FIRST} {_CHECK_PROXY}"
+        message = "the response does not have the form that Azure documents"
+        return _error("MalformedAnswer", message, operation, "service", action)
     if isinstance(error, SignInError):
-        why = network_errors.explain_sign_in(error.error, error.authority)
-        kind = "connection" if why.is_network_error else "authentication"
-        action = why.action or by_status(401)
-        return _error(why.name, why.message, asked, kind, action, 0, why.correlation_id, True)
+        cause = network_errors.explain_sign_in(error.error, error.authority)
+        kind = "connection" if cause.is_network_error else "authentication"
+        action = cause.action or by_status(401)
+        return _error(
+            cause.name, cause.message, operation, kind, action, 0, cause.correlation_id, True
+        )
     response = getattr(error, "response", None)
     if response is None:
         if not network_errors.is_network_error(error):
-            # Not Azure's doing: a mistake of ours, which shall be seen as such.
+            # A defect of this collection, which must show as one.
             raise error
-        why = network_errors.explain_network(error, endpoint)
-        is_known = why.never_arrived or asked.is_read
-        action = why.action if is_known else f"{_UNKNOWN_OUTCOME} {why.action}"
-        return _error(why.name, why.message, asked, "connection", action, is_wide=why.never_arrived)
-    return _of_answer(response, asked)
+        cause = network_errors.explain_network(error, operation.endpoint)
+        is_known = cause.never_arrived or operation.is_read
+        action = cause.action if is_known else f"{_CHECK_FIRST} {cause.action}"
+        return _error(
+            cause.name,
+            cause.message,
+            operation,
+            "connection",
+            action,
+            is_wide=cause.never_arrived,
+        )
+    return _from_response(response, operation)
 
 
 def _is_of_sdk(error: Exception, name: str) -> bool:
@@ -158,37 +156,37 @@ def _is_of_sdk(error: Exception, name: str) -> bool:
 
 
 def correlation_id(headers: Mapping[str, str]) -> str:
-    """What Microsoft's support finds a request by."""
+    """Return the ID by which Microsoft's support finds a request."""
     return headers.get("x-ms-correlation-request-id") or headers.get("x-ms-request-id") or ""
 
 
-def _of_answer(response: Any, asked: Operation) -> VaultError:
+def _from_response(response: Any, operation: Operation) -> VaultError:
     status = int(response.status_code or 0)
     text = _body(response)
-    said = read_body(text)
-    code = said.code or f"HTTP{status}"
-    kind = _kind(status, said.code, said.message)
+    reported = read_body(text)
+    code = reported.code or f"HTTP{status}"
+    kind = _kind(status, reported.code, reported.message)
     is_wide = kind in ("authentication", "subscription", "resource_group", "vault")
-    if kind in ("subscription", "resource_group") and not _is_of(response, asked.vault):
-        # That of a VM, which is elsewhere: then there is no such VM.
+    if kind in ("subscription", "resource_group") and not _is_in(response, operation.vault):
+        # The scope is that of a VM elsewhere: so this VM does not exist.
         kind, is_wide = "not_found", False
-    message = _scope_in_words(kind, asked.vault, said.message) or said.message
-    if not said.code:
+    message = _missing_scope(kind, operation.vault, reported.message) or reported.message
+    if not reported.code:
         message = _not_azure(status, text, response.headers)
     return _error(
         code,
         message,
-        asked,
+        operation,
         kind,
-        recommended(code, said.message) or by_status(status),
+        recommended(code, reported.message) or by_status(status),
         status,
         correlation_id(response.headers),
         is_wide,
     )
 
 
-def _is_of(response: Any, vault: Optional[VaultId]) -> bool:
-    """Whether the request was for what lies in the vault, or for the vault."""
+def _is_in(response: Any, vault: Optional[VaultId]) -> bool:
+    """Return True if the request was for the vault or for an item in it."""
     path = unquote(urlsplit(str(response.request.url)).path).lower()
     return vault is not None and f"{path}/".startswith(f"{vault.key}/")
 
@@ -198,7 +196,7 @@ def _kind(status: int, code: str, message: str) -> str:
         return "subscription"
     if equals_ignoring_case(code, "ResourceGroupNotFound"):
         return "resource_group"
-    found = _A_RESOURCE.search(message)
+    found = _RESOURCE.search(message)
     if equals_ignoring_case(code, "ResourceNotFound") and found:
         return (
             "vault"
@@ -207,13 +205,13 @@ def _kind(status: int, code: str, message: str) -> str:
         )
     if status == 404 and (not code or code.lower() in _WRONG_REQUEST):
         return "request"
-    if status == 409 and code.lower() in _NOT_PASSING:
+    if status == 409 and code.lower() in _PERMANENT:
         return "request"
     return _BY_STATUS.get(status, "request" if 400 <= status < 500 else "service")
 
 
-def _scope_in_words(kind: str, vault: Optional[VaultId], message: str) -> str:
-    """What of the vault's id there is not, for people; empty when Azure speaks of another."""
+def _missing_scope(kind: str, vault: Optional[VaultId], message: str) -> str:
+    """Return a message naming the missing part of the vault's ID; empty if another is meant."""
     if vault is None:
         return ""
     scope = {"subscription": vault.subscription_id, "resource_group": vault.resource_group}
@@ -229,37 +227,37 @@ def _scope_in_words(kind: str, vault: Optional[VaultId], message: str) -> str:
 
 
 def _not_azure(status: int, text: str, headers: Mapping[str, str]) -> str:
-    """Words for an answer in none of Azure's shapes, which is often a proxy's."""
+    """Return the message for a response that is not in Azure's format, often a proxy's."""
     title = re.search(r"<title[^>]*>([^<]{1,200})", text, re.IGNORECASE)
     if title:
         words = " ".join(title[1].split())
-        return f"the answer {status} is a web page ({words}), not Azure's: is there a proxy?"
+        return f"the response {status} is a web page ({words}), not Azure's: check for a proxy"
     if not text.strip():
-        return f"the answer {status} says no reason"
+        return f"the response {status} gives no reason"
     kind = (headers.get("Content-Type") or "no type").split(";")[0]
-    return f"the answer {status} ({kind}) is not in a form of Azure's"
+    return f"the response {status} ({kind}) is not in Azure's format"
 
 
 def _body(response: Any) -> str:
     try:
         text: str = response.text()
     except Exception:
-        # A body that broke off, or that is in no encoding.
+        # The body broke off or has an unknown encoding.
         return ""
     return text
 
 
-def _throttled(error: ThrottledError, asked: Operation) -> VaultError:
-    said = read_body(_body(error.response))
+def _throttled(error: ThrottledError, operation: Operation) -> VaultError:
+    reported = read_body(_body(error.response))
     clock = error.until.time().isoformat(timespec="seconds")
     message = (
-        f"Azure takes no more requests of {error.action} before {clock} UTC "
+        f"Azure accepts no more requests of {error.action} before {clock} UTC "
         f"(in {error.seconds:.0f} s), which is after this task's timeout"
     )
     return _error(
-        said.code or "TooManyRequests",
+        reported.code or "TooManyRequests",
         message,
-        asked,
+        operation,
         "throttled",
         f"Run the task again after {error.until.date().isoformat()} {clock} UTC, or raise timeout.",
         int(getattr(error.response, "status_code", 0)),
@@ -267,24 +265,24 @@ def _throttled(error: ThrottledError, asked: Operation) -> VaultError:
     )
 
 
-def _malformed(error: MalformedResponseError, asked: Operation) -> VaultError:
-    answer = error.response
-    reads = answer.request.method in ("GET", "HEAD")
+def _malformed(error: MalformedResponseError, operation: Operation) -> VaultError:
+    response = error.response
+    is_read = response.request.method in ("GET", "HEAD")
     return _error(
         "MalformedAnswer",
-        f"the answer {answer.status_code} is not the JSON that it should be",
-        asked,
+        f"the response {response.status_code} is not the expected JSON",
+        operation,
         "service",
-        _LATER if reads else f"{_UNKNOWN_OUTCOME} {_LATER}",
-        int(answer.status_code),
-        correlation_id(answer.headers),
+        _CHECK_PROXY if is_read else f"{_CHECK_FIRST} {_CHECK_PROXY}",
+        int(response.status_code),
+        correlation_id(response.headers),
     )
 
 
 def _error(
     code: str,
     message: str,
-    asked: Operation,
+    operation: Operation,
     kind: str,
     action: str,
     status: int = 0,
@@ -292,12 +290,12 @@ def _error(
     is_wide: bool = False,
 ) -> VaultError:
     words = redact(message).strip() or "Azure gave no reason"
-    text = f"Could not {asked.what}: {code}: {words}"
+    text = f"Could not {operation.action}: {code}: {words}"
     if not text.endswith((".", "!", "?")):
         text += "."
-    # What every request would end in is no matter of one VM.
-    vm = None if is_wide else asked.vm
-    if vm and not contains_name(asked.what, vm.name):
+    # An error that every request would have does not belong to one VM.
+    vm = None if is_wide else operation.vm
+    if vm and not contains_name(operation.action, vm.name):
         text = f"VM {vm.resource_group}/{vm.name}: {text}"
     failure = Failure(
         code,

@@ -2,11 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Cause there was no answer, or no token: the network, the certificate, the credentials, in words.
+"""Explanations of network, TLS and sign-in failures.
 
-Works by the names of the exceptions' classes, so that nothing is imported for it.
-
-PRIVATE: for this collection only.
+They go by the names of the exceptions' classes, so that no library must be imported for them.
 """
 
 from __future__ import annotations
@@ -19,13 +17,14 @@ from urllib.parse import urlsplit
 from .advice import recommended
 
 _ADDRESS = (
-    "Check resource_manager_endpoint, authority and cloud, the name's DNS, and that this machine "
-    "may go there (firewall, HTTPS_PROXY)."
+    "Check resource_manager_endpoint, authority and cloud, the DNS entry of the host, and that "
+    "this machine can reach it (firewall, HTTPS_PROXY)."
 )
 _CERTIFICATE = (
-    "If the cloud or a proxy has a certificate authority of its own, give its certificate "
-    "as ca_certificates."
+    "If the cloud or a proxy has its own certificate authority, set ca_certificates to the file "
+    "with its certificate."
 )
+_RETRY = "Try again later."
 _NETWORK = frozenset(
     {
         "ServiceRequestError",
@@ -39,73 +38,73 @@ _NETWORK = frozenset(
 )
 _AADSTS = re.compile(r"AADSTS\d+")
 _TRACE = re.compile(r"\s*Trace ID: .*", re.DOTALL)
-# Azure-identity's pointers to its own pages; our recommended action says what to do.
+# Azure-identity's links to its own pages: the recommended action replaces them.
 _ADVICE = re.compile(r"(Visit|To mitigate this issue|See the troubleshooting guide)[^\n]*")
 _CORRELATION = re.compile(r"Correlation ID: ([0-9a-fA-F-]{36})")
 
 
 class Cause(NamedTuple):
-    """The reason, in our form."""
+    """The cause of a failure, as the parts of an error."""
 
     name: str
     message: str
     action: str
     is_network_error: bool = False
-    #: Whether the request surely never came to the service.
+    #: True if the request certainly did not reach the service.
     never_arrived: bool = True
     correlation_id: str = ""
 
 
 def is_network_error(error: BaseException) -> bool:
-    """Whether an exception is the SDK's word for a connection that failed or broke."""
+    """Return True if an exception is the SDK's for a connection that failed or broke."""
     return any(kind.__name__ in _NETWORK for kind in type(error).__mro__)
 
 
 def is_unsent(error: BaseException) -> bool:
-    """Whether the request surely did not come to the service.
+    """Return True if the request certainly did not reach the service.
 
-    The SDK says so also of TLS, or a proxy, that fails while the answer is read.
+    The exception's class alone does not show it: the SDK raises the same class if TLS or a proxy
+    fails while the response is read.
     """
-    says_so = any(kind.__name__ == "ServiceRequestError" for kind in type(error).__mro__)
-    return says_so and _was_connecting(error)
+    is_request_error = any(kind.__name__ == "ServiceRequestError" for kind in type(error).__mro__)
+    return is_request_error and _was_connecting(error)
 
 
 def explain_network(error: BaseException, endpoint: str) -> Cause:
-    """Cause a request to this endpoint was not answered."""
+    """Return the cause of a request to this endpoint that got no response."""
     names, words = _names_and_words(error)
     host = _host(endpoint)
 
-    def why(name: str, message: str, action: str, never_arrived: bool = True) -> Cause:
+    def cause(name: str, message: str, action: str, never_arrived: bool = True) -> Cause:
         return Cause(name, message, action, True, never_arrived)
 
     if "NameResolutionError" in names or "gaierror" in names:
-        return why("EndpointNotFound", f"the name of {host} is not known", _ADDRESS)
+        return cause("EndpointNotFound", f"the host name of {host} cannot be resolved", _ADDRESS)
     if "ProxyError" in names and _was_connecting(error):
-        return why("ProxyFailed", f"the proxy on the way to {host} failed", _ADDRESS)
+        return cause("ProxyFailed", f"the proxy to {host} failed", _ADDRESS)
     if "SSLCertVerificationError" in names or "CERTIFICATE_VERIFY_FAILED" in words:
         detail = re.search(r"certificate verify failed: ([^(\"']+)", words)
-        said = f" ({detail[1].strip()})" if detail else ""
-        message = f"the certificate of {host} is not trusted{said}"
-        return why("CertificateNotTrusted", message, _CERTIFICATE)
+        reason = f" ({detail[1].strip()})" if detail else ""
+        message = f"the certificate of {host} is not trusted{reason}"
+        return cause("CertificateNotTrusted", message, _CERTIFICATE)
     if "SSLError" in names and _was_connecting(error):
-        return why("TlsFailed", f"no TLS connection to {host} came about", _ADDRESS)
+        return cause("TlsFailed", f"the TLS handshake with {host} failed", _ADDRESS)
     if "ConnectionRefusedError" in names:
-        return why("ConnectionRefused", f"{host} refused the connection", _ADDRESS)
+        return cause("ConnectionRefused", f"{host} refused the connection", _ADDRESS)
     if "ConnectTimeoutError" in names or "ConnectTimeout" in names:
-        return why("ConnectionTimedOut", f"{host} took no connection in time", _ADDRESS)
+        return cause("ConnectionTimedOut", f"the connection to {host} timed out", _ADDRESS)
     if "ReadTimeoutError" in names or "ReadTimeout" in names:
-        action = "Try again later."
-        return why("AnswerTimedOut", f"{host} did not answer in time", action, False)
+        return cause("AnswerTimedOut", f"{host} did not respond in time", _RETRY, False)
     if is_unsent(error):
-        return why("ConnectionFailed", f"no connection to {host} came about", _ADDRESS)
-    return why("ConnectionBroken", f"the connection to {host} broke", "Try again later.", False)
+        return cause("ConnectionFailed", f"the connection to {host} failed", _ADDRESS)
+    return cause("ConnectionBroken", f"the connection to {host} broke", _RETRY, False)
 
 
 def explain_sign_in(error: BaseException, authority: str) -> Cause:
-    """Cause no token was got."""
-    for cause in _chain(error):
-        if is_network_error(cause) and getattr(cause, "response", None) is None and _is_io(cause):
-            return explain_network(cause, authority)
+    """Return the cause of a sign-in that gave no token."""
+    for inner in _chain(error):
+        if is_network_error(inner) and getattr(inner, "response", None) is None and _is_io(inner):
+            return explain_network(inner, authority)
     text = str(getattr(error, "message", None) or error)
     names, _words = _names_and_words(error)
     found = _AADSTS.search(text)
@@ -125,9 +124,9 @@ def explain_sign_in(error: BaseException, authority: str) -> Cause:
 
 
 def _unavailable(text: str) -> str:
-    """The name for credentials that are not there."""
+    """Return the error name for credentials that do not exist."""
     if "DefaultAzureCredential" in text:
-        # It tells why of each kind, and any of them would do.
+        # The message lists every kind of credential; any of them would do.
         return "NoCredentials"
     if "az login" in text:
         return "AzureCliNotLoggedIn"
@@ -143,7 +142,11 @@ def _is_io(error: BaseException) -> bool:
 
 
 def _was_connecting(error: BaseException) -> bool:
-    """Whether it was raised while the connection was made, TLS included, so before any request."""
+    """Return True if it was raised while connecting, TLS included, so before any request.
+
+    Neither the SDK nor urllib3 has a class for that: an `SSLError` is the same in the handshake
+    and in the response. But urllib3 1.26 and 2 connect in a method `connect`.
+    """
     return any(
         frame.f_code.co_name == "connect"
         for cause in _chain(error)
@@ -156,23 +159,23 @@ def _host(endpoint: str) -> str:
 
 
 def _names_and_words(error: BaseException) -> Tuple[FrozenSet[str], str]:
-    """The names of the classes of an exception and of what caused it, and all they say."""
+    """Return the class names and the texts of an exception and of its causes."""
     found = list(_chain(error))
     names = frozenset(kind.__name__ for cause in found for kind in type(cause).__mro__)
     return names, " ".join(str(cause) for cause in found)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and its causes, wherever the libraries keep them."""
+    """Yield an exception and its causes, in each place where libraries keep them."""
     seen: List[BaseException] = []
     waiting = [error]
     while waiting:
-        one = waiting.pop(0)
-        if any(one is known for known in seen):
+        current = waiting.pop(0)
+        if any(current is known for known in seen):
             continue
-        seen.append(one)
-        yield one
-        kept = (getattr(one, name, None) for name in ("inner_exception", "reason", "__cause__"))
-        context = None if one.__suppress_context__ else one.__context__
-        causes = (*kept, context, *one.args)
+        seen.append(current)
+        yield current
+        kept = (getattr(current, name, None) for name in ("inner_exception", "reason", "__cause__"))
+        context = None if current.__suppress_context__ else current.__context__
+        causes = (*kept, context, *current.args)
         waiting.extend(cause for cause in causes if isinstance(cause, BaseException))

@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from .._arm.connection import VaultConnection, map_concurrently
+from .._arm.connection import map_concurrently
 from .._arm.errors import VaultError
 from .._arm.ids import VmId, equals_ignoring_case, last_segment
 from .._arm.times import parse_time_option
 from .._errors import Failure, QuiesceError, SettingsError
+from .._vault.connection import VaultConnection
 from .._vault.jobs.poller import JobOutcome, JobPoller
 from .._vault.resources.jobs import (
     CANCELLED,
@@ -149,7 +150,7 @@ def _cancel(connection: VaultConnection, context: TaskContext, job: Job) -> dict
             connection.start(
                 f"cancel job {job.id}",
                 lambda **options: connection.backup.job_cancellations.trigger(
-                    **connection.at, job_name=job.id, **options
+                    **connection.vault_keywords, job_name=job.id, **options
                 ),
             )
         except VaultError as error:
@@ -208,12 +209,8 @@ def _by_ids(
 
 
 def _details(connection: VaultConnection, ids: Sequence[str]) -> list[Job]:
-    found = []
-    for _job_id, job in map_concurrently(lambda job_id: get_job(connection, job_id), ids):
-        if isinstance(job, VaultError):
-            raise job
-        found.append(job)
-    return found
+    outcomes = map_concurrently(lambda job_id: get_job(connection, job_id), ids)
+    return [outcome.value for outcome in outcomes]
 
 
 def _listed(

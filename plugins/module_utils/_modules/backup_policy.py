@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from .._arm.connection import VaultConnection
 from .._arm.errors import VaultError
 from .._errors import Failure, QuiesceError, SettingsError
+from .._vault.connection import VaultConnection
 from .._vault.policies import apply
 from .._vault.policies.apply import StoredPolicy
 from .._vault.policies.rollout import PolicyRolloutError

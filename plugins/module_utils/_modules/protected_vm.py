@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._arm.clock import Deadline
-from .._arm.connection import VaultConnection
 from .._arm.ids import VmId, equals_ignoring_case
 from .._arm.options import chosen_vms, vms_named_by_id
 from .._errors import Failure, SettingsError
+from .._vault.connection import VaultConnection
 from .._vault.jobs.poller import JobPoller
 from .._vault.policies.choice import ChosenPolicy, choose_policy
 from .._vault.protection.apply import Executor, VmTask, lacks_policy

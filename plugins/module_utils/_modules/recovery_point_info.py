@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from .._arm.connection import VaultConnection, map_concurrently
+from .._arm.connection import map_concurrently
 from .._arm.errors import VaultError
 from .._arm.ids import VmId
 from .._arm.options import chosen_vms
 from .._arm.times import parse_time_option
 from .._errors import Failure
+from .._vault.connection import VaultConnection
 from .._vault.resources.protected_items import NOT_PROTECTED, ProtectedItem, list_items
 from .._vault.resources.recovery_points import RecoveryPoint, list_points
 from .._vault.vm_failures import VmFailuresError
@@ -42,12 +43,13 @@ def list_recovery_points(connection: VaultConnection, context: TaskContext) -> d
     def read(item: ProtectedItem) -> list[RecoveryPoint]:
         return list_points(connection, item, after, before)
 
-    found = {item.vm.key: points for item, points in map_concurrently(read, known)}
+    outcomes = {outcome.item.vm.key: outcome for outcome in map_concurrently(read, known)}
     rows, failed = [], []
     for vm in vms:
-        outcome = found.get(vm.key, _not_protected(vm, connection.vault.name))
-        failure = outcome.failure if isinstance(outcome, VaultError) else None
-        points = [] if isinstance(outcome, VaultError) else outcome
+        outcome = outcomes.get(vm.key)
+        error = outcome.error if outcome else _not_protected(vm, connection.vault.name)
+        failure = error.failure if error else None
+        points = outcome.value if outcome and not error else []
         item = items.get(vm.key)
         rows.append(
             {

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, NoReturn
 
-from .._arm.connection import VaultConnection, connect
 from .._arm.options import auth_arguments, vault_arguments, vms_arguments, wait_arguments
 from .._progress import progress_of
+from .._vault.connection import VaultConnection, connect
 from .argument_spec import ArgumentSpec
 from .base import Module, TaskContext, run_module
 

@@ -12,13 +12,14 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from .._arm.clock import Backoff
-from .._arm.connection import AcceptedOperation, VaultConnection, map_concurrently
+from .._arm.connection import AcceptedOperation, map_concurrently
 from .._arm.errors import VaultError
 from .._arm.ids import FABRIC, VmId
 from .._arm.options import chosen_vms
 from .._arm.times import format_utc, parse_time_option
 from .._errors import Failure, SettingsError
 from .._vault.backup.proof import disk_warning, no_point, unproven
+from .._vault.connection import VaultConnection
 from .._vault.jobs.poller import JobPoller, PendingJob
 from .._vault.resources.jobs import IN_PROGRESS, Job, list_jobs
 from .._vault.resources.protected_items import (
@@ -229,7 +230,7 @@ def _trigger(
         return connection.start(
             f"back up VM {backup.vm.name}",
             lambda **options: connection.backup.backups.trigger(
-                **connection.at,
+                **connection.vault_keywords,
                 fabric_name=FABRIC,
                 container_name=item.container,
                 protected_item_name=item.item,
@@ -240,13 +241,15 @@ def _trigger(
         )
 
     refused = []
-    for backup, outcome in map_concurrently(start, backups):
-        if isinstance(outcome, VaultError):
-            backup.failure = outcome.failure
-            refused.append((backup, outcome))
+    for outcome in map_concurrently(start, backups):
+        backup = outcome.item
+        if outcome.error is not None:
+            backup.failure = outcome.error.failure
+            refused.append((backup, outcome.error))
         else:
+            accepted = outcome.value
             backup.changed = True
-            backup.expected = PendingJob(backup.vm, "Backup", outcome.at, outcome.operation_id)
+            backup.expected = PendingJob(backup.vm, "Backup", accepted.at, accepted.operation_id)
     doubtful = [
         (backup, error)
         for backup, error in refused
@@ -341,11 +344,11 @@ def _find_points(
         if not lacking or (number and not backoff.sleep()):
             break
         errors.clear()
-        for backup, found in map_concurrently(find, lacking):
-            if isinstance(found, VaultError):
-                errors[backup.vm.key] = found
+        for outcome in map_concurrently(find, lacking):
+            if outcome.error is not None:
+                errors[outcome.item.vm.key] = outcome.error
             else:
-                backup.point = found
+                outcome.item.point = outcome.value
         lacking = [each for each in lacking if each.point is None or not each.point.is_restorable]
     for backup in lacking:
         error = errors.get(backup.vm.key)
@@ -364,12 +367,12 @@ def _read_disks(connection: VaultConnection, backups: Sequence[_Backup]) -> None
         return listed.with_disks_of(get_point(connection, backup.protected_item, listed.id))
 
     uncertain = [each for each in backups if each.point is not None and each.point.may_lack_disks]
-    for backup, outcome in map_concurrently(read, uncertain):
-        cause = ""
-        if isinstance(outcome, VaultError):
-            cause = outcome.failure.message
+    for outcome in map_concurrently(read, uncertain):
+        backup, cause = outcome.item, ""
+        if outcome.error is not None:
+            cause = outcome.error.failure.message
         else:
-            backup.point = outcome
+            backup.point = outcome.value
         warning = disk_warning(backup.protected_item, backup.found_point, cause)
         if warning:
             backup.warnings.append(warning)

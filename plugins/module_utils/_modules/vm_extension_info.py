@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .._arm.connection import VaultConnection, connect, map_concurrently
+from .._arm.connection import map_concurrently
 from .._arm.errors import VaultError
 from .._arm.ids import VmId
 from .._arm.options import chosen_vms, named_vms
 from .._errors import Failure
+from .._vault.connection import VaultConnection, connect
 from .._vault.resources.virtual_machines import as_it_came
 from .._vault.resources.vm_extensions import machine_of, names_only
 from .._vault.vm_failures import VmFailuresError
@@ -53,7 +54,9 @@ def _result(connection: VaultConnection, params: Mapping[str, Any]) -> dict[str,
 
     vms: list[dict[str, Any]] = []
     failed: list[tuple[str, Failure]] = []
-    for vm, found in map_concurrently(read, chosen_vms(params, connection)):
+    for outcome in map_concurrently(read, chosen_vms(params, connection)):
+        vm = outcome.item
+        found = outcome.error or outcome.value
         failure = found.failure if isinstance(found, VaultError) else None
         seen = {} if isinstance(found, VaultError) else found
         vms.append(

@@ -15,11 +15,12 @@ from datetime import datetime, timedelta
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..._arm.clock import Backoff, Deadline
-from ..._arm.connection import VaultConnection, as_dict, map_concurrently
+from ..._arm.connection import as_dict, map_concurrently
 from ..._arm.errors import VaultError
 from ..._arm.ids import VmId
 from ..._arm.times import format_duration
 from ..._errors import Failure
+from ..connection import VaultConnection
 from ..resources.jobs import Job, failure_of, get_job, list_jobs
 from .operations import OperationStatus, failure_of_operation, names_no_job, read_operation
 from .progress import ProgressReporter
@@ -79,7 +80,7 @@ class Jobs:
                 connection.read(
                     f"read operation {operation_id} of vault {connection.vault.name}",
                     lambda: connection.backup.backup_operation_statuses.get(
-                        **connection.at, operation_id=operation_id
+                        **connection.vault_keywords, operation_id=operation_id
                     ),
                     vm,
                 )
@@ -156,7 +157,7 @@ class JobPoller:
     ) -> None:
         """Look, and settle the cases, until there is none left or no time for another look."""
         backoff = Backoff(self._clock, limit, self._poll_interval_s)
-        lines = ProgressReporter(self._connection.say, self._clock, len(cases))
+        lines = ProgressReporter(self._connection.report, self._clock, len(cases))
         trouble: Optional[VaultError] = None
         self._settle([case for case in cases if enough(case)])
         while True:
@@ -246,9 +247,9 @@ class JobPoller:
     def _settle(self, cases: Sequence[_TrackedJob]) -> None:
         """End the cases, with the details of those that did not simply succeed."""
         lacking = [case for case in cases if case.job and case.job.needs_details]
-        for case, detailed in map_concurrently(lambda case: self._jobs.get(_id(case)), lacking):
-            if isinstance(detailed, Job) and detailed.is_over:
-                case.job = detailed
+        for outcome in map_concurrently(lambda case: self._jobs.get(_id(case)), lacking):
+            if outcome.error is None and outcome.value.is_over:
+                outcome.item.job = outcome.value
         for case in cases:
             failed = case.job is not None and case.job.is_over and not case.job.succeeded
             case.settle(failure_of(case.job, case.expected.vm) if case.job and failed else None)

@@ -15,10 +15,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..._arm.advice import recommended
 from ..._arm.clock import Backoff, Deadline
-from ..._arm.connection import AcceptedOperation, VaultConnection, as_dict
+from ..._arm.connection import AcceptedOperation, as_dict
 from ..._arm.errors import VaultError
 from ..._arm.ids import last_segment
 from ..._errors import Failure
+from ..connection import VaultConnection
 from ..jobs.operations import OperationStatus, read_operation
 from ..policy.model import Policy
 from ..policy.serialization import MANAGEMENT_TYPE, from_azure, to_azure
@@ -81,7 +82,7 @@ def list_policies(connection: VaultConnection) -> List[StoredPolicy]:
     """
     answers = connection.items(
         f"list the backup policies of vault {connection.vault.name}",
-        lambda: connection.backup.backup_policies.list(**connection.at, filter=_FILTER),
+        lambda: connection.backup.backup_policies.list(**connection.vault_keywords, filter=_FILTER),
     )
     listed = (StoredPolicy.from_azure(answer) for answer in answers)
     found = sorted((one for one in listed if one.is_for_vms), key=lambda one: one.name.lower())
@@ -98,7 +99,9 @@ def find_policy(connection: VaultConnection, name: str) -> Optional[StoredPolicy
     """The policy of this name, for whatever it is; None when there is none."""
     answer = connection.find(
         f"read {_title(connection, name)}",
-        lambda: connection.backup.protection_policies.get(**connection.at, policy_name=name),
+        lambda: connection.backup.protection_policies.get(
+            **connection.vault_keywords, policy_name=name
+        ),
     )
     return None if answer is None else StoredPolicy.from_azure(as_dict(answer))
 
@@ -125,7 +128,7 @@ def put_policy(
         # Without the SDK's cls, as the body of the answer is wanted.
         answers.append(
             connection.backup.protection_policies.create_or_update(
-                **connection.at, policy_name=name, parameters=body
+                **connection.vault_keywords, policy_name=name, parameters=body
             )
         )
 
@@ -157,7 +160,7 @@ def delete_policy(connection: VaultConnection, name: str) -> None:
         started = connection.start(
             what,
             lambda **more: connection.backup.protection_policies.begin_delete(
-                **connection.at, policy_name=name, polling=False, **more
+                **connection.vault_keywords, policy_name=name, polling=False, **more
             ),
         )
     except VaultError as error:
@@ -186,7 +189,7 @@ def _follow(
         answer = connection.find(
             f"follow the operation to {what}",
             lambda: connection.backup.protection_policy_operation_statuses.get(
-                **connection.at, policy_name=name, operation_id=started.operation_id
+                **connection.vault_keywords, policy_name=name, operation_id=started.operation_id
             ),
         )
         if answer is None:

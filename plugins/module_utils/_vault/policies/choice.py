@@ -13,10 +13,11 @@ import re
 from dataclasses import dataclass
 from typing import Optional
 
-from ..._arm.connection import VaultConnection, as_dict
+from ..._arm.connection import as_dict
 from ..._arm.errors import VaultError
 from ..._arm.ids import VaultId, equals_ignoring_case
 from ..._errors import refuse
+from ..connection import VaultConnection
 
 _ID = re.compile(r"^(?P<vault>.*/vaults/[^/]+)/backupPolicies/(?P<name>[^/]+)/?$", re.IGNORECASE)
 _VMS = "AzureIaasVM"
@@ -62,7 +63,9 @@ def choose_policy(connection: VaultConnection, policy: ChosenPolicy) -> str:
     """The type of the policy, V1 or V2; refuses one that is not there or is not for VMs."""
     found = connection.find(
         f"read policy {policy.name} of vault {policy.vault.name}",
-        lambda: connection.backup.protection_policies.get(**connection.at, policy_name=policy.name),
+        lambda: connection.backup.protection_policies.get(
+            **connection.vault_keywords, policy_name=policy.name
+        ),
     )
     if found is None:
         refuse(
@@ -88,7 +91,7 @@ def _others(connection: VaultConnection) -> str:
         listed = connection.items(
             "list policies",
             lambda: connection.backup.backup_policies.list(
-                **connection.at, filter=f"backupManagementType eq '{_VMS}'"
+                **connection.vault_keywords, filter=f"backupManagementType eq '{_VMS}'"
             ),
         )
     except VaultError:

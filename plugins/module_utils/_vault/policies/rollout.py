@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Optional, Sequence
 
 from ..._arm.advice import recommended
-from ..._arm.connection import VaultConnection, map_concurrently
-from ..._arm.errors import VaultError
+from ..._arm.connection import TaskOutcome, map_concurrently
 from ..._errors import Failure, QuiesceError
+from ..connection import VaultConnection
 from ..jobs.operations import OperationStatus
 from ..jobs.poller import JobOutcome, JobPoller
 from ..resources.jobs import Job, get_job
@@ -69,22 +69,23 @@ def follow_jobs(connection: VaultConnection, operation: OperationStatus) -> List
     """Follow the jobs that an operation on a policy names, to their ends or to the deadline."""
     names = tuple(dict.fromkeys((*operation.job_ids, *operation.failed_jobs)))
     found = map_concurrently(lambda job_id: get_job(connection, job_id), names)
-    known = [job for _name, job in found if isinstance(job, Job)]
+    known = [outcome.value for outcome in found if outcome.error is None]
     follower = JobPoller(connection, connection.deadline, _POLL_INTERVAL_S)
     outcomes = {job.id: one for job, one in zip(known, follower.follow_jobs(known))}
-    return [_carried(operation, job_id, job, outcomes) for job_id, job in found]
+    return [_carried(operation, outcome, outcomes) for outcome in found]
 
 
 def _carried(
-    operation: OperationStatus, job_id: str, read: Any, outcomes: Dict[str, JobOutcome]
+    operation: OperationStatus, read: TaskOutcome[str, Job], outcomes: Dict[str, JobOutcome]
 ) -> PolicyJob:
+    job_id = read.item
     code = operation.failed_jobs.get(job_id)
-    if isinstance(read, VaultError):
+    if read.error is not None:
         if code is None:
-            return PolicyJob(job_id, None, read.failure)
+            return PolicyJob(job_id, None, read.error.failure)
         return PolicyJob(job_id, None, _failed(job_id, code, ""))
-    outcome = outcomes[read.id]
-    job = outcome.job or read
+    outcome = outcomes[read.value.id]
+    job = outcome.job or read.value
     failure = outcome.failure
     if failure is None and code is not None:
         failure = _failed(job_id, code, job.vm_name)

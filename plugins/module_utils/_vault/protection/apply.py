@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ..._arm.clock import Backoff, Deadline
-from ..._arm.connection import AcceptedOperation, VaultConnection, map_concurrently
+from ..._arm.connection import AcceptedOperation, map_concurrently
 from ..._arm.errors import VaultError
 from ..._arm.ids import VmId
 from ..._errors import Failure
+from ..connection import VaultConnection
 from ..jobs.poller import JobOutcome, JobPoller, PendingJob
 from ..resources.jobs import list_jobs
 from ..resources.protected_items import ProtectedItem, delete_item, list_items, put_item
@@ -160,15 +161,17 @@ class Executor:
 
     def _run_batch(self, courses: Sequence[VmTask]) -> None:
         """The next step of each: all are sent, then their jobs are followed together."""
-        self._connection.say(
+        self._connection.report(
             f"vault {self._connection.vault.name}: {_counted(courses)}, "
             f"then {'their jobs' if len(courses) > 1 else 'its job'}"
         )
         sent: List[Tuple[VmTask, AcceptedOperation]] = []
-        for course, answer in map_concurrently(self._send, courses):
-            if isinstance(answer, VaultError):
-                self._refused(course, answer)
+        for outcome in map_concurrently(self._send, courses):
+            course = outcome.item
+            if outcome.error is not None:
+                self._refused(course, outcome.error)
                 continue
+            answer = outcome.value
             course.done.append(course.plan.steps[0])
             course.plan = ProtectionPlan(course.plan.steps[1:])
             # The service has done it, when it answers so, and has no job of it.
@@ -262,7 +265,7 @@ class Executor:
             return
         names = ", ".join(course.vm.name for course in courses[:3])
         more = f" and {len(courses) - 3} more" if len(courses) > 3 else ""
-        self._connection.say(f"waiting for other operations on {names}{more}")
+        self._connection.report(f"waiting for other operations on {names}{more}")
         try:
             if self._wait_for_others(courses):
                 items = list_items(self._connection)

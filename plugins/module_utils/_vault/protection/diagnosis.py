@@ -15,11 +15,12 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..._arm.advice import recommended
-from ..._arm.connection import VaultConnection, as_dict
+from ..._arm.connection import as_dict
 from ..._arm.errors import VaultError
 from ..._arm.ids import FABRIC, VaultId, VmId, equals_ignoring_case
 from ..._arm.times import format_utc
 from ..._errors import Failure, QuiesceError
+from ..connection import VaultConnection
 from ..resources.protected_items import DiskSelection, read_item
 from ..resources.virtual_machines import GONE, no_such_vm, read_vm
 

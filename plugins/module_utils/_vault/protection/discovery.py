@@ -13,11 +13,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Union
 
 from ..._arm.clock import Backoff, Deadline
-from ..._arm.connection import VaultConnection, map_concurrently
+from ..._arm.connection import map_concurrently
 from ..._arm.errors import VaultError
 from ..._arm.ids import FABRIC, VmId, equals_ignoring_case
 from ..._arm.times import format_duration
 from ..._errors import Failure, QuiesceError
+from ..connection import VaultConnection
 from ..resources.jobs import list_jobs
 from ..resources.protected_items import DiskSelection
 from .diagnosis import Diagnosis
@@ -55,7 +56,9 @@ def list_protectable(connection: VaultConnection) -> Dict[str, ProtectableVm]:
     """The VMs that the vault knows and does not protect, by C(VmId.key)."""
     listed = connection.items(
         f"list what vault {connection.vault.name} can protect",
-        lambda: connection.backup.backup_protectable_items.list(**connection.at, filter=_FILTER),
+        lambda: connection.backup.backup_protectable_items.list(
+            **connection.vault_keywords, filter=_FILTER
+        ),
     )
     found = (_read(one) for one in listed)
     return {one.vm.key: one for one in found if one is not None}
@@ -79,7 +82,7 @@ def _read(resource: Mapping[str, Any]) -> Optional[ProtectableVm]:
 def refresh(connection: VaultConnection, deadline: Deadline, poll_interval_s: float) -> None:
     """Let the vault look for new VMs, and wait until it has; another's looking is waited for."""
     vault = connection.vault.name
-    connection.say(f"vault {vault}: looking for new VMs")
+    connection.report(f"vault {vault}: looking for new VMs")
     operation_id = _start_refresh(connection, deadline, poll_interval_s)
     if operation_id is None:
         raise VaultError(
@@ -96,7 +99,10 @@ def refresh(connection: VaultConnection, deadline: Deadline, poll_interval_s: fl
         looked = connection.start(
             f"follow the discovery of vault {vault}",
             lambda **options: results.get(
-                **connection.at, fabric_name=FABRIC, operation_id=operation_id, **options
+                **connection.vault_keywords,
+                fabric_name=FABRIC,
+                operation_id=operation_id,
+                **options,
             ),
         )
         if looked.status != 202:
@@ -124,7 +130,7 @@ def _start_refresh(
             return connection.start(
                 f"refresh the containers of vault {vault}",
                 lambda **options: containers.refresh(
-                    **connection.at, fabric_name=FABRIC, filter=_FILTER, **options
+                    **connection.vault_keywords, fabric_name=FABRIC, filter=_FILTER, **options
                 ),
             ).operation_id
         except VaultError as error:
@@ -138,7 +144,7 @@ def _start_refresh(
             raise begun
         if not waiting.sleep():
             raise _with_action(begun)
-        connection.say(f"vault {vault}: another discovery is running, waiting for it")
+        connection.report(f"vault {vault}: another discovery is running, waiting for it")
 
 
 def _is_another_refresh(error: VaultError) -> bool:
@@ -239,11 +245,10 @@ class Discovery:
 
         results = map_concurrently(why, vms[:MOST_DIAGNOSED])
         reasons: Dict[str, Failure] = {}
-        for vm, reason in results:
-            if isinstance(reason, VaultError):
-                reason = reason.failure
+        for outcome in results:
+            reason = outcome.error.failure if outcome.error else outcome.value
             if reason is not None:
-                reasons[vm.key] = reason
+                reasons[outcome.item.key] = reason
         if self._may_write:
             reasons.update((vm.key, _not_looked_into(vm)) for vm in vms[MOST_DIAGNOSED:])
         return reasons

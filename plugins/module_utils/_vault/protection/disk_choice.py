@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Any, Collection, Dict, List, Mapping, Optional, Sequence
 
-from ..._arm.connection import VaultConnection
 from ..._arm.ids import VmId
 from ..._errors import Failure, refuse
+from ..connection import VaultConnection
 from ..resources.protected_items import PROTECTED, DiskSelection, chosen_disks
 from ..resources.virtual_machines import attached_luns
 from .apply import VmTask

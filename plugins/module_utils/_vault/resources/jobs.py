@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..._arm.advice import recommended
-from ..._arm.connection import VaultConnection, as_dict
+from ..._arm.connection import as_dict
 from ..._arm.ids import VmId, container_key, last_segment
 from ..._arm.times import format_for_filter, format_utc, parse_duration, parse_time
 from ..._errors import Failure
+from ..connection import VaultConnection
 
 IN_PROGRESS, CANCELLING = "InProgress", "Cancelling"
 COMPLETED, WITH_WARNINGS, FAILED, CANCELLED = (
@@ -205,7 +206,7 @@ def list_jobs(
             f"list the jobs of vault {connection.vault.name}",
             # mypy cannot tell the type of a lambda with a default.
             lambda wanted=wanted: connection.backup.backup_jobs.list(  # type: ignore[misc]
-                **connection.at, filter=wanted
+                **connection.vault_keywords, filter=wanted
             ),
         )
         found.update((job.id, job) for job in map(read_job, listed))
@@ -223,7 +224,9 @@ def get_job(connection: VaultConnection, job_id: str) -> Job:
         as_dict(
             connection.read(
                 f"read job {job_id} of vault {connection.vault.name}",
-                lambda: connection.backup.job_details.get(**connection.at, job_name=job_id),
+                lambda: connection.backup.job_details.get(
+                    **connection.vault_keywords, job_name=job_id
+                ),
             )
         )
     )

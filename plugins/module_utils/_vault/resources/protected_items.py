@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..._arm.connection import AcceptedOperation, VaultConnection
+from ..._arm.connection import AcceptedOperation
 from ..._arm.ids import FABRIC, VmId, equals_ignoring_case, last_segment
 from ..._arm.times import format_utc, parse_time
 from ..._errors import QuiesceError
+from ..connection import VaultConnection
 
 #: The states of a result. C(UNKNOWN) is that of an item whose state is missing or new to us.
 PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED, UNKNOWN = (
@@ -149,7 +150,9 @@ def list_items(connection: VaultConnection) -> Dict[str, ProtectedItem]:
     """All VMs of the vault, by C(VmId.key), from one list."""
     listed = connection.items(
         f"list the protected items of vault {connection.vault.name}",
-        lambda: connection.backup.backup_protected_items.list(**connection.at, filter=_FILTER),
+        lambda: connection.backup.backup_protected_items.list(
+            **connection.vault_keywords, filter=_FILTER
+        ),
     )
     now = connection.server_now()
     return {item.vm.key: item for item in (read_item(one, now) for one in listed) if item}
@@ -215,7 +218,11 @@ def put_item(
     return connection.start(
         what,
         lambda **options: items.begin_create_or_update(
-            **connection.at, **_address(vm, item), parameters=body, polling=False, **options
+            **connection.vault_keywords,
+            **_address(vm, item),
+            parameters=body,
+            polling=False,
+            **options,
         ),
         vm,
     )
@@ -227,7 +234,11 @@ def delete_item(
     """Delete a VM's item and its data."""
     items = connection.backup.protected_items
     return connection.start(
-        what, lambda **options: items.delete(**connection.at, **_address(vm, item), **options), vm
+        what,
+        lambda **options: items.delete(
+            **connection.vault_keywords, **_address(vm, item), **options
+        ),
+        vm,
     )
 
 

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..._arm.connection import VaultConnection, as_dict
+from ..._arm.connection import as_dict
 from ..._arm.ids import FABRIC
 from ..._arm.times import format_for_filter, format_utc, parse_time
+from ..connection import VaultConnection
 from .jobs import Job
 from .protected_items import ProtectedItem
 
@@ -150,7 +151,7 @@ def list_points(
     listed = connection.items(
         f"list the recovery points of VM {item.vm.name}",
         lambda: connection.backup.recovery_points.list(
-            **connection.at,
+            **connection.vault_keywords,
             fabric_name=FABRIC,
             container_name=item.container,
             protected_item_name=item.item,
@@ -169,7 +170,7 @@ def get_point(connection: VaultConnection, item: ProtectedItem, point_id: str) -
             connection.read(
                 f"read recovery point {point_id} of VM {item.vm.name}",
                 lambda: connection.backup.recovery_points.get(
-                    **connection.at,
+                    **connection.vault_keywords,
                     fabric_name=FABRIC,
                     container_name=item.container,
                     protected_item_name=item.item,

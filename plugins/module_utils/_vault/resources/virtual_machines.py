@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Union
 
-from ..._arm.connection import VaultConnection, map_concurrently
+from ..._arm.connection import map_concurrently
 from ..._arm.errors import VaultError
 from ..._arm.ids import VmId
 from ..._errors import Failure, QuiesceError
+from ..connection import VaultConnection
 
 Wire = Mapping[str, Any]
 Luns = FrozenSet[int]
@@ -51,18 +52,16 @@ def attached_luns(
     alone = [group[0] for group in groups.values() if len(group) == 1]
     many = [group for group in groups.values() if len(group) > 1]
     found: Dict[str, Union[Luns, Failure]] = {}
-    for group, answer in map_concurrently(lambda group: _listed(connection, group[0]), many):
-        if isinstance(answer, VaultError) and answer.kind == "authorization":
-            alone += group
+    for listed in map_concurrently(lambda group: _listed(connection, group[0]), many):
+        error = listed.error
+        if error and error.kind == "authorization":
+            alone += listed.item
             continue
-        for vm in group:
-            found[vm.key] = (
-                _unread(vm, answer)
-                if isinstance(answer, VaultError)
-                else _luns(vm, answer.get(vm.key))
-            )
-    for vm, wire in map_concurrently(lambda vm: read_vm(connection, vm), alone):
-        found[vm.key] = _unread(vm, wire) if isinstance(wire, VaultError) else _luns(vm, wire)
+        for vm in listed.item:
+            found[vm.key] = _unread(vm, error) if error else _luns(vm, listed.value.get(vm.key))
+    for read in map_concurrently(lambda vm: read_vm(connection, vm), alone):
+        vm, error = read.item, read.error
+        found[vm.key] = _unread(vm, error) if error else _luns(vm, read.value)
     return found
 
 

@@ -28,6 +28,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.credenti
     subscription_of,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.errors import (
+    Operation,
     SignInError,
     VaultError,
     from_sdk,
@@ -52,12 +53,12 @@ def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    error = from_sdk(sent(), "read it", endpoint=HOST)
+    error = from_sdk(sent(), Operation("read it", endpoint=HOST))
     assert error.failure.name == "EndpointNotFound" and error.is_wide
     assert "management.azure.invalid" in str(error) and "DNS" in str(error)
     # The same of the authority: it is told which of the two it was.
     failed = SignInError(sent(), "https://login.azure.invalid")
-    assert "login.azure.invalid" in str(from_sdk(failed, "read it", endpoint=HOST))
+    assert "login.azure.invalid" in str(from_sdk(failed, Operation("read it", endpoint=HOST)))
 
 
 def test_a_service_that_does_not_answer_in_time() -> None:
@@ -66,10 +67,10 @@ def test_a_service_that_does_not_answer_in_time() -> None:
         with Pipeline(RequestsTransport()) as pipeline, pytest.raises(Exception) as caught:
             pipeline.run(HttpRequest("GET", f"http://127.0.0.1:{port}/"), read_timeout=0.2)
     endpoint = f"https://127.0.0.1:{port}"
-    for what, is_read in (("read it", False), ("stop it", True)):
-        error = from_sdk(caught.value, what, endpoint=endpoint, is_read=is_read)
+    for action, is_read in (("read it", False), ("stop it", True)):
+        error = from_sdk(caught.value, Operation(action, endpoint=endpoint, is_read=is_read))
         assert error.failure.name == "AnswerTimedOut" and not error.is_wide
-        assert ("may have been done" in str(error)) is not is_read
+        assert ("may have taken effect" in str(error)) is not is_read
 
 
 def test_a_sign_in_waits_no_longer_than_the_task() -> None:
@@ -93,14 +94,16 @@ Timestamp: 2026-11-21 12:00:00Z"""
 
 
 def test_a_sign_in_that_finds_nobody() -> None:
-    error = from_sdk(SignInError(ClientAuthenticationError(NO_CREDENTIALS), HOST), "read it")
+    error = from_sdk(
+        SignInError(ClientAuthenticationError(NO_CREDENTIALS), HOST), Operation("read it")
+    )
     assert error.failure.name == "NoCredentials" and error.is_wide
     assert "AzureCliCredential: Please run 'az login'" in error.failure.message
     assert "sdk.example" not in str(error) and "AZURE_TENANT_ID" in str(error)
 
 
 def test_a_sign_in_that_is_refused() -> None:
-    error = from_sdk(SignInError(ClientAuthenticationError(EXPIRED), HOST), "read it")
+    error = from_sdk(SignInError(ClientAuthenticationError(EXPIRED), HOST), Operation("read it"))
     assert error.failure.name == "AADSTS7000222" and error.kind == "authentication"
     assert error.failure.correlation_id == "2b2b3b4b-0000-0000-0000-000000000002"
     assert "Trace ID" not in str(error) and "create a new one" in error.failure.recommended_action
@@ -115,13 +118,13 @@ def test_answer_that_the_sdk_cannot_read_is_malformed(is_read: bool, may_be_done
 
 def test_our_own_mistakes_stay_as_they_are() -> None:
     with pytest.raises(TypeError):
-        from_sdk(TypeError("argument"), "read it")
+        from_sdk(TypeError("argument"), Operation("read it"))
     error = VaultError(Failure("A", "B"))
-    assert from_sdk(error, "read it") is error
+    assert from_sdk(error, Operation("read it")) is error
 
 
 def test_an_error_without_an_answer_is_one_of_the_network() -> None:
-    error = from_sdk(HttpResponseError("Connection broken"), "read it", endpoint=HOST)
+    error = from_sdk(HttpResponseError("Connection broken"), Operation("read it", endpoint=HOST))
     assert error.kind == "connection"
 
 
@@ -275,17 +278,18 @@ def test_each_keeps_the_order_and_stops_after_what_all_would_fail_of() -> None:
         return number * 10
 
     found = map_concurrently(work, range(20), workers=3)
-    assert [number for number, _result in found] == list(range(20))
-    assert [number for number, result in found if isinstance(result, VaultError)] == [3]
+    assert [outcome.item for outcome in found] == list(range(20))
+    assert [outcome.item for outcome in found if outcome.error] == [3]
+    assert found[4].value == 40
+    with pytest.raises(VaultError):
+        pytest.fail(str(found[3].value))
 
     def denied(_number: int) -> int:
         done.append(0)
         raise VaultError(Failure("Denied", "It is."), "authentication", is_wide=True)
 
     done.clear()
-    assert all(
-        isinstance(result, VaultError) for _number, result in map_concurrently(denied, range(50), 4)
-    )
+    assert all(outcome.error for outcome in map_concurrently(denied, range(50), 4))
     assert len(done) <= 4
 
 

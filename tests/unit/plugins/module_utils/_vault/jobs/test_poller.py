@@ -129,7 +129,7 @@ class Rig:
         self.lines: List[str] = []
         self.connection: Any = SimpleNamespace(
             clock=self.clock,
-            say=self.lines.append,
+            report=self.lines.append,
             server_now=self.clock.now,
             vault=SimpleNamespace(subscription_id="s", name="vault1"),
         )

@@ -84,7 +84,7 @@ class FakeConnection:
 
     def __init__(self, **answers: Sequence[Any]) -> None:
         self.vault = VAULT
-        self.at: Dict[str, str] = {}
+        self.vault_keywords: Dict[str, str] = {}
         self.clock = FakeClock()
         self.backup = SimpleNamespace(
             protected_items=None,
@@ -92,7 +92,7 @@ class FakeConnection:
             backup_jobs=self._listing("jobs"),
         )
         self.said: List[str] = []
-        self.say: Callable[[str], None] = self.said.append
+        self.report: Callable[[str], None] = self.said.append
         self.asked: List[str] = []
         self._answers = {key: list(given) for key, given in answers.items()}
 

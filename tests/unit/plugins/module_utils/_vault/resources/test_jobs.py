@@ -113,7 +113,7 @@ class Vault:
 
     def __init__(self, *resources: Dict[str, Any]) -> None:
         self.filters: List[str] = []
-        self.at = {"vault_name": "v", "resource_group_name": "g"}
+        self.vault_keywords = {"vault_name": "v", "resource_group_name": "g"}
         self.vault = SimpleNamespace(name="v")
         self.backup = SimpleNamespace(backup_jobs=SimpleNamespace(list=self._list))
         self._resources = resources
