@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The action of the module protectable_vm_info: shows its progress."""
+"""The action plugin of the module protectable_vm_info, which shows its progress."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ from ansible_collections.quiesce.azure_backup.plugins.plugin_utils._progress imp
 
 
 class ActionModule(ProgressAction):
-    """Runs the module."""
+    """The action of the module."""

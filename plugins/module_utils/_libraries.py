@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Check the Python libraries that a module needs: installed, and new enough.
-
-PRIVATE: for this collection only.
-"""
+"""Check the Python libraries that a module needs: installed, and new enough."""
 
 from __future__ import annotations
 
@@ -43,9 +40,9 @@ class Library:
             return False
 
     def installed(self) -> Optional[str]:
-        """Return the installed version; None if nothing on the disk says it."""
+        """Return the installed version; None if its metadata is missing."""
         try:
-            # None where the file that should say it is damaged.
+            # None if the metadata file is damaged.
             return metadata.version(self.name) or None
         except (metadata.PackageNotFoundError, KeyError):
             return None
@@ -58,7 +55,7 @@ class Library:
         return version
 
 
-# requirements.txt says the same, with the reasons; a test compares them.
+# requirements.txt has the same versions, with the reasons; a test compares them.
 AZURE_IDENTITY = Library("azure-identity", "azure.identity", "1.18.0")
 BACKUP = Library("azure-mgmt-recoveryservicesbackup", "azure.mgmt.recoveryservicesbackup", "9.1.0")
 COMPUTE = Library("azure-mgmt-compute", "azure.mgmt.compute", "33.0.0")
@@ -66,49 +63,49 @@ STORAGE_BLOB = Library("azure-storage-blob", "azure.storage.blob", "12.18.0")
 
 
 def missing(needed: Sequence[Library], together: Sequence[Library] = ()) -> Optional[Failure]:
-    """Return one failure for every library that is missing or too old; None if none is.
+    """Return one failure for all libraries that are missing or too old; None if there are none.
 
-    Libraries of C(together) alone are no failure: they are named too where one that is needed is
-    missing, so that one installation is enough.
+    A library of `together` alone is not a failure. But if a needed one is missing, it is named
+    too, so that one installation is enough.
     """
-    if not any(_is_wanting(library) for library in needed):
+    if not any(_is_lacking(library) for library in needed):
         return None
-    wanting = [one for one in dict.fromkeys((*needed, *together)) if _is_wanting(one)]
-    absent = [one.name for one in wanting if not one.is_found()]
+    lacking = [each for each in dict.fromkeys((*needed, *together)) if _is_lacking(each)]
+    absent = [library.name for library in lacking if not library.is_found()]
     parts = [
-        f"{one.name} {one.installed()} is installed, but {one.oldest} or newer is needed on "
-        f"Python {sys.executable}."
-        for one in wanting
-        if one.is_found()
+        f"{library.name} {library.installed()} is installed, but {library.oldest} or newer is "
+        f"needed on Python {sys.executable}."
+        for library in lacking
+        if library.is_found()
     ]
     if absent:
         parts.append(missing_required_lib(", ".join(absent)) + ".")
-    return Failure("MissingLibrary", " ".join(parts), _installation(wanting))
+    return Failure("MissingLibrary", " ".join(parts), _installation(lacking))
 
 
 def unusable(library: Library, error: Exception) -> Failure:
-    """Return the failure for a library that is there but cannot be imported."""
+    """Return the failure for a library that is installed but cannot be imported."""
     version = library.installed() or "of an unknown version"
     return Failure(
         "MissingLibrary",
         f"{library.name} {version} cannot be used by Python {sys.executable}: {error}. "
-        f"Needed is {library.oldest} or newer, with all that it depends on.",
+        f"The module needs {library.oldest} or newer, with all its dependencies.",
         _installation([library], "--upgrade "),
     )
 
 
-def _is_wanting(library: Library) -> bool:
+def _is_lacking(library: Library) -> bool:
     return not library.is_found() or library.too_old() is not None
 
 
 def _installation(libraries: Sequence[Library], how: str = "") -> str:
-    """Return the command that installs them."""
+    """Return the command that installs the libraries."""
     words = " ".join(shlex.quote(library.requirement) for library in libraries)
     return f"Run: {shlex.quote(sys.executable)} -m pip install {how}{words}"
 
 
 def _numbers(version: str) -> Tuple[int, ...]:
-    """Return the release of a version, to compare; C(9.1.0b2) counts as C(9.1.0)."""
+    """Return the release of a version, for comparisons; `9.1.0b2` counts as `9.1.0`."""
     found = re.match(r"\d+(\.\d+)*", version)
     numbers = [int(part) for part in found.group().split(".")] if found else []
     while numbers and numbers[-1] == 0:

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Lines of progress, for the action plugin that shows them while the module runs.
-
-PRIVATE: for this collection only.
-"""
+"""Progress lines, which the action plugin shows while the module runs."""
 
 from __future__ import annotations
 
@@ -25,7 +22,7 @@ def progress_of(path: Optional[str]) -> Callable[[str], None]:
 
 
 def append_line(path: str, line: str) -> None:
-    """Add a line to a file that exists, in one write; whatever is in the way, nobody is told."""
+    """Append a line to an existing file, in one write. Errors are ignored."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK)
     except (OSError, ValueError):

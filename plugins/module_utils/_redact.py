@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Keep secrets out of whatever people may read.
-
-PRIVATE: for this collection only.
-"""
+"""Redaction of secrets in texts that users may read."""
 
 from __future__ import annotations
 
@@ -14,22 +11,22 @@ import threading
 from typing import Set
 from urllib.parse import urlsplit, urlunsplit
 
-# A signature's value in a query, also where it was percent-encoded or escaped as JSON once more:
-# then a digit stands before it, as in %26sig%3D and \u0026sig=.
+# A signature's value in a query, also percent-encoded or escaped as JSON: then a digit stands
+# before it, as in %26sig%3D and \u0026sig=.
 _SIGNATURE = re.compile(r"(?i)((?<![a-z_])sig(?:=|%3d|%253d))[^&\s\"'<>\\]+")
-# A run of base64, perhaps in lines, perhaps with its line ends escaped; and what it has in it, at
-# each of the three offsets, when it encodes sig= or sig%.
+# A run of base64, also in several lines or with escaped line ends. If it encodes sig= or sig%, it
+# contains one of these patterns, one for each of the three offsets.
 _BASE64 = re.compile(r"(?:[A-Za-z0-9+/=_-]|\\[nr]|[\r\n]){40,}")
 _LINE_END = re.compile(r"\\[nr]|[\r\n]")
 _SIGNATURE_IN_BASE64 = re.compile(r"c2ln[PJ]|NpZz[0-3]|NpZy[U-X]|zaWc[9l]")
-# The signature of an address at which Azure Resource Manager tells the state of an operation: its
-# parameters t, c, s and h, also where the address was encoded or escaped once more.
+# The signature of the address of an operation's status in Azure Resource Manager: its parameters
+# t, c, s and h, also if the address was encoded or escaped.
 _OPERATION = re.compile(
     r"(?i)((?:[?&;]|%3f|%26|%253f|%2526|\\u0026)[tcsh](?:=|%3d|%253d))"
     r"(?:(?!%26|%2526)[^&\s\"'<>\\])+"
 )
-# What signs a request in: a bearer token, a token by itself (three parts of base64, of which the
-# first begins with {"), and a client's secret or token by its name in a form or in JSON.
+# Credentials of a request: a bearer token, a token by itself (three parts of base64, the first of
+# which begins with {"), and a client's secret or token by its name in a form or in JSON.
 _BEARER = re.compile(r"(?i)(\bbearer\s+)[A-Za-z0-9._~+/=-]{8,}")
 _TOKEN = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 _NAMED = re.compile(
@@ -37,22 +34,22 @@ _NAMED = re.compile(
     r"(?:=|%3d|\\?[\"']\s*:\s*\\?[\"']))[^&\s\"'<>\\]+"
 )
 HIDDEN = "REDACTED"
-# Shorter values are no secrets, and might be a part of any word.
+# Shorter values are not secrets, and may be part of any word.
 _SHORTEST_SECRET = 6
 
-_kept_back: Set[str] = set()
+_secrets: Set[str] = set()
 _lock = threading.Lock()
 
 
 def register_secret(secret: str) -> None:
-    """Let this value be in nothing that is redacted from now on."""
+    """Replace this value in every text that is redacted from now on."""
     if len(secret) >= _SHORTEST_SECRET:
         with _lock:
-            _kept_back.add(secret)
+            _secrets.add(secret)
 
 
 def without_query(uri: str) -> str:
-    """The address without its query and fragment, where a SAS keeps its signature."""
+    """Return the address without user, query and fragment: a SAS has its signature in the query."""
     try:
         parts = urlsplit(uri)
     except ValueError:
@@ -61,13 +58,13 @@ def without_query(uri: str) -> str:
 
 
 def redact(text: str) -> str:
-    """The text with every secret in it replaced.
+    """Return the text with every secret replaced.
 
-    These are the signatures of a SAS and any base64 of one, those of an operation's address,
-    tokens, and values that were kept back.
+    Secrets are signatures of a SAS, also in base64, those of an operation's address, tokens, and
+    registered values.
     """
     with _lock:
-        secrets = sorted(_kept_back, key=len, reverse=True)
+        secrets = sorted(_secrets, key=len, reverse=True)
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
     text = _BASE64.sub(_without_signature, _TOKEN.sub(HIDDEN, text))

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Run a module as Ansible does by itself, and show its lines of progress while it runs.
-
-PRIVATE: for this collection only.
-"""
+"""The base of the action plugins: run the module, and show its progress while it runs."""
 
 from __future__ import annotations
 
@@ -22,10 +19,10 @@ display = Display()
 
 
 class ProgressAction(ActionBase):
-    """What every action plugin of the collection is: the module, and at C(-v) its progress.
+    """An action that runs the module and, with `-v`, shows its progress.
 
-    The lines are live where the module runs on this machine and is waited for; elsewhere and under
-    C(async), where nobody waits, there are none. In all else it is as without an action plugin.
+    Progress shows only if the module runs on this machine, and not under `async`. Otherwise the
+    action does the same as Ansible without an action plugin.
     """
 
     TRANSFERS_FILES = False
@@ -37,32 +34,32 @@ class ProgressAction(ActionBase):
     ) -> Dict[str, Any]:
         """Run the module with the task's arguments."""
         result: Dict[str, Any] = super().run(tmp, task_vars)
-        del tmp  # Of no use any more, as in Ansible's own.
+        del tmp  # Unused, as in Ansible's own actions.
         variables = task_vars or {}
         wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
         if wrap_async or not self._is_wanted():
             result.update(self._run_module(variables, wrap_async, {}))
         else:
-            # Ansible makes its constants when it starts, so mypy does not know them.
+            # Ansible sets its constants at run time, so mypy does not know them.
             folder: str = constants.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]
-            with Tail(self._sayer(variables), folder) as tail:
+            with Tail(self._display_of(variables), folder) as tail:
                 result.update(self._run_module(variables, False, {PROGRESS_FILE: tail.path}))
         if not wrap_async:
-            # Ansible's own, without types.
+            # A method of Ansible, without types.
             self._remove_tmp_path(  # type: ignore[no-untyped-call]
                 self._connection._shell.tmpdir
             )
         return result
 
     def _is_wanted(self) -> bool:
-        """Whether anybody would see the lines, and the module can write them."""
+        """Return True if Ansible shows the lines and the module can write them."""
         verbosity = max(display.verbosity, getattr(display, "log_verbosity", 0))
         return (
             verbosity > 0 and not self._task.no_log and self._connection.transport.endswith("local")
         )
 
     @staticmethod
-    def _sayer(variables: Mapping[str, Any]) -> Callable[[str], None]:
+    def _display_of(variables: Mapping[str, Any]) -> Callable[[str], None]:
         host = variables.get("inventory_hostname")
         return lambda line: display.v(line, host=host)
 

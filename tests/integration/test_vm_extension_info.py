@@ -131,7 +131,7 @@ def test_names_and_ids(recovery_services: RecoveryServices) -> None:
         ({}, "one of the following is required"),
         ({"vm": "app-rg/db01", "vms": ["app-rg/db02"]}, "mutually exclusive"),
         ({"vm": "app-rg/a/b?c"}, "cannot be the name"),
-        ({"vm": "/subscriptions/x/resourceGroups/y"}, "not the resource id of a VM"),
+        ({"vm": "/subscriptions/x/resourceGroups/y"}, "not the resource ID of a VM"),
     ],
 )
 def test_bad_options(

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whom Azure takes us for: credentials of azure-identity, tokens, and the cloud's addresses.
-
-PRIVATE: for this collection only.
-"""
+"""Azure credentials, access tokens and cloud endpoints."""
 
 from __future__ import annotations
 
@@ -25,6 +22,7 @@ from urllib.parse import urlsplit
 from .._errors import Failure, QuiesceError, refuse
 from .._libraries import AZURE_IDENTITY, unusable
 from .._redact import register_secret
+from .advice_codes import LOG_IN
 from .ids import VaultId
 
 _RENEW_BEFORE_S = 300
@@ -32,24 +30,22 @@ _CLI_TIMEOUT_S = 60
 _SIGN_IN_S = 60
 _SERVICE_PRINCIPAL = ("tenant", "client_id", "secret")
 _WORKLOAD_IDENTITY = ("tenant", "client_id", "federated_token_file")
-# Values of AZURE_TOKEN_CREDENTIALS that permit a workload's identity.
+# Values of AZURE_TOKEN_CREDENTIALS that permit a workload identity.
 _PERMITS_WORKLOAD_IDENTITY = ("", "prod", "workloadidentitycredential")
-_GIVE_SUBSCRIPTION = (
-    "Give subscription_id or the vault's resource id, or set AZURE_SUBSCRIPTION_ID. The default "
-    "subscription of the Azure CLI is taken where the task may sign in by the CLI and it is logged "
-    "in (az login)."
+_SET_SUBSCRIPTION = (
+    "Set subscription_id, or set vault to the vault's resource ID, or set AZURE_SUBSCRIPTION_ID. "
+    "If the task may sign in by the Azure CLI, 'az login' also gives it a default subscription."
 )
-_LOG_IN = "Log in with 'az login' as the user of the task, or choose another auth_source."
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """The addresses of one cloud, without a slash at their end."""
+    """The endpoints of one cloud, without a trailing slash."""
 
     resource_manager: str
     authority: str
     scope: str
-    #: Whether the authority is one that Microsoft's own list of them does not have.
+    #: True if Microsoft's list of authorities lacks this one.
     custom: bool = False
 
 
@@ -81,34 +77,34 @@ _ALIASES = {
 
 
 def cloud_of(params: Mapping[str, Any]) -> Cloud:
-    """Return the addresses of the options.
+    """Return the endpoints of the options.
 
-    An endpoint of a known cloud, also that of a region, goes before O(cloud): its tokens come from
-    that cloud's authority, for the one audience that all its endpoints have.
+    `resource_manager_endpoint` outranks `cloud`. An endpoint of a known cloud, or of a region of
+    it, has the tokens of that cloud's authority, for the audience that all its endpoints share.
     """
-    endpoint = _address(params, "resource_manager_endpoint")
-    authority = _address(params, "authority")
+    endpoint = _endpoint(params, "resource_manager_endpoint")
+    authority = _endpoint(params, "authority")
     name = (params.get("cloud") or "").strip().lower()
     known = _CLOUDS.get(_ALIASES.get(name, name))
     if known is None:
         refuse(
             "InvalidCloud",
-            f"There is no cloud {params.get('cloud')!r}.",
-            "Say AzureCloud, AzureChinaCloud or AzureUSGovernment; for another, leave cloud out "
-            "and give resource_manager_endpoint and authority.",
+            f"cloud {params.get('cloud')!r} is unknown.",
+            "Set cloud to AzureCloud, AzureChinaCloud or AzureUSGovernment. For any other cloud, "
+            "set resource_manager_endpoint and authority instead.",
         )
     owner = _owner_of(endpoint)
-    of = owner or known
+    cloud = owner or known
     return Cloud(
-        endpoint or of.resource_manager,
-        authority or of.authority,
-        f"{endpoint}/.default" if endpoint and owner is None else of.scope,
-        custom=authority not in ("", *(cloud.authority for cloud in _CLOUDS.values())),
+        endpoint or cloud.resource_manager,
+        authority or cloud.authority,
+        f"{endpoint}/.default" if endpoint and owner is None else cloud.scope,
+        custom=authority not in ("", *(known.authority for known in _CLOUDS.values())),
     )
 
 
 def _owner_of(endpoint: str) -> Optional[Cloud]:
-    """Return the cloud that an address of Resource Manager belongs to; None for one of its own."""
+    """Return the known cloud that an endpoint of Resource Manager belongs to."""
     host = urlsplit(endpoint).hostname or ""
     for cloud in _CLOUDS.values():
         known = urlsplit(cloud.resource_manager).hostname
@@ -118,7 +114,7 @@ def _owner_of(endpoint: str) -> Optional[Cloud]:
 
 
 def subscription_of(params: Mapping[str, Any]) -> str:
-    """Return the subscription: as given, or that of the vault's id, or the Azure CLI's default."""
+    """Return the subscription of the options or of the vault's ID, or the Azure CLI's default."""
     given = (params.get("subscription_id") or "").strip()
     vault = (params.get("vault") or "").strip()
     if given:
@@ -132,30 +128,30 @@ def subscription_of(params: Mapping[str, Any]) -> str:
         try:
             return _subscription_of_cli()
         except QuiesceError:
-            # The CLI is one of several ways to sign in here: without it, the option is missing.
+            # The CLI is optional here, so the error is that of the missing option.
             pass
-    return refuse("MissingSubscription", "There is no subscription_id.", _GIVE_SUBSCRIPTION)
+    return refuse("MissingSubscription", "subscription_id is missing.", _SET_SUBSCRIPTION)
 
 
 def make_credential(params: Mapping[str, Any], cloud: Cloud) -> Any:
-    """The credential of the options; asks nothing yet."""
+    """Return the credential of the options. No request is sent yet."""
     try:
         from azure import identity
     except ImportError as error:
         raise QuiesceError(unusable(AZURE_IDENTITY, error)) from error
 
-    # A library that logs where nobody listens would write to the module's standard error.
+    # Without a handler, the libraries would log to the module's standard error.
     for name in ("azure", "msal"):
         logging.getLogger(name).addHandler(logging.NullHandler())
     options = _transport_options(params, cloud)
     source = params.get("auth_source") or "auto"
     client_id = params.get("client_id") or None
     if source == "service_principal" or (source == "auto" and params.get("secret")):
-        return _service_principal(_given(params, _SERVICE_PRINCIPAL), options)
+        return _service_principal(_required(params, _SERVICE_PRINCIPAL), options)
     if source == "workload_identity" or (source == "auto" and _is_workload(params)):
-        return _workload_identity(_given(params, _WORKLOAD_IDENTITY), options)
+        return _workload_identity(_required(params, _WORKLOAD_IDENTITY), options)
     if source == "env":
-        found = _of_environment()
+        found = _from_environment()
         if all(found):
             return _service_principal(found, options)
         return identity.EnvironmentCredential(**options)
@@ -165,11 +161,11 @@ def make_credential(params: Mapping[str, Any], cloud: Cloud) -> Any:
         return identity.AzureCliCredential(
             tenant_id=params.get("tenant") or "", process_timeout=_CLI_TIMEOUT_S
         )
-    return _first_found(params, options)
+    return _default_credential(params, options)
 
 
-def _first_found(params: Mapping[str, Any], options: Dict[str, Any]) -> Any:
-    """Return what finds a credential in the places where there may be one."""
+def _default_credential(params: Mapping[str, Any], options: Dict[str, Any]) -> Any:
+    """Return the credential that tries each kind in turn."""
     from azure.identity import DefaultAzureCredential
 
     tenant = params.get("tenant")
@@ -185,11 +181,11 @@ def _first_found(params: Mapping[str, Any], options: Dict[str, Any]) -> Any:
         process_timeout=_CLI_TIMEOUT_S,
         **options,
     )
-    return _OfTenant(found, tenant) if tenant else found
+    return _TenantCredential(found, tenant) if tenant else found
 
 
-class _OfTenant:
-    """A credential that is asked for the tokens of one tenant, as it has no option for it."""
+class _TenantCredential:
+    """A credential for the tokens of one tenant, for kinds that have no such option."""
 
     def __init__(self, credential: Any, tenant: str) -> None:
         self._credential = credential
@@ -201,7 +197,7 @@ class _OfTenant:
 
 
 class Tokens:
-    """The token of all threads: asked for once, again before it expires, or when refused."""
+    """The token of all threads. It is renewed before it expires, and when Azure refuses it."""
 
     def __init__(
         self,
@@ -220,10 +216,10 @@ class Tokens:
         self._expires_on: float = 0
 
     def current(self, refused: Optional[str] = None) -> str:
-        """A token that is good for some minutes, and that is not the one that was refused."""
+        """Return a token that is valid for 5 minutes or more and is not the refused one."""
         with self._lock:
             if self._credential is None or (refused and refused == self._token):
-                # A new credential, as the old one would give the same token from its memory.
+                # A new credential, as the old one would return the same token from its cache.
                 self._credential, self._token = self._make(), ""
             if not self._token or self._expires_on - self._now() < _RENEW_BEFORE_S:
                 got = self._credential.get_token(self._scope)
@@ -249,8 +245,9 @@ def _workload_identity(found: Tuple[str, ...], options: Mapping[str, Any]) -> An
     except (OSError, ValueError) as error:
         refuse(
             "InvalidFederatedToken",
-            f"federated_token_file cannot be used: {token_file}: {error}.",
-            "Give the file that Kubernetes or the pipeline writes the token of the workload to.",
+            f"federated_token_file cannot be read: {token_file}: {error}.",
+            "Set federated_token_file to the file with the workload's token, which Kubernetes or the "
+            "pipeline writes.",
         )
     return WorkloadIdentityCredential(
         tenant_id=tenant, client_id=client_id, token_file_path=token_file, **options
@@ -258,7 +255,7 @@ def _workload_identity(found: Tuple[str, ...], options: Mapping[str, Any]) -> An
 
 
 def _is_workload(params: Mapping[str, Any]) -> bool:
-    """Return True if all that a workload's identity needs is known, and nothing goes before it."""
+    """Return True if a workload identity has all its options, and no other kind outranks it."""
     chosen = os.environ.get("AZURE_TOKEN_CREDENTIALS", "").strip().lower()
     return (
         all(params.get(name) for name in _WORKLOAD_IDENTITY)
@@ -267,21 +264,21 @@ def _is_workload(params: Mapping[str, Any]) -> bool:
     )
 
 
-def _given(params: Mapping[str, Any], names: Tuple[str, ...]) -> Tuple[str, ...]:
-    """Return the values of the options; refuse when one is missing."""
+def _required(params: Mapping[str, Any], names: Tuple[str, ...]) -> Tuple[str, ...]:
+    """Return the values of the options; raise `SettingsError` if one is missing."""
     missing = [name for name in names if not params.get(name)]
     if missing:
-        what = "a workload's identity" if names == _WORKLOAD_IDENTITY else "a service principal"
+        kind = "a workload identity" if names == _WORKLOAD_IDENTITY else "a service principal"
         refuse(
             "MissingCredentials",
-            f"For {what}, {' and '.join(missing)} must be given.",
-            f"Give {', '.join(names[:-1])} and {names[-1]}, or choose another auth_source.",
+            f"{' and '.join(missing)} of {kind} must be set.",
+            f"Set {', '.join(names[:-1])} and {names[-1]}, or choose another auth_source.",
         )
     return tuple(params[name] for name in names)
 
 
-def _of_environment() -> Tuple[str, ...]:
-    """A service principal of the environment, by the SDK's names or by those of our options."""
+def _from_environment() -> Tuple[str, ...]:
+    """Return a service principal from the environment, by the SDK's names or the options'."""
     get = os.environ.get
     return (
         get("AZURE_TENANT_ID") or get("AZURE_TENANT") or "",
@@ -291,17 +288,17 @@ def _of_environment() -> Tuple[str, ...]:
 
 
 def _transport_options(params: Mapping[str, Any], cloud: Cloud) -> Dict[str, Any]:
-    """How azure-identity goes to the authority."""
+    """Return azure-identity's options for its requests to the authority."""
     options: Dict[str, Any] = {
         "authority": cloud.authority,
         "connection_timeout": 20,
         "retry_connect": 2,
-        # Of themselves they wait 300 s, up to four times, whatever the task's timeout.
+        # The default of 300 s, up to four times, ignores the task's timeout.
         "read_timeout": min(max(params.get("timeout") or _SIGN_IN_S, 10), _SIGN_IN_S),
         "retry_read": 1,
     }
     if cloud.custom:
-        # Otherwise Microsoft's own authority is asked whether it knows this one.
+        # Otherwise azure-identity asks Microsoft's authority about this one.
         options["disable_instance_discovery"] = True
     if params.get("ca_certificates"):
         options["connection_verify"] = params["ca_certificates"]
@@ -309,7 +306,7 @@ def _transport_options(params: Mapping[str, Any], cloud: Cloud) -> Dict[str, Any
 
 
 def check_certificates(path: Optional[str]) -> None:
-    """Refuse a file of certificates that cannot be used."""
+    """Raise `SettingsError` for a file of certificates that cannot be read."""
     if not path:
         return
     try:
@@ -317,42 +314,42 @@ def check_certificates(path: Optional[str]) -> None:
     except (OSError, ValueError) as error:
         refuse(
             "InvalidCaCertificates",
-            f"ca_certificates cannot be used: {path}: {error}.",
-            "Give a file of certificates in PEM format that the user of the task may read.",
+            f"ca_certificates cannot be read: {path}: {error}.",
+            "Set ca_certificates to a file in PEM format that the task's user may read.",
         )
 
 
-def _address(params: Mapping[str, Any], name: str) -> str:
-    """The address of an option, without the slash at its end; refused when it is none."""
+def _endpoint(params: Mapping[str, Any], name: str) -> str:
+    """Return an option's endpoint without a trailing slash; raise `SettingsError` for others."""
     given = (params.get(name) or "").strip()
     if given and "://" not in given:
         given = f"https://{given}"
     try:
         parts = urlsplit(given)
-        good = parts.scheme == "https" and bool(parts.hostname) and not parts.query
-        good = good and "@" not in parts.netloc and parts.port != 0
-        # A name that could be no host's is refused here, not by the library that looks it up.
+        is_valid = parts.scheme == "https" and bool(parts.hostname) and not parts.query
+        is_valid = is_valid and "@" not in parts.netloc and parts.port != 0
+        # An impossible host name is an error of this option, not of the library that resolves it.
         (parts.hostname or "").encode("idna")
     except ValueError:
-        good = False
-    if given and not good:
+        is_valid = False
+    if given and not is_valid:
         refuse(
             "InvalidEndpoint",
-            f"{name} is not an address that begins with https://.",
-            "Tokens are sent to nothing else. Give an address such as https://HOST.",
+            f"{name} must begin with https:// and a host name, as tokens are sent there.",
+            f"Set {name} to an address such as https://HOST.",
         )
     return str(given).rstrip("/")
 
 
 def _subscription_of_cli() -> str:
-    """The subscription that the Azure CLI has as its default."""
+    """Return the default subscription of the Azure CLI."""
     program = shutil.which("az")
     if program is None:
         raise QuiesceError(
-            Failure("AzureCliNotFound", "The Azure CLI (az) is not on the path.", _LOG_IN)
+            Failure("AzureCliNotFound", "The Azure CLI (az) is not on the path.", LOG_IN)
         )
     try:
-        # Not run_command: this is called where no module is at hand.
+        # Not run_command, which needs a module: there is none here.
         done = subprocess.run(  # pylint: disable=ansible-bad-function
             [program, "account", "show", "--output", "json"],
             stdin=subprocess.DEVNULL,
@@ -367,6 +364,6 @@ def _subscription_of_cli() -> str:
         found = None
     if not found:
         raise QuiesceError(
-            Failure("AzureCliNotLoggedIn", "The Azure CLI has no default subscription.", _LOG_IN)
+            Failure("AzureCliNotLoggedIn", "The Azure CLI has no default subscription.", LOG_IN)
         )
     return str(found)

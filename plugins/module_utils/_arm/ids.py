@@ -2,11 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Names of the control plane: ids of VMs and vaults, names of containers and items.
+"""IDs of VMs and vaults; names of containers and items.
 
-Azure compares them without regard to case, and gives them back in any case; so do we.
-
-PRIVATE: for this collection only.
+Azure ignores their case, and returns them in any case. So does this module.
 """
 
 from __future__ import annotations
@@ -25,13 +23,13 @@ _ID = re.compile(
 )
 _VM_TYPE = "Microsoft.Compute/virtualMachines"
 _VAULT_TYPE = "Microsoft.RecoveryServices/vaults"
-# What no name of a VM, a vault or a resource group has, and what would change an address.
+# Characters that no name of a VM, vault or resource group has, and that would change a URL.
 _NOT_IN_A_NAME = re.compile(r"[/;?#%&<>*:\\\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
 class VmId:
-    """A VM; each part as it was given."""
+    """A VM's ID; each part has the case of its source."""
 
     subscription_id: str
     resource_group: str
@@ -39,37 +37,37 @@ class VmId:
 
     @property
     def id(self) -> str:
-        """The VM's resource id."""
+        """The VM's resource ID."""
         return _id(self.subscription_id, self.resource_group, _VM_TYPE, self.name)
 
     @property
     def key(self) -> str:
-        """The id for comparing."""
+        """The ID in lower case, for comparisons."""
         return self.id.lower()
 
     @property
     def container(self) -> str:
-        """The name of the protection container that the VM is."""
+        """The name of the VM's protection container."""
         return f"IaasVMContainer;iaasvmcontainerv2;{self.resource_group};{self.name}"
 
     @property
     def item(self) -> str:
-        """The name of its protected item."""
+        """The name of the VM's protected item."""
         return f"VM;iaasvmcontainerv2;{self.resource_group};{self.name}"
 
     @property
     def container_key(self) -> str:
-        """What the names of its container, its item and its jobs' container end with."""
+        """The end of the names of the VM's container, item and jobs' container, in lower case."""
         return f"{self.resource_group};{self.name}".lower()
 
     @classmethod
     def from_resource_id(cls, text: str) -> VmId:
-        """Read a resource id; raises C(SettingsError) when it is not one of a VM."""
+        """Parse a resource ID; raise `SettingsError` if it is not a VM's."""
         return cls(*_parts(text, _VM_TYPE, "VM"))
 
     @classmethod
     def parse(cls, text: str, subscription_id: str, resource_group: str) -> VmId:
-        """Read a resource id, C(group/name), or a name in C(resource_group)."""
+        """Parse a resource ID, `group/name`, or a name in `resource_group`."""
         given = text.strip()
         if "/subscriptions/" in given.lower():
             return cls.from_resource_id(given)
@@ -81,7 +79,7 @@ class VmId:
 
 @dataclass(frozen=True)
 class VaultId:
-    """A Recovery Services vault; each part as it was given."""
+    """A Recovery Services vault's ID; each part has the case of its source."""
 
     subscription_id: str
     resource_group: str
@@ -89,22 +87,22 @@ class VaultId:
 
     @property
     def id(self) -> str:
-        """The vault's resource id."""
+        """The vault's resource ID."""
         return _id(self.subscription_id, self.resource_group, _VAULT_TYPE, self.name)
 
     @property
     def key(self) -> str:
-        """The id for comparing."""
+        """The ID in lower case, for comparisons."""
         return self.id.lower()
 
     @classmethod
     def from_resource_id(cls, text: str) -> VaultId:
-        """Read a resource id; raises C(SettingsError) when it is not one of a vault."""
+        """Parse a resource ID; raise `SettingsError` if it is not a vault's."""
         return cls(*_parts(text, _VAULT_TYPE, "vault"))
 
     @classmethod
     def parse(cls, text: str, subscription_id: str, resource_group: str) -> VaultId:
-        """Read a resource id, or a name in C(resource_group)."""
+        """Parse a resource ID, or a name in `resource_group`."""
         given = text.strip()
         if "/subscriptions/" in given.lower():
             return cls.from_resource_id(given)
@@ -114,12 +112,12 @@ class VaultId:
 
 
 def container_key(container_name: str) -> str:
-    """The last two parts of a container's or an item's name, for comparing: group and VM."""
+    """Return group and VM of a container's or item's name, in lower case, for comparisons."""
     return ";".join(container_name.split(";")[-2:]).lower()
 
 
 def equals_ignoring_case(a: str, b: str) -> bool:
-    """Whether two names or ids mean the same thing."""
+    """Return True if two names or IDs mean the same thing."""
     return a.strip().rstrip("/").lower() == b.strip().rstrip("/").lower()
 
 
@@ -129,7 +127,7 @@ def contains_name(text: str, name: str) -> bool:
 
 
 def last_segment(resource_id: str) -> str:
-    """The name at the end of a resource id."""
+    """Return the name at the end of a resource ID."""
     return resource_id.rstrip("/").rpartition("/")[2]
 
 
@@ -138,38 +136,36 @@ def _id(subscription_id: str, resource_group: str, kind: str, name: str) -> str:
     return f"{scope}/providers/{kind}/{name}"
 
 
-def _parts(text: str, kind: str, what: str) -> Tuple[str, str, str]:
+def _parts(text: str, resource_type: str, noun: str) -> Tuple[str, str, str]:
     found = _ID.match(text.strip())
-    if not found or not equals_ignoring_case(found["type"], kind):
+    if not found or not equals_ignoring_case(found["type"], resource_type):
         refuse(
-            f"Invalid{what.capitalize()}Id",
-            f"{text!r} is not the resource id of a {what}.",
-            f"Give the id as Azure shows it: {_id('...', '...', kind, 'NAME')}.",
+            f"Invalid{noun.capitalize()}Id",
+            f"{text!r} is not the resource ID of a {noun}.",
+            f"Give the ID as Azure shows it: {_id('...', '...', resource_type, 'NAME')}.",
         )
     return (
         found["subscription"],
-        _name(found["group"], text, what),
-        _name(found["name"], text, what),
+        _name(found["group"], text, noun),
+        _name(found["name"], text, noun),
     )
 
 
-def _name(part: str, text: str, what: str) -> str:
-    """One name; refused when it could not be one and would only change the address asked for."""
+def _name(part: str, text: str, noun: str) -> str:
+    """Return a name; raise `SettingsError` for one that would change the request's address."""
+    name = f"Invalid{noun.capitalize()}Name"
+    action = f"Give its resource ID, or its name and resource group{_FORM.get(noun, '')}."
     if not part:
-        refuse(
-            f"Invalid{what.capitalize()}Name",
-            f"The {what} {text!r} has no name or no resource group.",
-            f"Give its resource id, or its name and resource group{_HOW.get(what, '')}.",
-        )
+        refuse(name, f"The {noun} {text!r} lacks its name or its resource group.", action)
     if _NOT_IN_A_NAME.search(part) or part in (".", ".."):
         refuse(
-            f"Invalid{what.capitalize()}Name",
-            f"{text!r} cannot be the name of a {what}."
+            name,
+            f"{text!r} cannot be the name of a {noun}."
             if part in text
-            else f"{part!r} cannot be the resource group of the {what} {text!r}.",
-            f"Give its resource id, or its name and resource group{_HOW.get(what, '')}.",
+            else f"{part!r} cannot be the resource group of the {noun} {text!r}.",
+            action,
         )
     return part
 
 
-_HOW = {"VM": " as GROUP/NAME"}
+_FORM = {"VM": " as GROUP/NAME"}

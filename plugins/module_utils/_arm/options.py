@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options that the modules on the controller share, and what they mean.
-
-PRIVATE: for this collection only.
-"""
+"""Options that the modules on the controller share: specs, and their values as objects."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from ansible.module_utils.common.parameters import env_fallback
 from .._errors import refuse
 from .ids import VaultId, VmId
 
-# The environment variables of each option: first ours and azure.azcollection's, then the SDK's.
+# The environment variables of each option: azure.azcollection's names first, then the SDK's.
 ENVIRONMENT: Dict[str, Tuple[str, ...]] = {
     "auth_source": ("ANSIBLE_AZURE_AUTH_SOURCE", "AZURE_AUTH_SOURCE"),
     "subscription_id": ("AZURE_SUBSCRIPTION_ID",),
@@ -33,7 +30,7 @@ AUTH_SOURCES = ("auto", "cli", "env", "msi", "service_principal", "workload_iden
 
 
 def auth_arguments() -> Dict[str, Any]:
-    """The options of the fragment C(_auth)."""
+    """Return the options of the fragment `_auth`."""
     return {
         "auth_source": {
             "type": "str",
@@ -45,7 +42,7 @@ def auth_arguments() -> Dict[str, Any]:
         "tenant": _text("tenant"),
         "client_id": _text("client_id"),
         "secret": {**_text("secret"), "no_log": True},
-        # A path; what is in the file is kept back when it is read.
+        # A path, which is no secret. The content is registered as a secret when it is read.
         "federated_token_file": {
             **_text("federated_token_file"),
             "type": "path",
@@ -59,7 +56,7 @@ def auth_arguments() -> Dict[str, Any]:
 
 
 def vault_arguments() -> Dict[str, Any]:
-    """The options of the fragments C(_auth) and C(_vault)."""
+    """Return the options of the fragments `_auth` and `_vault`."""
     return {
         **auth_arguments(),
         "vault": {"type": "str", "required": True},
@@ -68,7 +65,7 @@ def vault_arguments() -> Dict[str, Any]:
 
 
 def vms_arguments() -> Dict[str, Any]:
-    """The options that choose VMs."""
+    """Return the options that choose VMs."""
     return {
         "vms": {"type": "list", "elements": "str"},
         "vm": {"type": "str"},
@@ -77,7 +74,7 @@ def vms_arguments() -> Dict[str, Any]:
 
 
 def wait_arguments(timeout_s: int) -> Dict[str, Any]:
-    """The options of waiting."""
+    """Return the options for waiting."""
     return {
         "wait": {"type": "bool", "default": True},
         "timeout": {"type": "int", "default": timeout_s},
@@ -86,7 +83,7 @@ def wait_arguments(timeout_s: int) -> Dict[str, Any]:
 
 
 def chosen_vault(params: Mapping[str, Any], subscription_id: str) -> VaultId:
-    """The vault of the options; one without a name where a module takes none, and none is given."""
+    """Return the vault of the options; without the option, one without a name."""
     if params.get("vault") is None:
         return VaultId(subscription_id, params.get("resource_group") or "", "")
     return VaultId.parse(params["vault"], subscription_id, params.get("resource_group") or "")
@@ -95,18 +92,17 @@ def chosen_vault(params: Mapping[str, Any], subscription_id: str) -> VaultId:
 def chosen_vms(
     params: Mapping[str, Any], connection: Any, required: bool = True
 ) -> Tuple[VmId, ...]:
-    """The VMs of the options, each once, in the order in which they were given.
+    """Return the VMs of the options, each once, in the order of the options.
 
-    A null, which Ansible takes for an option that is given, and an empty name are refused: what was
-    to be backed up, and was not, must not look done. An empty list is a choice.
+    An empty list is a valid choice. A null, which Ansible takes for a set option, and an empty name
+    are errors: otherwise a task that backs up nothing would succeed.
     """
-    given = named_vms(params)
     if params.get("vm") is None and params.get("vms") is None and required:
-        refuse("MissingVms", "Neither vms nor vm has a value.", "Say vms or vm.")
+        refuse("MissingVms", "Neither vms nor vm has a value.", "Set vms or vm.")
     vault: VaultId = connection.vault
     group = params.get("vm_resource_group") or vault.resource_group
     found: Dict[str, VmId] = {}
-    for text in given:
+    for text in named_vms(params):
         vm = VmId.parse(text, vault.subscription_id, group)
         found.setdefault(vm.key, vm)
     return tuple(found.values())
@@ -114,22 +110,26 @@ def chosen_vms(
 
 def named_vms(params: Mapping[str, Any]) -> List[str]:
     """Return the VMs as the options name them."""
-    one = [params["vm"]] if params.get("vm") is not None else []
-    return [*(params.get("vms") or ()), *one]
+    single = [params["vm"]] if params.get("vm") is not None else []
+    return [*(params.get("vms") or ()), *single]
 
 
 def vms_named_by_id(params: Mapping[str, Any]) -> Set[str]:
-    """Return C(VmId.key) of the VMs that are given by their resource ids."""
+    """Return `VmId.key` of the VMs that the options give by resource ID."""
     ids = (text for text in named_vms(params) if "/subscriptions/" in text.lower())
     return {VmId.from_resource_id(text).key for text in ids}
 
 
 def check_wait(params: Mapping[str, Any]) -> None:
-    """Refuse times to wait that make no sense."""
+    """Raise `SettingsError` if timeout or poll_interval is too short."""
     if params.get("timeout") is not None and params["timeout"] < 1:
-        refuse("InvalidTimeout", "timeout must be at least 1 second.")
+        refuse("InvalidTimeout", "timeout must be at least 1 second.", "Set timeout to 1 or more.")
     if params.get("poll_interval") is not None and params["poll_interval"] < 0.1:
-        refuse("InvalidPollInterval", "poll_interval must be at least 0.1 seconds.")
+        refuse(
+            "InvalidPollInterval",
+            "poll_interval must be at least 0.1 seconds.",
+            "Set poll_interval to 0.1 or more.",
+        )
 
 
 def _text(name: str) -> Dict[str, Any]:

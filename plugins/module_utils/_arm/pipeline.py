@@ -2,12 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The way of a request through the SDK: tokens, pauses, other attempts, and what was answered.
+"""Policies for the SDK's pipeline: tokens, pauses, retries, and a log of responses.
 
-Of the SDK's pipeline a policy needs no more than C(next) and C(send), so ours have no base in it:
-this can be imported where there is no SDK.
-
-PRIVATE: for this collection only.
+The SDK needs only `next` and `send` of a policy. These policies have no base class of the SDK, so
+that this module can be imported without the SDK.
 """
 
 from __future__ import annotations
@@ -27,16 +25,16 @@ from .retry import (
     broken_pause,
     busy_pause,
     counted_as,
+    error_pause,
     is_replayable,
     read_body,
     retry_after_s,
     seconds_in_words,
-    trouble_pause,
 )
 
 _READ_TIMEOUT_S = 120.0
 _SHORTEST_READ_TIMEOUT_S = 10.0
-# The ends of the addresses of lists. The SDK reads an answer without its list as an empty one.
+# The last segments of lists' addresses. The SDK takes a response without its list as empty.
 _LISTS = frozenset(
     {
         "backupjobs",
@@ -50,7 +48,7 @@ _LISTS = frozenset(
 
 
 class BearerPolicy:
-    """Adds the token; when it is refused, asks for another, once."""
+    """A policy that adds the token, and renews it once if Azure refuses it."""
 
     def __init__(self, tokens: Tokens) -> None:
         #: The next policy; the SDK sets it.
@@ -58,7 +56,7 @@ class BearerPolicy:
         self._tokens = tokens
 
     def send(self, request: Any) -> Any:
-        """Send with a token that is good."""
+        """Send the request with a valid token."""
         token = self._token()
         response = self._send(request, token)
         if response.http_response.status_code == 401:
@@ -75,30 +73,30 @@ class BearerPolicy:
         try:
             return self._tokens.current(refused)
         except QuiesceError:
-            # The options, which are of our own making.
+            # An error of the options, which has its own message.
             raise
         except Exception as error:
             raise SignInError(error, self._tokens.authority) from error
 
 
-class PatientPolicy:
-    """Sends again what may be sent again, when it may be sent again."""
+class RetryPolicy:
+    """A policy that retries a request if that is safe, after the pause that Azure requires."""
 
     def __init__(
-        self, gate: ThrottleGate, clock: Clock, deadline: Deadline, answers: ResponseLog
+        self, gate: ThrottleGate, clock: Clock, deadline: Deadline, responses: ResponseLog
     ) -> None:
         #: The next policy; the SDK sets it.
         self.next: Any = None
         self._gate = gate
         self._clock = clock
         self._deadline = deadline
-        self._answers = answers
+        self._responses = responses
 
     def send(self, request: Any) -> Any:
-        """Send until there is an answer to give, or no time."""
+        """Send the request until it has a final response, or until the deadline."""
         sent = request.http_request
         action = action_of(sent.method, sent.url)
-        safe = is_replayable(sent.method, sent.url)
+        is_safe = is_replayable(sent.method, sent.url)
         attempt = 0
         while True:
             attempt += 1
@@ -107,46 +105,44 @@ class PatientPolicy:
             request.context.options["read_timeout"] = min(left, _READ_TIMEOUT_S)
             try:
                 response = self.next.send(request)
-                # The SDK leaves unread what begins an operation that takes long.
+                # The SDK leaves the response of a long-running operation unread.
                 answer = response.http_response
-                # Older SDKs get an answer of another class, which has no C(read).
+                # The responses of older SDKs have no `read`.
                 (getattr(answer, "read", None) or answer.body)()
             except Exception as error:
                 if not is_network_error(error) or getattr(error, "response", None) is not None:
                     raise
                 if not is_unsent(error):
-                    self._answers.lose()
-                pause = _pause_after(error, attempt, safe)
+                    self._responses.lose()
+                pause = _pause_after(error, attempt, is_safe)
                 if not self._may_sleep(pause):
                     raise
                 continue
-            self._answers.note(response.http_response)
-            if not self._goes_on(response, action, attempt, safe):
+            self._responses.note(response.http_response)
+            if not self._should_retry(response.http_response, action, attempt, is_safe):
                 return response
 
-    def _goes_on(self, response: Any, action: str, attempt: int, safe: bool) -> bool:
-        """Whether there is to be another attempt; by then, the pause is over or is the gate's."""
-        answer = response.http_response
-        status = answer.status_code
+    def _should_retry(self, response: Any, action: str, attempt: int, is_safe: bool) -> bool:
+        """Return True to send again, after the pause or with the gate closed for it."""
+        status = response.status_code
         if status >= 500:
-            self._answers.lose()
+            self._responses.lose()
         if status in (429, 503):
-            pause = busy_pause(status, attempt, _asked(answer), safe)
+            pause = busy_pause(status, attempt, _retry_after(response), is_safe)
             if pause is not None:
-                concerned = counted_as(action, read_body(answer.text()).code)
-                self._gate.close(concerned, pause, status, answer)
+                scope = counted_as(action, read_body(response.text()).code)
+                self._gate.close(scope, pause, status, response)
             return pause is not None
-        if _is_malformed(answer):
-            self._answers.lose()
-            if safe and self._may_sleep(
-                trouble_pause(500, attempt, answer.request.method == "GET")
-            ):
+        if _is_malformed(response):
+            self._responses.lose()
+            is_read = response.request.method == "GET"
+            if is_safe and self._may_sleep(error_pause(500, attempt, is_read)):
                 return True
-            raise MalformedResponseError(answer)
-        return self._may_sleep(trouble_pause(status, attempt, safe))
+            raise MalformedResponseError(response)
+        return self._may_sleep(error_pause(status, attempt, is_safe))
 
     def _may_sleep(self, pause: Optional[float]) -> bool:
-        """Sleep and say so, unless there is to be no pause or no time for it."""
+        """Sleep and return True; return False if there is no pause or no time for it."""
         if pause is None or pause > self._deadline.left():
             return False
         self._clock.sleep(pause)
@@ -158,13 +154,13 @@ def policies(
     gate: ThrottleGate,
     clock: Clock,
     deadline: Deadline,
-    answers: ResponseLog,
+    responses: ResponseLog,
     agent: str,
 ) -> List[Any]:
-    """The way of a client's requests.
+    """Return the policies of a client's pipeline.
 
-    Not on it: what would register the subscription with a provider behind our back (a write, also
-    in check mode), follow redirections with our token, or log headers.
+    Some of the SDK's are left out on purpose. One registers the subscription with a provider (a
+    write, also in check mode), one follows redirections with the token, and one logs headers.
     """
     from azure.core.pipeline.policies import (
         ContentDecodePolicy,
@@ -181,44 +177,44 @@ def policies(
         UserAgentPolicy(base_user_agent=agent),
         ProxyPolicy(),
         ContentDecodePolicy(),
-        # Before those that send again, so that it sees the answer that counts.
+        # Before the policies that retry, so that it sees the final response.
         CustomHookPolicy(),
-        PatientPolicy(gate, clock, deadline, answers),
+        RetryPolicy(gate, clock, deadline, responses),
         BearerPolicy(tokens),
     ]
 
 
-def _pause_after(error: Exception, attempt: int, safe: bool) -> Optional[float]:
-    """The pause after there was no answer; None for no other attempt."""
+def _pause_after(error: Exception, attempt: int, is_safe: bool) -> Optional[float]:
+    """Return the pause after a request got no response; None to give up."""
     unsent = is_unsent(error)
     if unsent and type(getattr(error, "inner_exception", None)).__name__ == "SSLError":
         return None
-    return broken_pause(attempt, not unsent, safe)
+    return broken_pause(attempt, not unsent, is_safe)
 
 
-def _asked(answer: Any) -> Optional[float]:
-    """The pause that an answer asks for."""
-    headers = answer.headers
-    asked = retry_after_s(headers.get("Retry-After"), headers.get("Date"))
-    if asked is None and answer.status_code == 429:
-        asked = seconds_in_words(read_body(answer.text()).message)
-    return asked
+def _retry_after(response: Any) -> Optional[float]:
+    """Return the pause that a response requires."""
+    headers = response.headers
+    pause = retry_after_s(headers.get("Retry-After"), headers.get("Date"))
+    if pause is None and response.status_code == 429:
+        pause = seconds_in_words(read_body(response.text()).message)
+    return pause
 
 
-def _is_malformed(answer: Any) -> bool:
-    """Whether an answer that says yes is not the JSON that it should be."""
-    if answer.status_code not in (200, 201):
+def _is_malformed(response: Any) -> bool:
+    """Return True if a response of success is not the expected JSON."""
+    if response.status_code not in (200, 201):
         return False
-    text = answer.text()
-    reads = answer.request.method == "GET"
-    path = answer.request.url.partition("?")[0].lower()
+    text = response.text()
+    is_read = response.request.method == "GET"
+    path = response.request.url.partition("?")[0].lower()
     if not text.strip():
-        return reads and "operationresults" not in path
+        return is_read and "operationresults" not in path
     try:
         body = json.loads(text)
     except ValueError:
         return True
     if not isinstance(body, dict):
         return True
-    is_list = reads and path.rpartition("/")[2] in _LISTS
+    is_list = is_read and path.rpartition("/")[2] in _LISTS
     return is_list and not isinstance(body.get("value"), list)

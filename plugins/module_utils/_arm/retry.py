@@ -2,11 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""When a request is sent again: Azure's pauses, trouble on the way, and the time that is left.
+"""Rules of retries: Azure's pauses, backoff after errors, and throttling.
 
-Knows nothing of the SDK; C(_pipeline) asks it.
-
-PRIVATE: for this collection only.
+They are free of the SDK; `pipeline` applies them.
 """
 
 from __future__ import annotations
@@ -22,32 +20,32 @@ from urllib.parse import urlsplit
 
 from .clock import Clock, Deadline
 
-# Pauses after trouble that soon passes. There is one more attempt than pauses.
-_TROUBLE_S = (0.5, 1.0, 2.0, 4.0)
+# Pauses after temporary errors. There is one more attempt than pauses.
+_TEMPORARY_S = (0.5, 1.0, 2.0, 4.0)
 _UNREACHABLE_S = (1.0, 2.0)
 _BUSY_TRIES = 10
 _LONGEST_S = 60.0
-_SHORTEST_ASKED_S = 0.1
-# No pause is longer; what asks for more must not end up beyond the calendar.
+_SHORTEST_RETRY_AFTER_S = 0.1
+# No pause is longer: the time of its end must be a date.
 _A_YEAR_S = 366 * 86400.0
-# A pause shorter than this is nobody's business.
-_WORTH_SAYING_S = 3.0
-_TROUBLE = frozenset({408, 500, 502, 504})
-# What may be sent twice: the second does nothing that the first did not do.
+# Shorter pauses are not reported.
+_REPORTED_S = 3.0
+_TEMPORARY = frozenset({408, 500, 502, 504})
+# Requests that may be sent twice: the second has no further effect.
 _REPLAYABLE = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
 _READS_BY_POST = re.compile(r"/(backupstatus|backupprevalidateprotection)$", re.IGNORECASE)
 _AFTER = re.compile(r"after '(\d+)' seconds", re.IGNORECASE)
 
 
 def is_replayable(method: str, url: str) -> bool:
-    """Whether a request may be sent again although the first may have been carried out."""
+    """Return True if a request may be sent again after the first may have taken effect."""
     if method.upper() in _REPLAYABLE:
         return True
     return bool(_READS_BY_POST.search(urlsplit(url).path))
 
 
 def action_of(method: str, url: str) -> str:
-    """What Azure counts a request as: the types in its path, and whether it writes."""
+    """Return the action that Azure counts a request as: the types in its path, and its verb."""
     path = urlsplit(url).path
     provider = path.lower().rpartition("/providers/")[2] if "/providers/" in path.lower() else ""
     words = path[len(path) - len(provider) :].split("/") if provider else [path.strip("/")]
@@ -57,7 +55,7 @@ def action_of(method: str, url: str) -> str:
 
 
 def retry_after_s(retry_after: Optional[str], date: Optional[str]) -> Optional[float]:
-    """The seconds of a C(Retry-After) header, which may also be a time; None when it is neither."""
+    """Return the seconds of a `Retry-After` header, a number or a time; None for anything else."""
     if not retry_after:
         return None
     try:
@@ -73,20 +71,20 @@ def retry_after_s(retry_after: Optional[str], date: Optional[str]) -> Optional[f
 
 
 def seconds_in_words(message: str) -> Optional[float]:
-    """The pause that Azure names in the message of a 429, for want of a header."""
+    """Return the pause that the message of a 429 names, which lacks the header."""
     found = _AFTER.search(message)
-    return float(found[1]) if found else None
+    return min(float(found[1]), _A_YEAR_S) if found else None
 
 
 class AzureError(NamedTuple):
-    """What the body of an error answer says."""
+    """The code and message in the body of an error response."""
 
     code: str
     message: str
 
 
 def read_body(text: str) -> AzureError:
-    """The code and message of a body, in any of Azure's shapes; of another, empty ones."""
+    """Return the code and message of a body in any of Azure's formats; else empty ones."""
     try:
         body = json.loads(text)
     except ValueError:
@@ -97,7 +95,7 @@ def read_body(text: str) -> AzureError:
     if isinstance(error, dict):
         return AzureError(_text(error.get("code")), _first_message(error))
     if isinstance(error, str):
-        # Microsoft Entra's own shape.
+        # Microsoft Entra's format.
         return AzureError(error, _text(body.get("error_description")))
     message = body.get("Message", body.get("message"))
     if isinstance(message, dict):
@@ -108,7 +106,7 @@ def read_body(text: str) -> AzureError:
 
 
 def _first_message(error: Mapping[str, Any]) -> str:
-    """The message of an error, or that of the first of its details that has one."""
+    """Return the message of an error, or of the first of its details that has one."""
     message = _text(error.get("message"))
     details = error.get("details")
     for detail in details if isinstance(details, list) else ():
@@ -125,47 +123,47 @@ def _text(value: Any) -> str:
 
 @dataclass(frozen=True)
 class ResponseSummary:
-    """The status and headers of an answer."""
+    """The status and headers of a response."""
 
     status: int
     headers: Mapping[str, str]
 
 
 class ResponseLog:
-    """The last answer: of any thread, and of this one."""
+    """The last response to this thread, and the service's time in the last one to any thread."""
 
     def __init__(self) -> None:
         self._local = threading.local()
         self.date = ""
 
     def note(self, response: Any) -> None:
-        """Remember an answer."""
+        """Record a response."""
         self._local.last = ResponseSummary(int(response.status_code), response.headers)
         self.date = response.headers.get("Date") or self.date
 
     @property
     def last(self) -> Optional[ResponseSummary]:
-        """The last answer that this thread got."""
+        """The last response to this thread."""
         found: Optional[ResponseSummary] = getattr(self._local, "last", None)
         return found
 
     def lose(self) -> None:
-        """Remember that an answer was lost, and the request perhaps carried out."""
+        """Record a lost response: the request may have taken effect."""
         self._local.lost = True
 
     @property
     def was_lost(self) -> bool:
-        """Whether this thread lost one."""
+        """True if a response to this thread was lost."""
         return bool(getattr(self._local, "lost", False))
 
     def forget(self) -> None:
-        """Begin anew in this thread."""
+        """Forget the responses to this thread."""
         self._local.last = None
         self._local.lost = False
 
 
 class ThrottledError(Exception):
-    """A pause that Azure asks for would end after the deadline."""
+    """A pause that Azure requires would end after the deadline."""
 
     def __init__(self, action: str, seconds: float, until: datetime, response: object) -> None:
         super().__init__(f"{action}: {seconds:.0f} s")
@@ -175,24 +173,24 @@ class ThrottledError(Exception):
         self.response = response
 
 
-#: Every action: Azure also counts all that a client does in a subscription or a tenant.
+#: Every action: Azure also has limits for all requests in a subscription or a tenant.
 EVERYTHING = "*"
-_OF_EVERYTHING = ("subscription", "tenant")
+_WIDE_CODES = ("subscription", "tenant")
 
 
 class ThrottleGate:
-    """Closed for an action while Azure wants a pause of it, for all threads alike."""
+    """A gate for all threads, closed for an action while Azure requires a pause of it."""
 
-    def __init__(self, clock: Clock, deadline: Deadline, say: Callable[[str], None]) -> None:
+    def __init__(self, clock: Clock, deadline: Deadline, report: Callable[[str], None]) -> None:
         self._clock = clock
         self._deadline = deadline
-        self._say = say
+        self._report = report
         self._lock = threading.Lock()
         self._opens: Dict[str, float] = {}
         self._closed_by: Dict[str, object] = {}
 
     def wait(self, action: str) -> None:
-        """Return when requests of this action may be sent."""
+        """Wait until requests of this action may be sent."""
         while True:
             with self._lock:
                 key = max(action, EVERYTHING, key=lambda name: self._opens.get(name, 0.0))
@@ -206,47 +204,48 @@ class ThrottleGate:
             self._clock.sleep(left)
 
     def close(self, action: str, seconds: float, status: int, response: object) -> None:
-        """Let nobody send requests of this action for so long."""
+        """Block requests of this action for these seconds, in all threads."""
         opens = self._clock.monotonic() + seconds
         with self._lock:
             longer = opens - max(self._opens.get(action, 0.0), self._clock.monotonic())
             self._opens[action] = max(opens, self._opens.get(action, 0.0))
             self._closed_by[action] = response
-        if longer >= _WORTH_SAYING_S and seconds <= self._deadline.left():
-            of = "all requests" if action == EVERYTHING else action
-            self._say(f"Azure asks for a pause of {seconds:.0f} s ({status}, {of}).")
+        if longer >= _REPORTED_S and seconds <= self._deadline.left():
+            scope = "all requests" if action == EVERYTHING else action
+            self._report(f"Azure requires a pause of {seconds:.0f} s ({status}, {scope}).")
 
 
 def counted_as(action: str, code: str) -> str:
-    """What a 429 with this code concerns: the action, or everything."""
-    return EVERYTHING if code.lower().startswith(_OF_EVERYTHING) else action
+    """Return the scope of a 429 with this code: the action, or `EVERYTHING`."""
+    return EVERYTHING if code.lower().startswith(_WIDE_CODES) else action
 
 
-def busy_pause(status: int, attempt: int, asked: Optional[float], safe: bool) -> Optional[float]:
-    """The pause after a 429 or 503, for all who send this action; None for no other attempt.
+def busy_pause(
+    status: int, attempt: int, retry_after: Optional[float], is_safe: bool
+) -> Optional[float]:
+    """Return the pause of an action, in all threads, after a 429 or 503; None to give up.
 
-    A 503 without a pause asked for may come from one who did what was asked, but too slowly. And
-    who asks for no pause at all, or one that is over, would otherwise be asked again at once and
-    without an end, as no deadline passes where nobody waits.
+    A 503 without Retry-After may follow a request that succeeded, so retry only if it is
+    idempotent. Without Retry-After, or with one that has passed, back off exponentially.
     """
-    if status == 503 and (attempt >= _BUSY_TRIES or (asked is None and not safe)):
+    if status == 503 and (attempt >= _BUSY_TRIES or (retry_after is None and not is_safe)):
         return None
-    if asked is not None and asked >= _SHORTEST_ASKED_S:
-        return asked
+    if retry_after is not None and retry_after >= _SHORTEST_RETRY_AFTER_S:
+        return retry_after
     return min(2.0 ** min(attempt, 10), _LONGEST_S)
 
 
-def trouble_pause(status: int, attempt: int, safe: bool) -> Optional[float]:
-    """The pause after an error of the service; None for no other attempt."""
-    if status not in _TROUBLE or not safe:
+def error_pause(status: int, attempt: int, is_safe: bool) -> Optional[float]:
+    """Return the pause after an error of the service; None to give up."""
+    if status not in _TEMPORARY or not is_safe:
         return None
-    return _nth(_TROUBLE_S, attempt)
+    return _nth(_TEMPORARY_S, attempt)
 
 
-def broken_pause(attempt: int, arrived: bool, safe: bool) -> Optional[float]:
-    """The pause after a connection that failed or broke; C(arrived): the request may have come."""
-    if arrived:
-        return _nth(_TROUBLE_S, attempt) if safe else None
+def broken_pause(attempt: int, may_have_arrived: bool, is_safe: bool) -> Optional[float]:
+    """Return the pause after a connection failed or broke; None to give up."""
+    if may_have_arrived:
+        return _nth(_TEMPORARY_S, attempt) if is_safe else None
     return _nth(_UNREACHABLE_S, attempt)
 
 

@@ -2,14 +2,11 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A client of the SDK that is the same for every version of it that we use.
+"""A client of the SDK with one interface for all supported versions of the SDK.
 
-The versions differ in what an operation is called (with C(begin_) or without), in the names that
-their models give to Azure's own, and in what their models drop because they do not know it. So
-mappings go in and come out here, as Azure wrote them; of the SDK the addresses are used, the
-pipeline, and the division into pages.
-
-PRIVATE: for this collection only.
+The versions differ in the names of operations (with `begin_` or without), in the names that their
+models give to Azure's fields, and in the fields that their models drop. Requests and responses here
+are mappings with Azure's own names. The SDK provides the addresses, the pipeline and the paging.
 """
 
 from __future__ import annotations
@@ -26,7 +23,7 @@ _BODY = "parameters"
 
 
 class Client:
-    """A client's groups of operations, as attributes."""
+    """An SDK client: its groups of operations are attributes."""
 
     def __init__(self, client: Any, library: Library) -> None:
         self._client = client
@@ -39,14 +36,14 @@ class Client:
             raise QuiesceError(unusable(self._library, error)) from error
 
     def send_request(self, request: Any) -> Any:
-        """Send a request for which the SDK has no operation."""
+        """Send a request that has no operation in the SDK."""
         client = self._client
         send = getattr(client, "send_request", None) or client._send_request
         return send(request)
 
 
 class Operations:
-    """Operations, to be called with keywords only; a body is a mapping, and so is an answer."""
+    """A group of operations. Call them with keywords; bodies and results are mappings."""
 
     def __init__(self, operations: Any, library: Library) -> None:
         self._operations = operations
@@ -63,46 +60,45 @@ class Operations:
 
 
 class _Operation:
-    """One operation of the SDK, in our terms."""
+    """One operation of the SDK, with the interface of `Operations`."""
 
     def __init__(self, operation: Callable[..., Any], polls: bool) -> None:
         self._operation = operation
         self._polls = polls
 
     def __call__(self, **options: Any) -> Any:
-        """Return the answer, the elements of all pages, or what C(cls) makes of the answer."""
+        """Return the response's body, the elements of all pages, or the value of `cls`."""
         options.pop("polling", None)
         if self._polls:
-            # It starts, and that is all: nobody polls here.
             options["polling"] = False
         if isinstance(options.get(_BODY), dict):
-            # Given a mapping, older models would drop what they do not know; bytes are sent as is.
+            # Older models drop unknown fields of a mapping, but send bytes unchanged.
             options[_BODY] = json.dumps(options[_BODY]).encode()
-        answers = _Answers()
-        found = self._operation(raw_response_hook=answers.take, **options)
-        if hasattr(found, "by_page"):
-            return found if "cls" in options else answers.elements(found)
-        if "cls" in options or self._polls or found is None:
-            return found
-        return answers.last
+        bodies = _Bodies()
+        result = self._operation(raw_response_hook=bodies.take, **options)
+        if hasattr(result, "by_page"):
+            return result if "cls" in options else bodies.elements(result)
+        if "cls" in options or self._polls or result is None:
+            return result
+        return bodies.last
 
 
-class _Answers:
-    """The bodies of answers, as they came."""
+class _Bodies:
+    """The bodies of responses, as Azure sent them."""
 
     def __init__(self) -> None:
         self.last: Dict[str, Any] = {}
 
     def take(self, response: Any) -> None:
-        """Keep the body of an answer that says yes; C(raw_response_hook) of the SDK."""
-        answer = response.http_response
-        if answer.status_code in (200, 201):
-            text = answer.text()
+        """Keep the body of a response of success; the SDK's `raw_response_hook`."""
+        http_response = response.http_response
+        if http_response.status_code in (200, 201):
+            text = http_response.text()
             self.last = json.loads(text) if text.strip() else {}
 
     def elements(self, paged: Any) -> Iterator[Dict[str, Any]]:
-        """Yield every element of every page; the SDK asks for the next page when it is needed."""
+        """Yield every element of every page; the SDK requests the next page when it is needed."""
         for _page in paged.by_page():
-            # The SDK has parsed this page; its elements are left aside for those that came.
+            # Azure's own elements replace those that the SDK has parsed.
             elements: List[Dict[str, Any]] = self.last.get("value") or []
             yield from elements

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Times: as the service writes and filters them, and as people give them.
-
-PRIVATE: for this collection only.
-"""
+"""Times and durations: of the service, of its filters, and of options."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from typing import Any, Optional
 
 from .._errors import refuse
 
-# Azure writes up to seven digits of a second, and often no zone, which then is UTC.
+# Azure writes up to seven digits of a second, and often no zone, which means UTC.
 _TIME = re.compile(
     r"^(?P<year>\d{4})-(?P<month>\d\d)-(?P<day>\d\d)"
     r"(?:[Tt ](?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d))?(?:\.(?P<part>\d+))?"
@@ -29,7 +26,7 @@ _DURATION = re.compile(
 
 
 def parse_time(text: Any) -> Optional[datetime]:
-    """A time of the service; None for what is none, and for the year 1, which is none either."""
+    """Return a time of the service; None for the year 1, which means no time, and other texts."""
     if isinstance(text, datetime):
         found: Optional[datetime] = text if text.tzinfo else text.replace(tzinfo=timezone.utc)
     else:
@@ -38,7 +35,7 @@ def parse_time(text: Any) -> Optional[datetime]:
 
 
 def parse_duration(text: Any) -> Optional[float]:
-    """The seconds of a duration such as C(PT1H6M58.39S); None for what is none."""
+    """Return the seconds of a duration such as `PT1H6M58.39S`; None for other texts."""
     if isinstance(text, timedelta):
         return text.total_seconds()
     found = _DURATION.match(str(text or ""))
@@ -55,15 +52,13 @@ def parse_duration(text: Any) -> Optional[float]:
 
 
 def format_utc(moment: Optional[datetime]) -> Optional[str]:
-    """A time as results have it: UTC, to the second."""
+    """Return a time as results show it: UTC, to the second."""
     return f"{_in_utc(moment).isoformat(timespec='seconds')}Z" if moment else None
 
 
 def format_for_filter(moment: datetime) -> str:
-    """Return a time as the service's filters want it: C(2026-11-20 06:31:05 PM).
-
-    Not by C(strftime), which writes C(%p) in the language of the locale.
-    """
+    """Return a time as the service's filters require it: `2026-11-20 06:31:05 PM`."""
+    # Without strftime, whose %p depends on the locale.
     at = _in_utc(moment)
     half = "AM" if at.hour < 12 else "PM"
     return (
@@ -74,9 +69,9 @@ def format_for_filter(moment: datetime) -> str:
 def parse_time_option(
     option: str, text: Optional[str], end_of_day: bool = False
 ) -> Optional[datetime]:
-    """The time of an option: a date, or an ISO 8601 time, of UTC unless it says otherwise.
+    """Return the time of an option: a date or an ISO 8601 time, in UTC unless it has a zone.
 
-    Raises C(SettingsError) for anything else. C(end_of_day): a date means its last second.
+    Raise `SettingsError` for other texts. With `end_of_day` a date means its last second.
     """
     if text is None or not text.strip():
         return None
@@ -84,8 +79,8 @@ def parse_time_option(
     if found is None:
         refuse(
             "InvalidTime",
-            f"{option}: {text!r} is not a time.",
-            "Give a date such as 2026-12-31, or a time such as 2026-12-31T18:30:00Z.",
+            f"{option} must be a date or a time, but is {text!r}.",
+            f"Set {option} to a date such as 2026-12-31, or a time such as 2026-12-31T18:30:00Z.",
         )
     if end_of_day and len(text.strip()) == len("2026-12-31"):
         found = datetime.combine(found.date(), time(23, 59, 59), tzinfo=timezone.utc)
@@ -93,7 +88,7 @@ def parse_time_option(
 
 
 def format_duration(seconds: float) -> str:
-    """How long something takes, for people: C(42 s), C(3 min 5 s), C(1 h 7 min)."""
+    """Return a duration for messages: `42 s`, `3 min 5 s`, `1 h 7 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -116,7 +111,7 @@ def _parsed(text: str) -> Optional[datetime]:
 
     zone = timedelta(hours=number("hours"), minutes=number("minutes"))
     try:
-        return datetime(
+        moment = datetime(
             number("year"),
             number("month"),
             number("day"),
@@ -126,5 +121,7 @@ def _parsed(text: str) -> Optional[datetime]:
             int((found["part"] or "")[:6].ljust(6, "0")),
             timezone(-zone if found["sign"] == "-" else zone),
         )
-    except ValueError:
+        # In UTC, which may be beyond the first or last year.
+        return moment.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
         return None

@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Connections to a blob store that are opened early, and requests that all go out at once.
+"""Connections to a blob store that open early, and requests that start at the same time.
 
-PRIVATE: for this collection only; standard library only. Connections go straight to the store: a
-proxy of the environment is not used, for what it does to a request in the window is unknown. All
-times are nanoseconds of the system's monotonic clock.
+Standard library only. Connections bypass the environment's proxy, which could delay a request in
+the window. All times are nanoseconds of the system's monotonic clock.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from typing import Callable, Iterable, List, Optional, Sequence
 from .._errors import Failure, StoreError
 from .parser import ProtocolError, ResponseParser
 
-#: What Microsoft's agent reports when its requests for snapshots come to nothing.
+#: The code that Microsoft's agent reports when its snapshot requests get no response.
 NO_NETWORK_CODE = 76
 _CHUNK = 1 << 16
 _BLOCKED = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 def tls_context() -> ssl.SSLContext:
-    """What checks the store's certificate and name.
+    """Return the context that checks the store's certificate and name.
 
-    Trusted are the system's authorities, or those of C(SSL_CERT_FILE) and C(SSL_CERT_DIR), and in
-    addition those of C(REQUESTS_CA_BUNDLE). Raises C(StoreError) for a bundle that is none.
+    It trusts the system's authorities, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, and those
+    of `REQUESTS_CA_BUNDLE`. Raise `StoreError` for an unreadable bundle.
     """
     context = ssl.create_default_context()
     bundle = os.environ.get("REQUESTS_CA_BUNDLE", "")
@@ -43,13 +42,14 @@ def tls_context() -> ssl.SSLContext:
         try:
             context.load_verify_locations(**where)
         except OSError as error:
-            message = f"REQUESTS_CA_BUNDLE, {bundle}, cannot be used: {error}."
-            raise StoreError(Failure("InvalidCertificateBundle", message)) from None
+            message = f"The certificates of REQUESTS_CA_BUNDLE, {bundle}, cannot be read: {error}."
+            action = "Set REQUESTS_CA_BUNDLE to a file or folder of certificates, or unset it."
+            raise StoreError(Failure("InvalidCertificateBundle", message, action)) from None
     return context
 
 
 class HttpConnection:
-    """One connection to a store. C(context) is None for plain HTTP."""
+    """One connection to a store. `context` is None for plain HTTP."""
 
     def __init__(self, host: str, port: int, context: Optional[ssl.SSLContext]) -> None:
         self._host = host
@@ -58,15 +58,15 @@ class HttpConnection:
         self.sock: Optional[socket.socket] = None
 
     def open(self, deadline_ns: int) -> None:
-        """Connect, unless that is so already. Raises C(StoreError) with no secret in it."""
+        """Connect unless connected. Raise `StoreError`, free of secrets, if that fails."""
         if self.sock is not None:
             return
-        limit_s = max((deadline_ns - time.monotonic_ns()) / 1e9, 0.001)
         sock: Optional[socket.socket] = None
         try:
-            sock = socket.create_connection((self._host, self._port), limit_s)
+            sock = socket.create_connection((self._host, self._port), _left_s(deadline_ns))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._context is not None:
+                sock.settimeout(_left_s(deadline_ns))
                 sock = self._context.wrap_socket(sock, server_hostname=self._host)
         except (OSError, ValueError) as error:
             if sock is not None:
@@ -76,7 +76,7 @@ class HttpConnection:
         self.sock = sock
 
     def close(self) -> None:
-        """Close it. Never raises."""
+        """Close the connection. Never raises."""
         if self.sock is not None:
             with suppress(OSError):
                 self.sock.close()
@@ -88,15 +88,20 @@ class HttpConnection:
             return Failure(
                 "CertificateNotTrusted",
                 f"The certificate of {where} is not trusted: {error.verify_message}.",
-                "Let the machine trust the authority, or name its certificates in SSL_CERT_FILE.",
+                "Add the authority to those that the machine trusts, or set SSL_CERT_FILE to its "
+                "certificate.",
                 NO_NETWORK_CODE,
             )
         advice = "Check name resolution, routes and firewalls from this machine to the store."
         if self._context is not None and _has_proxy(self._host):
             advice += " HTTPS_PROXY is set, but connections to the store never use a proxy."
         words = "timed out" if isinstance(error, socket.timeout) else str(error)
-        message = f"No connection to {where}: {words}."
+        message = f"The connection to {where} failed: {words}."
         return Failure("ConnectionFailed", message, advice, NO_NETWORK_CODE)
+
+
+def _left_s(deadline_ns: int) -> float:
+    return max((deadline_ns - time.monotonic_ns()) / 1e9, 0.001)
 
 
 def _has_proxy(host: str) -> bool:
@@ -104,38 +109,38 @@ def _has_proxy(host: str) -> bool:
 
 
 class Exchange:
-    """One request on one connection, and what became of it."""
+    """One request on one connection, and its outcome."""
 
     def __init__(self, connection: HttpConnection, payload: bytes, bodiless: bool = False) -> None:
         self.connection = connection
         self.answer = ResponseParser(bodiless)
         self._unsent = memoryview(payload)
         self._may_send: Callable[[], bool] = bool
-        #: Taken right before the first byte is sent.
+        #: The time right before the first byte is sent.
         self.request_ns: Optional[int] = None
-        #: Taken when the head of the answer was read.
+        #: The time when the head of the response was read.
         self.answered_ns: Optional[int] = None
-        #: At least one byte went out: the store may do what is asked.
+        #: True if a byte was sent: the store may carry out the request.
         self.sent = False
-        #: Not all of it went out in its time, so the store cannot do what is asked.
+        #: True if some bytes were not sent in time: the store cannot carry out the request.
         self.withheld = False
-        #: Why there will be no whole answer.
+        #: The reason why the response will stay incomplete.
         self.problem = ""
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing more to wait for."""
+        """True if no more bytes are expected."""
         return self.answer.complete or bool(self.problem)
 
     @property
     def wants(self) -> int:
-        """The events of C(selectors) to wait for."""
+        """The events of `selectors` to wait for."""
         return selectors.EVENT_READ | (selectors.EVENT_WRITE if self._unsent else 0)
 
     def begin(self, may_send: Callable[[], bool]) -> None:
-        """Send as much as can be sent at once; calling it again does nothing.
+        """Send as much as the socket takes without waiting. Further calls have no effect.
 
-        C(may_send) is asked right before each send; after its first no nothing is sent any more.
+        `may_send` is called right before each send; after its first False no more is sent.
         """
         if self.request_ns is None and not self.problem:
             self._may_send = may_send
@@ -145,21 +150,21 @@ class Exchange:
                 self.step()
 
     def withhold(self) -> None:
-        """Send nothing more. A request that is not whole is nothing to the store."""
+        """Send no more bytes. The store ignores an incomplete request."""
         if self._unsent and not self.done:
             self.withheld = True
-            self.problem = "its time was over before it was asked for"
+            self.problem = "the time for it was over before it was sent"
             self.connection.close()
 
     def step(self) -> None:
-        """Send and read what can be sent and read without waiting."""
+        """Send and read as much as possible without waiting."""
         try:
             self._send()
             self._receive()
         except OSError as error:
             self.problem = f"the connection was lost ({error.strerror or error})"
         except ProtocolError as error:
-            self.problem = f"the answer cannot be used: {error}"
+            self.problem = f"the response is invalid: {error}"
         if self.problem or (self.answer.complete and not self.answer.keeps_open):
             self.connection.close()
 
@@ -203,13 +208,13 @@ def send_all(
     heads_suffice: bool = False,
     over: Callable[[], bool] = bool,
 ) -> None:
-    """Send all requests at once and read their answers, until all are there or the deadline comes.
+    """Send all requests at once and read their responses, until all are complete or the deadline.
 
-    One thread, which never waits for a single one. Answers to what was sent before are waited for.
-    With C(heads_suffice) the body of an answer that says success is not waited for. Right before
-    each send it looks at the deadline, and asks whether the time for it is C(over): this process
-    may have been stopped in between. What is not sent by then is never sent. Connects nothing,
-    retries nothing and raises nothing: the calls say what became of them.
+    One thread serves all of them and never waits for a single one. Calls that were sent before
+    take part. With `heads_suffice` it does not wait for the body of a response of success. Right
+    before each send it checks the deadline and `over`, as this process may have been stopped in
+    between. A byte that is not sent by then is never sent. It does not connect, retry or raise:
+    the outcome is in the calls.
     """
 
     def may_send() -> bool:
@@ -230,7 +235,7 @@ def _read_answers(
     calls: Sequence[Exchange], deadline_ns: int, waiting: Callable[[Exchange], bool]
 ) -> None:
     open_calls: List[Exchange] = [call for call in calls if waiting(call)]
-    # Asks the kernel once a round and needs no descriptor of its own.
+    # One system call a round, and no descriptor of its own.
     with selectors.PollSelector() as selector:
         for call in open_calls:
             if call.connection.sock is not None:
@@ -249,6 +254,6 @@ def _read_answers(
 
 
 def close_all(connections: Iterable[HttpConnection]) -> None:
-    """Close them. Never raises."""
+    """Close all connections. Never raises."""
     for connection in connections:
         connection.close()

@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Answers of an HTTP/1.1 server, read piece by piece as they come.
+"""An incremental parser of HTTP/1.1 responses.
 
-PRIVATE: for this collection only. The standard library's reader waits for its socket; this one is
-fed, so that one thread can wait for many answers until one deadline.
+The standard library's parser waits for its socket. This one is fed, so that one thread can wait for
+many responses until one deadline.
 """
 
 from __future__ import annotations
@@ -23,61 +23,61 @@ _ERROR_CODE = re.compile(rb"<Code>\s*([A-Za-z0-9_.-]{1,100})\s*</Code>")
 
 
 class ProtocolError(Exception):
-    """What came is not HTTP, or more of it than any answer has."""
+    """The bytes are not HTTP, or exceed the limits of a response."""
 
 
 class ResponseParser:
-    """One answer. Feed it until C(complete); C(status) is known once the head has come."""
+    """One response. Feed it until `complete`; the head sets `status`."""
 
     def __init__(self, bodiless: bool = False) -> None:
-        #: The answer to a HEAD request has no body, whatever its head says.
+        #: The response to a HEAD request has no body, even if its head has a length.
         self._bodiless = bodiless
         self._pending = b""
         self._length: Optional[int] = None
         self._chunked = False
         self.status: Optional[int] = None
         self.reason = ""
-        #: By lower-case name.
+        #: Values by lower-case name.
         self.headers: Dict[str, str] = {}
         self.body = b""
         self.complete = False
-        #: The server keeps the connection open after this answer.
+        #: True if the server keeps the connection open after this response.
         self.keeps_open = True
 
     @property
     def error_code(self) -> str:
-        """The service's own name for the error; empty when it gave none."""
+        """The service's own name for the error; empty if it gave none."""
         found = self.headers.get("x-ms-error-code", "")
         if not found and (matched := _ERROR_CODE.search(self.body)):
             found = matched.group(1).decode("ascii")
         return found if re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", found) else ""
 
     def feed(self, data: bytes) -> None:
-        """Take what came. Raises C(ProtocolError)."""
+        """Parse received bytes. Raise `ProtocolError` if they are invalid."""
         if self.complete:
-            raise ProtocolError("more came than one answer")
+            raise ProtocolError("more bytes than one response")
         self._pending += data
         while self.status is None:
             head, mark, rest = self._pending.partition(b"\r\n\r\n")
             if len(head) > _HEAD_LIMIT:
                 raise ProtocolError("its head is too long")
             if not mark:
-                self._look_at_start()
+                self._check_start()
                 return
             self._pending = rest
             self._read_head(head)
         self._read_body()
 
     def end(self) -> None:
-        """The connection was closed. Raises C(ProtocolError) when the answer is not whole."""
+        """Handle the end of the connection. Raise `ProtocolError` if the response is incomplete."""
         if self.complete:
             return
         if self.status is None or self._chunked or self._length is not None:
             raise ProtocolError("it ended too early")
         self.complete = True
 
-    def _look_at_start(self) -> None:
-        """Do not wait for the end of a head that is none."""
+    def _check_start(self) -> None:
+        """Raise an error early, without waiting for the end of a head."""
         start = self._pending[:5]
         if start != b"HTTP/"[: len(start)]:
             raise ProtocolError("it is not HTTP")
@@ -89,19 +89,19 @@ class ResponseParser:
             raise ProtocolError("it is not HTTP")
         status = int(matched.group(2))
         if status < 200:
-            return  # an interim answer: the real one follows
+            return  # an interim response: the final one follows
         headers: Dict[str, str] = {}
         for line in lines:
             name, mark, value = line.decode("latin-1").partition(":")
             if not mark or not name or name != name.strip():
-                raise ProtocolError("one of its headers is none")
+                raise ProtocolError("one of its headers is malformed")
             name, value = name.lower(), value.strip()
             if name == "content-length" and headers.get(name, value) != value:
                 raise ProtocolError("its body has two lengths")
             headers[name] = value
         self.status, self.headers = status, headers
         self.reason = (matched.group(3) or b"").decode("latin-1")
-        options = [one.strip() for one in headers.get("connection", "").lower().split(",")]
+        options = [option.strip() for option in headers.get("connection", "").lower().split(",")]
         self.keeps_open = matched.group(1) == b"1" and "close" not in options
         if self._bodiless or status in (204, 304):
             self._length = 0
@@ -111,7 +111,7 @@ class ResponseParser:
             self._chunked = True
         elif "content-length" in headers:
             if not _LENGTH.match(headers["content-length"]):
-                raise ProtocolError("the length of its body is no number")
+                raise ProtocolError("the length of its body must be a number")
             self._length = int(headers["content-length"])
             if self._length > _BODY_LIMIT:
                 raise ProtocolError("its body is too long")
@@ -126,14 +126,14 @@ class ResponseParser:
             self.body += self._pending
             self._pending = b""
             if self._length is not None and len(self.body) > self._length:
-                # Whose these bytes are nobody knows, so this connection serves no further request.
+                # The extra bytes belong to no known request, so this connection serves no other one.
                 self.body, self.keeps_open = self.body[: self._length], False
             self.complete = len(self.body) == self._length
         if len(self.body) + len(self._pending) > _BODY_LIMIT:
             raise ProtocolError("its body is too long")
 
     def _read_chunk(self) -> bool:
-        """Whether a whole chunk was there, and another one may be."""
+        """Return True if a whole chunk was read, and another one may follow."""
         line, mark, rest = self._pending.partition(b"\r\n")
         if len(line) > _CHUNK_LINE_LIMIT:
             raise ProtocolError("the line before a chunk is too long")

@@ -17,11 +17,11 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.retry im
     broken_pause,
     busy_pause,
     counted_as,
+    error_pause,
     is_replayable,
     read_body,
     retry_after_s,
     seconds_in_words,
-    trouble_pause,
 )
 
 VAULT = "https://h/subscriptions/S/resourceGroups/g/providers/Microsoft.RecoveryServices/vaults/v"
@@ -103,8 +103,8 @@ def test_pauses() -> None:
     assert busy_pause(429, 99, 5.0, False) == 5.0
     assert busy_pause(503, 1, None, False) is None and busy_pause(503, 1, 3.0, False) == 3.0
     assert busy_pause(503, 99, 3.0, True) is None
-    assert [trouble_pause(500, attempt, True) for attempt in (1, 4, 5)] == [0.5, 4.0, None]
-    assert trouble_pause(500, 1, False) is None and trouble_pause(400, 1, True) is None
+    assert [error_pause(500, attempt, True) for attempt in (1, 4, 5)] == [0.5, 4.0, None]
+    assert error_pause(500, 1, False) is None and error_pause(400, 1, True) is None
     assert broken_pause(1, True, False) is None and broken_pause(1, True, True) == 0.5
     assert broken_pause(1, False, False) == 1.0 and broken_pause(3, False, False) is None
 
