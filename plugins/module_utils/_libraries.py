@@ -63,7 +63,7 @@ STORAGE_BLOB = Library("azure-storage-blob", "azure.storage.blob", "12.18.0")
 
 
 def missing(needed: Sequence[Library], together: Sequence[Library] = ()) -> Optional[Failure]:
-    """Return one failure for all libraries that are missing or too old; None if there are none.
+    """Return one failure for all libraries that are missing or too old; None without any.
 
     A library of `together` alone is not a failure. But if a needed one is missing, it is named
     too, so that one installation is enough.

@@ -68,8 +68,16 @@ WRONG: Dict[str, Tuple[Dict[str, Any], str, str]] = {
     "secret": ({"secret": "a-wrong-secret"}, "AADSTS7000215", "Invalid client secret"),
 }
 WRONG_VAULT: Dict[str, Tuple[Dict[str, Any], str, str]] = {
-    "vault": ({"vault": "nope"}, "ResourceNotFound", "no vault nope in resource group backup-rg"),
-    "group": ({"resource_group": "nope"}, "ResourceGroupNotFound", "no resource group nope"),
+    "vault": (
+        {"vault": "nope"},
+        "ResourceNotFound",
+        "nope was not found in resource group backup-rg",
+    ),
+    "group": (
+        {"resource_group": "nope"},
+        "ResourceGroupNotFound",
+        "Resource group nope was not found",
+    ),
 }
 #: Invalid values, for which no request is sent.
 IMPOSSIBLE: Dict[str, Tuple[Dict[str, Any], str, str]] = {

@@ -354,9 +354,9 @@ def test_a_token_that_is_refused_twice_is_an_error(rig: Rig) -> None:
         ({"tenant": "no tenant"}, "authentication", "InvalidTenant", "Set tenant"),
         ({"client_id": NOBODY}, "authentication", "AADSTS700016", "Check client_id"),
         ({"secret": "no-such-secret"}, "authentication", "AADSTS7000215", "Set secret"),
-        ({"subscription_id": NOBODY}, "subscription", "SubscriptionNotFound", "no subscription"),
+        ({"subscription_id": NOBODY}, "subscription", "SubscriptionNotFound", "was not found"),
         ({"resource_group": "x-rg"}, "resource_group", "ResourceGroupNotFound", "group x-rg"),
-        ({"vault": "x-vault"}, "vault", "ResourceNotFound", "no vault x-vault"),
+        ({"vault": "x-vault"}, "vault", "ResourceNotFound", "Vault x-vault was not found"),
         ({"ca_certificates": None}, "connection", "CertificateNotTrusted", "ca_certificates"),
         (
             {"resource_manager_endpoint": "https://127.0.0.1:9"},

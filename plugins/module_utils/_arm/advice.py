@@ -188,7 +188,7 @@ def for_refusal(code: str, message: str) -> str:
 
 
 def by_status(status: int) -> str:
-    """Return the action for an error of which only the response's status is known."""
+    """Return the action for a response that only has a status."""
     if status >= 500:
         return codes.SERVER_ERROR
     return codes.BY_STATUS.get(status, codes.OTHER_STATUS)

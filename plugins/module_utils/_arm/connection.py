@@ -10,7 +10,7 @@ import importlib
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import (
     Any,
@@ -260,6 +260,8 @@ def _operation_id(headers: Mapping[str, str]) -> Optional[str]:
 
 def _date(text: Optional[str]) -> Optional[datetime]:
     try:
-        return parsedate_to_datetime(text) if text else None
+        found = parsedate_to_datetime(text) if text else None
     except (TypeError, ValueError):
         return None
+    # A zone of -0000 gives a time without a zone, which compares with no other time.
+    return found.replace(tzinfo=timezone.utc) if found and found.tzinfo is None else found

@@ -79,8 +79,8 @@ _ALIASES = {
 def cloud_of(params: Mapping[str, Any]) -> Cloud:
     """Return the endpoints of the options.
 
-    `resource_manager_endpoint` outranks `cloud`. An endpoint of a known cloud, or of a region of
-    it, has the tokens of that cloud's authority, for the audience that all its endpoints share.
+    `resource_manager_endpoint` outranks `cloud`. An endpoint of a known cloud, or of one of its
+    regions, takes tokens of that cloud's authority, for the audience of all its endpoints.
     """
     endpoint = _endpoint(params, "resource_manager_endpoint")
     authority = _endpoint(params, "authority")
@@ -246,8 +246,8 @@ def _workload_identity(found: Tuple[str, ...], options: Mapping[str, Any]) -> An
         refuse(
             "InvalidFederatedToken",
             f"federated_token_file cannot be read: {token_file}: {error}.",
-            "Set federated_token_file to the file with the workload's token, which Kubernetes or the "
-            "pipeline writes.",
+            "Set federated_token_file to the file with the workload's token, which Kubernetes or "
+            "the pipeline writes.",
         )
     return WorkloadIdentityCredential(
         tenant_id=tenant, client_id=client_id, token_file_path=token_file, **options
@@ -349,7 +349,7 @@ def _subscription_of_cli() -> str:
             Failure("AzureCliNotFound", "The Azure CLI (az) is not on the path.", LOG_IN)
         )
     try:
-        # Not run_command, which needs a module: there is none here.
+        # Not run_command, which needs a module object.
         done = subprocess.run(  # pylint: disable=ansible-bad-function
             [program, "account", "show", "--output", "json"],
             stdin=subprocess.DEVNULL,

@@ -218,11 +218,12 @@ def _missing_scope(kind: str, vault: Optional[VaultId], message: str) -> str:
     if kind in scope and scope[kind].lower() not in message.lower():
         return ""
     return {
-        "subscription": f"There is no subscription {vault.subscription_id} for these credentials",
-        "resource_group": f"There is no resource group {vault.resource_group} "
-        f"in subscription {vault.subscription_id}",
-        "vault": f"There is no vault {vault.name} in resource group {vault.resource_group} "
-        f"of subscription {vault.subscription_id}",
+        "subscription": f"Subscription {vault.subscription_id} was not found with these "
+        "credentials",
+        "resource_group": f"Resource group {vault.resource_group} was not found in subscription "
+        f"{vault.subscription_id}",
+        "vault": f"Vault {vault.name} was not found in resource group {vault.resource_group} of "
+        f"subscription {vault.subscription_id}",
     }.get(kind, "")
 
 

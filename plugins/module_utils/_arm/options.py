@@ -42,7 +42,7 @@ def auth_arguments() -> Dict[str, Any]:
         "tenant": _text("tenant"),
         "client_id": _text("client_id"),
         "secret": {**_text("secret"), "no_log": True},
-        # A path, which is no secret. The content is registered as a secret when it is read.
+        # Only a path. The file's content is registered as a secret when it is read.
         "federated_token_file": {
             **_text("federated_token_file"),
             "type": "path",

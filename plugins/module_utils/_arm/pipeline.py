@@ -142,7 +142,7 @@ class RetryPolicy:
         return self._may_sleep(error_pause(status, attempt, is_safe))
 
     def _may_sleep(self, pause: Optional[float]) -> bool:
-        """Sleep and return True; return False if there is no pause or no time for it."""
+        """Sleep and return True; return False without a pause, or without time for it."""
         if pause is None or pause > self._deadline.left():
             return False
         self._clock.sleep(pause)

@@ -4,8 +4,8 @@
 
 """A client of the SDK with one interface for all supported versions of the SDK.
 
-The versions differ in the names of operations (with `begin_` or without), in the names that their
-models give to Azure's fields, and in the fields that their models drop. Requests and responses here
+The versions differ in the names of operations (with `begin_` or without). Their models give Azure's
+fields different names, and drop different fields. Requests and responses here
 are mappings with Azure's own names. The SDK provides the addresses, the pipeline and the paging.
 """
 

@@ -126,7 +126,7 @@ class ResponseParser:
             self.body += self._pending
             self._pending = b""
             if self._length is not None and len(self.body) > self._length:
-                # The extra bytes belong to no known request, so this connection serves no other one.
+                # The extra bytes belong to no known request, so the connection is not used again.
                 self.body, self.keeps_open = self.body[: self._length], False
             self.complete = len(self.body) == self._length
         if len(self.body) + len(self._pending) > _BODY_LIMIT:

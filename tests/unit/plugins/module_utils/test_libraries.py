@@ -70,7 +70,7 @@ def test_versions_are_compared(place: Path, version: Optional[str], good: bool) 
         assert "9.1.0 or newer is needed" in failure.message
 
 
-def test_one_message_names_all_that_are_missing(place: Path) -> None:
+def test_missing_libraries_are_one_failure(place: Path) -> None:
     old = install(place, "quiesce-old", "1.0")
     fine = install(place, "quiesce-fine", "9.2")
     absent = [Library(f"quiesce-absent-{name}", f"quiesce_absent.{name}", "2.0") for name in "ab"]
@@ -85,19 +85,19 @@ def test_one_message_names_all_that_are_missing(place: Path) -> None:
     assert "quiesce-fine" not in failure.message + failure.recommended_action
 
 
-def test_what_is_not_needed_is_no_failure(place: Path) -> None:
+def test_unneeded_library_is_not_a_failure(place: Path) -> None:
     fine = install(place, "quiesce-fine", "9.1.0")
     assert missing([fine], together=[Library("quiesce-absent", "quiesce_absent", "1.0")]) is None
 
 
-def test_metadata_that_is_damaged_is_no_verdict(place: Path) -> None:
+def test_damaged_metadata_is_not_a_failure(place: Path) -> None:
     library = install(place, "quiesce-damaged", "1.0")
     (place / "quiesce_damaged-1.0.dist-info" / "METADATA").write_text("\n")
     assert missing([library]) is None
     assert "of an unknown version" in unusable(library, ImportError("no six")).message
 
 
-def test_a_library_that_cannot_be_imported(place: Path) -> None:
+def test_unimportable_library_is_named(place: Path) -> None:
     failure = unusable(install(place, "quiesce-broken", "9.2.0"), ImportError("no six"))
     assert "quiesce-broken 9.2.0 cannot be used" in failure.message
     assert "no six" in failure.message and "9.1.0 or newer" in failure.message
@@ -105,19 +105,19 @@ def test_a_library_that_cannot_be_imported(place: Path) -> None:
 
 
 def bounds(path: str) -> Dict[str, str]:
-    """The lower bounds of a file of requirements."""
+    """Return the lower bounds of a file of requirements."""
     lines = (ROOT / path).read_text().splitlines()
     return dict(re.findall(r"^([a-z-]+) >= ([\d.]+)$", "\n".join(lines), re.MULTILINE))
 
 
-def test_the_requirements_say_the_same() -> None:
+def test_requirements_have_the_same_versions() -> None:
     expected = {library.name: library.oldest for library in ALL}
     assert bounds("requirements.txt") == expected
     tested = bounds("tests/requirements.txt")
     assert {name: tested[name] for name in expected} == expected
 
 
-def test_the_documents_say_the_same() -> None:
+def test_documents_have_the_same_versions() -> None:
     texts = [ROOT / "README.md", *(ROOT / "docs").rglob("*.rst"), *(ROOT / "plugins").rglob("*.py")]
     said = []
     for path in texts:

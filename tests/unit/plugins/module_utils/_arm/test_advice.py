@@ -28,7 +28,7 @@ DOCUMENTED: List[Tuple[str, str, str]] = [
     ("register", "The VM has more data disks than supported.", "Detach"),
     ("register", "The number of disks attached exceeds the limit.", "exclude_disk_luns"),
     ("register", "Registration failed with an internal error.", "not support"),
-    ("register", "There is no guest-agent certificate.", "current VM agent"),
+    ("register", "The guest-agent certificate is missing.", "current VM agent"),
     ("register", "Installing the agent timed out.", "operating system"),
     ("register", "Another operation is running on this item.", "wait until"),
     ("backup", "Copying the VHDs from the vault timed out.", "few minutes"),

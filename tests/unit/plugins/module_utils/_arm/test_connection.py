@@ -42,13 +42,13 @@ HOST = "https://management.azure.invalid"
 
 
 def sent(**options: Any) -> Exception:
-    """What the SDK raises when a request gets no answer."""
+    """Return what the SDK raises for a request without a response."""
     with Pipeline(RequestsTransport()) as pipeline, pytest.raises(Exception) as caught:
         pipeline.run(HttpRequest("GET", HOST), **options)
     return caught.value
 
 
-def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_host_names_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_address: Any, **_options: Any) -> Any:
         raise socket.gaierror(-2, "Name or service not known")
 
@@ -56,12 +56,12 @@ def test_a_name_that_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     error = from_sdk(sent(), Operation("read it", endpoint=HOST))
     assert error.failure.name == "EndpointNotFound" and error.is_wide
     assert "management.azure.invalid" in str(error) and "DNS" in str(error)
-    # The same of the authority: it is told which of the two it was.
+    # The message names the authority if that is the unknown host.
     failed = SignInError(sent(), "https://login.azure.invalid")
     assert "login.azure.invalid" in str(from_sdk(failed, Operation("read it", endpoint=HOST)))
 
 
-def test_a_service_that_does_not_answer_in_time() -> None:
+def test_read_timeout_may_have_taken_effect() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with Pipeline(RequestsTransport()) as pipeline, pytest.raises(Exception) as caught:
@@ -73,7 +73,7 @@ def test_a_service_that_does_not_answer_in_time() -> None:
         assert ("may have taken effect" in str(error)) is not is_read
 
 
-def test_a_sign_in_waits_no_longer_than_the_task() -> None:
+def test_sign_in_timeout_is_limited_by_the_task() -> None:
     cloud = cloud_of({})
     for timeout, waits in ((None, 60), (28800, 60), (30, 30), (1, 10)):
         assert _transport_options({"timeout": timeout}, cloud)["read_timeout"] == waits
@@ -93,7 +93,7 @@ Correlation ID: 2b2b3b4b-0000-0000-0000-000000000002\r
 Timestamp: 2026-11-21 12:00:00Z"""
 
 
-def test_a_sign_in_that_finds_nobody() -> None:
+def test_sign_in_without_credentials_is_wide() -> None:
     error = from_sdk(
         SignInError(ClientAuthenticationError(NO_CREDENTIALS), HOST), Operation("read it")
     )
@@ -102,7 +102,7 @@ def test_a_sign_in_that_finds_nobody() -> None:
     assert "sdk.example" not in str(error) and "AZURE_TENANT_ID" in str(error)
 
 
-def test_a_sign_in_that_is_refused() -> None:
+def test_refused_sign_in_has_code_and_action() -> None:
     error = from_sdk(SignInError(ClientAuthenticationError(EXPIRED), HOST), Operation("read it"))
     assert error.failure.name == "AADSTS7000222" and error.kind == "authentication"
     assert error.failure.correlation_id == "2b2b3b4b-0000-0000-0000-000000000002"
@@ -111,19 +111,21 @@ def test_a_sign_in_that_is_refused() -> None:
 
 @pytest.mark.parametrize(("is_read", "may_be_done"), [(True, False), (False, True)])
 def test_answer_that_the_sdk_cannot_read_is_malformed(is_read: bool, may_be_done: bool) -> None:
-    error = from_sdk(DeserializationError("Unable to deserialize"), "do it", is_read=is_read)
+    error = from_sdk(
+        DeserializationError("Unable to deserialize"), Operation("do it", is_read=is_read)
+    )
     assert error.failure.name == "MalformedAnswer" and error.kind == "service"
-    assert ("may have been done" in error.failure.recommended_action) is may_be_done
+    assert ("may have taken effect" in error.failure.recommended_action) is may_be_done
 
 
-def test_our_own_mistakes_stay_as_they_are() -> None:
+def test_from_sdk_raises_own_defects() -> None:
     with pytest.raises(TypeError):
         from_sdk(TypeError("argument"), Operation("read it"))
     error = VaultError(Failure("A", "B"))
     assert from_sdk(error, Operation("read it")) is error
 
 
-def test_an_error_without_an_answer_is_one_of_the_network() -> None:
+def test_error_without_response_is_of_the_network() -> None:
     error = from_sdk(HttpResponseError("Connection broken"), Operation("read it", endpoint=HOST))
     assert error.kind == "connection"
 
@@ -131,13 +133,13 @@ def test_an_error_without_an_answer_is_one_of_the_network() -> None:
 @pytest.mark.parametrize(
     ("words", "is_busy"), [("Another operation is in progress.", True), ("No.", False)]
 )
-def test_only_the_words_of_azure_make_a_conflict(words: str, is_busy: bool) -> None:
+def test_is_busy_goes_by_azures_own_words(words: str, is_busy: bool) -> None:
     message = f"Could not protect VM in progress-conflict: X: {words}"
     failure = Failure("X", message, http_status=400, azure_message=words)
     assert VaultError(failure, "request").is_busy is is_busy
 
 
-def test_what_a_failure_shows() -> None:
+def test_failure_result_has_known_fields_only() -> None:
     assert set(Failure("A", "B").to_result()) == {"name", "code", "message", "recommended_action"}
     more = Failure("A", "B", correlation_id="c", http_status=404, vm="/v").to_result()
     assert (more["correlation_id"], more["http_status"], more["vm"]) == ("c", 404, "/v")
@@ -172,14 +174,14 @@ def test_what_a_failure_shows() -> None:
         ),
     ],
 )
-def test_the_addresses_of_a_cloud(params: Dict[str, Any], addresses: "tuple[str, ...]") -> None:
+def test_cloud_endpoints_by_option(params: Dict[str, Any], addresses: "tuple[str, ...]") -> None:
     cloud = cloud_of(params)
     found = (cloud.resource_manager, cloud.authority, cloud.scope.replace("/.default", ""))
     assert found == tuple(f"https://{address}" for address in addresses)
     assert cloud.custom == ("authority" in params) and cloud.scope.endswith("/.default")
 
 
-def test_the_addresses_are_those_that_the_sdk_knows() -> None:
+def test_cloud_endpoints_equal_those_of_the_sdk() -> None:
     try:
         from azure.core import AzureClouds
         from azure.mgmt.core.tools import get_arm_endpoints
@@ -216,12 +218,12 @@ def test_the_addresses_are_those_that_the_sdk_knows() -> None:
         {"authority": f"https://{'x' * 64}.example"},
     ],
 )
-def test_addresses_that_get_no_token(params: Dict[str, Any]) -> None:
+def test_cloud_invalid_endpoint_is_an_error(params: Dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         cloud_of(params)
 
 
-def test_the_subscription() -> None:
+def test_subscription_of_options_or_vault() -> None:
     vault = "/subscriptions/S/resourceGroups/g/providers/Microsoft.RecoveryServices/vaults/v"
     assert subscription_of({"subscription_id": "A", "vault": vault}) == "A"
     assert subscription_of({"vault": vault}) == "S"
@@ -229,7 +231,7 @@ def test_the_subscription() -> None:
         subscription_of({"vault": "v", "auth_source": "auto"})
 
 
-def test_files_of_certificates(tmp_path: Any) -> None:
+def test_unreadable_ca_certificates_are_an_error(tmp_path: Any) -> None:
     check_certificates(None)
     bad = tmp_path / "ca.pem"
     bad.write_text("no certificate")
@@ -239,20 +241,20 @@ def test_files_of_certificates(tmp_path: Any) -> None:
 
 
 class Credential:
-    """Gives tokens that count, each good for an hour."""
+    """A credential whose tokens are numbered and valid for an hour."""
 
     def __init__(self, made: "list[Credential]", now: "list[float]") -> None:
         self.now = now
         made.append(self)
-        self.name, self.asked = f"token-{len(made)}", 0
+        self.name, self.count = f"token-{len(made)}", 0
 
     def get_token(self, _scope: str) -> Any:
-        self.asked += 1
+        self.count += 1
         expires_on = self.now[0] + 3600
-        return type("Token", (), {"token": f"{self.name}-{self.asked}", "expires_on": expires_on})
+        return type("Token", (), {"token": f"{self.name}-{self.count}", "expires_on": expires_on})
 
 
-def test_a_token_is_asked_for_once_and_again_before_it_expires_or_when_refused() -> None:
+def test_token_is_renewed_before_expiry_and_when_refused() -> None:
     made: "list[Credential]" = []
     now = [0.0]
     tokens = Tokens(lambda: Credential(made, now), "scope", now=lambda: now[0])
@@ -260,15 +262,15 @@ def test_a_token_is_asked_for_once_and_again_before_it_expires_or_when_refused()
     now[0] = 3400
     assert tokens.current() == "token-1-2"
     assert tokens.current(refused="token-1-2") == "token-2-1"
-    # Another thread whose request had the old one: it takes the new one.
+    # A second thread whose request had the old token gets the new one.
     assert tokens.current(refused="token-1-2") == "token-2-1"
     assert len(made) == 2
 
 
-# --- many things ---------------------------------------------------------------------------------
+# --- many items ----------------------------------------------------------------------------------
 
 
-def test_each_keeps_the_order_and_stops_after_what_all_would_fail_of() -> None:
+def test_map_concurrently_keeps_order_and_stops_on_wide_error() -> None:
     done: "list[int]" = []
 
     def work(number: int) -> int:
@@ -293,15 +295,15 @@ def test_each_keeps_the_order_and_stops_after_what_all_would_fail_of() -> None:
     assert len(done) <= 4
 
 
-def test_each_hides_no_mistake_of_ours() -> None:
+def test_map_concurrently_raises_own_defects() -> None:
     done: "list[int]" = []
 
     def work(number: int) -> int:
         done.append(number)
         raise KeyError("x")
 
-    for things in (range(1), range(50)):
+    for items in (range(1), range(50)):
         done.clear()
         with pytest.raises(KeyError):
-            map_concurrently(work, things, 4)
+            map_concurrently(work, items, 4)
         assert len(done) <= 4

@@ -22,7 +22,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
 ID = "/subscriptions/S1/resourceGroups/App-RG/providers/Microsoft.Compute/virtualMachines/Db01"
 
 
-def test_a_vm_and_its_names() -> None:
+def test_vm_id_has_names_of_container_and_item() -> None:
     vm = VmId.from_resource_id(ID)
     assert vm == VmId("S1", "App-RG", "Db01")
     assert vm.id == ID and vm.key == ID.lower()
@@ -33,11 +33,11 @@ def test_a_vm_and_its_names() -> None:
 
 
 @pytest.mark.parametrize("text", [ID, ID.upper(), f"https://host{ID}/", f" {ID} "])
-def test_an_id_in_whatever_form_is_the_same(text: str) -> None:
+def test_vm_id_is_parsed_in_any_case_and_form(text: str) -> None:
     assert VmId.parse(text, "other", "other").key == ID.lower()
 
 
-def test_names_of_an_option() -> None:
+def test_ids_are_parsed_from_names() -> None:
     assert VmId.parse("db01", "S", "g") == VmId("S", "g", "db01")
     assert VmId.parse("rg/db01", "S", "g") == VmId("S", "rg", "db01")
     assert VaultId.parse("v", "S", "g") == VaultId("S", "g", "v")
@@ -65,31 +65,31 @@ def test_names_of_an_option() -> None:
         VaultId("S", "g", "v").id,
     ],
 )
-def test_what_is_no_vm_is_refused(text: str) -> None:
+def test_invalid_vm_is_an_error(text: str) -> None:
     with pytest.raises(SettingsError):
         VmId.parse(text, "S", "g")
 
 
-def test_a_name_without_a_group_is_refused() -> None:
+def test_name_without_group_is_an_error() -> None:
     with pytest.raises(SettingsError, match="resource group"):
         VmId.parse("db01", "S", "")
     with pytest.raises(SettingsError, match="resource group"):
         VaultId.parse("v", "S", "")
 
 
-def test_a_name_in_a_text_is_a_whole_word() -> None:
+def test_contains_name_matches_whole_words() -> None:
     assert contains_name("Could not read VM Web-1 now", "web-1") and contains_name("(a)", "A")
     assert not contains_name("Could not read VM web-10", "web-1") and not contains_name(
         "read it", "a"
     )
 
 
-def test_small_things() -> None:
+def test_equality_and_last_segment() -> None:
     assert equals_ignoring_case("/A/b/", "/a/B") and not equals_ignoring_case("a", "b")
     assert last_segment("/x/y/Name/") == "Name" and last_segment("Name") == "Name"
 
 
-def test_the_sdk_is_imported_only_when_it_is_needed() -> None:
+def test_import_of_modules_loads_no_sdk() -> None:
     package = "ansible_collections.quiesce.azure_backup.plugins.module_utils"
     loaded = "[n for n in sys.modules if n.startswith('azure')]"
     code = f"import sys, {package}._modules.vault_base; print({loaded})"

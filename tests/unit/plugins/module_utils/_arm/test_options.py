@@ -30,7 +30,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.options 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
 
 
-def test_each_option_has_its_variables_in_the_order_documented(
+def test_options_read_variables_in_documented_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for names in ENVIRONMENT.values():
@@ -49,7 +49,7 @@ def test_each_option_has_its_variables_in_the_order_documented(
         assert places == sorted(places)
 
 
-def test_the_fragments_have_the_options() -> None:
+def test_fragments_document_every_option() -> None:
     for spec, text in (
         (auth_arguments(), Auth.DOCUMENTATION),
         (vault_arguments(), Auth.DOCUMENTATION + Vault.DOCUMENTATION),
@@ -61,7 +61,7 @@ def test_the_fragments_have_the_options() -> None:
     assert set(wait_arguments(60)) == {"wait", "timeout", "poll_interval"}
 
 
-def test_a_secret_is_never_shown() -> None:
+def test_secret_is_no_log() -> None:
     assert auth_arguments()["secret"]["no_log"] is True
 
 
@@ -70,7 +70,7 @@ def chosen(**params: Any) -> "list[str]":
     return [vm.id.split("resourceGroups/")[1] for vm in chosen_vms(params, connection)]
 
 
-def test_vms_count_once_and_keep_their_order() -> None:
+def test_chosen_vms_are_unique_and_in_order() -> None:
     full = "/subscriptions/S/resourceGroups/APP/providers/Microsoft.Compute/virtualMachines/B"
     path = "providers/Microsoft.Compute/virtualMachines"
     assert chosen(vms=["app/b", "a", full, "APP/B", "A"]) == [
@@ -82,12 +82,12 @@ def test_vms_count_once_and_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize("params", [{}, {"vm": None, "vms": None}, {"vm": ""}, {"vms": [" "]}])
-def test_no_vm_is_never_taken_for_none_to_do(params: Dict[str, Any]) -> None:
+def test_missing_or_empty_vm_is_an_error(params: Dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         chosen(**params)
 
 
-def test_a_vault_by_name_or_id() -> None:
+def test_vault_is_parsed_from_name_or_id() -> None:
     vault = VaultId("S", "g", "v")
     assert chosen_vault({"vault": "v", "resource_group": "g"}, "S") == vault
     assert chosen_vault({"vault": vault.id}, "other") == vault
@@ -96,7 +96,7 @@ def test_a_vault_by_name_or_id() -> None:
 
 
 @pytest.mark.parametrize("params", [{"timeout": 0}, {"poll_interval": 0.05}])
-def test_times_that_make_no_sense(params: Dict[str, Any]) -> None:
+def test_too_short_times_are_an_error(params: Dict[str, Any]) -> None:
     with pytest.raises(SettingsError):
         check_wait(params)
     check_wait({"timeout": 1, "poll_interval": 0.1})

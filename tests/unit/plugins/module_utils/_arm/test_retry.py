@@ -28,8 +28,8 @@ VAULT = "https://h/subscriptions/S/resourceGroups/g/providers/Microsoft.Recovery
 DATE = "Sat, 21 Nov 2026 12:00:00 GMT"
 
 
-class Still(Clock):
-    """A clock that goes on only when somebody sleeps."""
+class FakeClock(Clock):
+    """A clock that only moves by sleeping."""
 
     def __init__(self) -> None:
         self.at = 100.0
@@ -62,11 +62,11 @@ class Still(Clock):
         ("DELETE", "/backupPolicies/p", "/backupPolicies/delete"),
     ],
 )
-def test_what_azure_counts_a_request_as(method: str, path: str, action: str) -> None:
+def test_action_of_request_by_method_and_path(method: str, path: str, action: str) -> None:
     assert action_of(method, VAULT + path) == f"Microsoft.RecoveryServices/vaults{action}"
 
 
-def test_what_may_be_sent_twice() -> None:
+def test_is_replayable_by_method_and_path() -> None:
     item = f"{VAULT}/backupFabrics/Azure/protectionContainers/c/protectedItems/i"
     for method in ("GET", "PUT", "DELETE"):
         assert is_replayable(method, item)
@@ -89,16 +89,18 @@ def test_what_may_be_sent_twice() -> None:
         ("Sat, 21 Nov 2026 11:00:00 GMT", 0.0),
     ],
 )
-def test_a_retry_after(header: Optional[str], seconds: Optional[float]) -> None:
+def test_retry_after_is_parsed(header: Optional[str], seconds: Optional[float]) -> None:
     assert retry_after_s(header, DATE) == seconds
 
 
-def test_a_pause_in_words() -> None:
+def test_pause_is_parsed_from_words() -> None:
     assert seconds_in_words("Please try again after '324' seconds.") == 324
     assert seconds_in_words("Please wait.") is None
+    # Longer pauses would end after the last year of the calendar.
+    assert seconds_in_words(f"Please try again after '{'9' * 20}' seconds.") == 366 * 86400
 
 
-def test_pauses() -> None:
+def test_pauses_by_status_and_attempt() -> None:
     assert [busy_pause(429, attempt, None, False) for attempt in (1, 2, 7)] == [2, 4, 60]
     assert busy_pause(429, 99, 5.0, False) == 5.0
     assert busy_pause(503, 1, None, False) is None and busy_pause(503, 1, 3.0, False) == 3.0
@@ -109,50 +111,46 @@ def test_pauses() -> None:
     assert broken_pause(1, False, False) == 1.0 and broken_pause(3, False, False) is None
 
 
-def test_who_is_busy_and_asks_for_no_pause_gets_one() -> None:
+def test_busy_pause_without_retry_after_backs_off() -> None:
     assert busy_pause(429, 3, 0.0, False) == 8 and busy_pause(503, 3, 0.0, True) == 8
     assert busy_pause(429, 5000, 0.0, True) == 60
 
 
-def test_the_gate_is_closed_for_one_action_and_says_so_once() -> None:
-    clock, said = Still(), list[str]()
-    gate = ThrottleGate(clock, Deadline(clock, 100), said.append)
+def test_gate_closes_one_action_and_reports_it_once() -> None:
+    clock, reported = FakeClock(), list[str]()
+    gate = ThrottleGate(clock, Deadline(clock, 100), reported.append)
     gate.close("jobs/read", 30, 429, None)
     gate.close("jobs/read", 29, 429, None)
     gate.wait("items/write")
     assert clock.at == 100
     gate.wait("jobs/read")
-    assert clock.at == 130 and len(said) == 1 and "30 s" in said[0] and "jobs/read" in said[0]
+    assert (
+        clock.at == 130
+        and len(reported) == 1
+        and "30 s" in reported[0]
+        and "jobs/read" in reported[0]
+    )
 
 
-def test_the_gate_is_closed_for_everything_when_the_subscription_is_throttled() -> None:
-    clock, said = Still(), list[str]()
-    gate = ThrottleGate(clock, Deadline(clock, 100), said.append)
+def test_gate_closes_all_actions_for_a_subscription_limit() -> None:
+    clock, reported = FakeClock(), list[str]()
+    gate = ThrottleGate(clock, Deadline(clock, 100), reported.append)
     assert counted_as("jobs/read", "ResourceRequestsThrottled") == "jobs/read"
     everything = counted_as("jobs/read", "SubscriptionRequestsThrottled")
     gate.close("items/write", 10, 429, None)
     gate.close(everything, 30, 429, None)
     gate.wait("items/write")
-    assert clock.at == 130 and "all requests" in said[1]
+    assert clock.at == 130 and "all requests" in reported[1]
 
 
-def test_the_gate_does_not_wait_beyond_the_deadline() -> None:
-    clock, said = Still(), list[str]()
-    gate = ThrottleGate(clock, Deadline(clock, 10), said.append)
-    gate.close("jobs/read", 30, 429, "answer")
+def test_gate_pause_beyond_deadline_raises() -> None:
+    clock, reported = FakeClock(), list[str]()
+    gate = ThrottleGate(clock, Deadline(clock, 10), reported.append)
+    gate.close("jobs/read", 30, 429, "response")
     with pytest.raises(ThrottledError) as caught:
         gate.wait("jobs/read")
-    assert clock.at == 100 and not said
-    assert caught.value.response == "answer" and caught.value.until.second == 30
-
-
-def test_a_deadline() -> None:
-    clock = Still()
-    deadline = Deadline(clock, 10)
-    deadline.sleep(4)
-    assert deadline.left() == 6 and not deadline.passed
-    deadline.sleep(60)
-    assert deadline.passed and deadline.left() == 0 and clock.at == 110
+    assert clock.at == 100 and not reported
+    assert caught.value.response == "response" and caught.value.until.second == 30
 
 
 BODIES: List["tuple[str, tuple[str, str]]"] = [
@@ -170,6 +168,6 @@ BODIES: List["tuple[str, tuple[str, str]]"] = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), BODIES)
-def test_bodies_of_errors(text: str, said: "tuple[str, str]") -> None:
-    assert tuple(read_body(text)) == said
+@pytest.mark.parametrize(("text", "error"), BODIES)
+def test_read_body_of_every_format(text: str, error: "tuple[str, str]") -> None:
+    assert tuple(read_body(text)) == error

@@ -33,13 +33,15 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
         (None, None),
         ("soon", None),
         ("2026-02-30T00:00:00Z", None),
+        ("9999-12-31T23:59:59-05:00", None),
+        ("0001-01-01T00:00:00+05:00", None),
     ],
 )
-def test_times_of_the_service(text: Any, time: Optional[str]) -> None:
+def test_parse_time_of_the_service(text: Any, time: Optional[str]) -> None:
     assert format_utc(parse_time(text)) == time
 
 
-def test_fractions_of_a_second_are_kept() -> None:
+def test_parse_time_keeps_fractions_of_a_second() -> None:
     found = parse_time("2026-06-03T05:57:46.0329409Z")
     assert found is not None and found.microsecond == 32940
 
@@ -56,12 +58,12 @@ def test_fractions_of_a_second_are_kept() -> None:
         ("an hour", None),
     ],
 )
-def test_durations_of_the_service(text: Any, seconds: Optional[float]) -> None:
+def test_parse_duration_of_the_service(text: Any, seconds: Optional[float]) -> None:
     found = parse_duration(text)
     assert found == (None if seconds is None else pytest.approx(seconds))
 
 
-def test_filters_have_the_form_that_the_service_wants() -> None:
+def test_format_for_filter_is_12_hour_utc() -> None:
     noon = datetime(2026, 11, 1, 12, 5, 6, tzinfo=timezone.utc)
     assert format_for_filter(noon) == "2026-11-01 12:05:06 PM"
     zone = timezone(timedelta(hours=2))
@@ -79,12 +81,24 @@ def test_filters_have_the_form_that_the_service_wants() -> None:
         (None, False, None),
     ],
 )
-def test_times_of_options(text: Optional[str], end_of_day: bool, time: Optional[str]) -> None:
+def test_parse_time_option_in_utc(
+    text: Optional[str], end_of_day: bool, time: Optional[str]
+) -> None:
     assert format_utc(parse_time_option("option", text, end_of_day)) == time
 
 
-@pytest.mark.parametrize("text", ["tomorrow", "2026-13-01", "2026-12-31T25:00:00Z", "20261231"])
-def test_what_is_no_time_is_refused(text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tomorrow",
+        "2026-13-01",
+        "2026-12-31T25:00:00Z",
+        "20261231",
+        "9999-12-31T23:59:59-05:00",
+        "0001-01-01T00:00:00+05:00",
+    ],
+)
+def test_invalid_time_option_is_an_error(text: str) -> None:
     with pytest.raises(SettingsError, match="some_option"):
         parse_time_option("some_option", text)
 
@@ -93,5 +107,5 @@ def test_what_is_no_time_is_refused(text: str) -> None:
     ("seconds", "words"),
     [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (185, "3 min 5 s"), (4020, "1 h 7 min")],
 )
-def test_durations_for_people(seconds: float, words: str) -> None:
+def test_format_duration_by_size(seconds: float, words: str) -> None:
     assert format_duration(seconds) == words

@@ -2,16 +2,17 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whom the connections trust, and which way they go."""
+"""Tests of connections: TLS, proxies, and the deadline of requests."""
 
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator, Tuple
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 import pytest
 
@@ -61,7 +62,7 @@ def _make(azurite: Azurite, front: TlsFront) -> Callable[..., PageBlobStore]:
 
 
 @pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_takes_snapshots_over_tls(
+def test_snapshots_over_tls_with_bundle_succeed(
     make: Callable[..., PageBlobStore],
     certificate: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -77,7 +78,7 @@ def test_takes_snapshots_over_tls(
     store.close()
 
 
-def test_one_connection_serves_several_threads_in_turn(
+def test_connection_serves_several_threads_in_turn(
     make: Callable[..., PageBlobStore], certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
@@ -92,7 +93,7 @@ def test_one_connection_serves_several_threads_in_turn(
     store.close()
 
 
-def test_writes_documents_over_tls(
+def test_documents_over_tls_are_written(
     azurite: Azurite, front: TlsFront, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
@@ -102,13 +103,13 @@ def test_writes_documents_over_tls(
     assert azurite.read(url) == data
 
 
-def test_refuses_an_authority_that_is_not_trusted(make: Callable[..., PageBlobStore]) -> None:
+def test_untrusted_authority_is_an_error(make: Callable[..., PageBlobStore]) -> None:
     with pytest.raises(StoreError) as caught:
         make().prepare(600, {})
     assert caught.value.failure.name == "CertificateNotTrusted"
 
 
-def test_refuses_a_certificate_for_another_name(
+def test_certificate_for_another_name_is_an_error(
     make: Callable[..., PageBlobStore], certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -118,7 +119,7 @@ def test_refuses_a_certificate_for_another_name(
     assert "127.0.0.1" in str(caught.value)
 
 
-def test_says_when_the_bundle_is_none(
+def test_missing_bundle_is_an_error(
     make: Callable[..., PageBlobStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing.pem"))
@@ -128,7 +129,7 @@ def test_says_when_the_bundle_is_none(
     assert "missing.pem" in str(caught.value)
 
 
-def test_a_proxy_of_the_environment_is_not_used(
+def test_proxy_of_the_environment_is_not_used(
     make: Callable[..., PageBlobStore], certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
@@ -140,7 +141,7 @@ def test_a_proxy_of_the_environment_is_not_used(
     store.close()
 
 
-def test_says_that_no_proxy_is_used_when_there_is_no_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_connection_mentions_unused_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
@@ -156,7 +157,7 @@ def test_says_that_no_proxy_is_used_when_there_is_no_way(monkeypatch: pytest.Mon
 
 @contextmanager
 def _pair() -> Iterator[Tuple[HttpConnection, socket.socket]]:
-    """A connection and what is at its other end."""
+    """Yield a connection and the socket of its peer."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         connection = HttpConnection("127.0.0.1", server.getsockname()[1], None)
         connection.open(time.monotonic_ns() + LONG_NS)
@@ -166,7 +167,7 @@ def _pair() -> Iterator[Tuple[HttpConnection, socket.socket]]:
         connection.close()
 
 
-def test_a_request_that_does_not_fit_the_buffers_goes_on() -> None:
+def test_request_larger_than_buffers_is_sent() -> None:
     size = 8 << 20
     with _pair() as (connection, peer), ThreadPoolExecutor(1) as pool:
 
@@ -183,19 +184,19 @@ def test_a_request_that_does_not_fit_the_buffers_goes_on() -> None:
         assert (answered.result(), call.answer.status, call.withheld) == (0, 201, False)
 
 
-def test_nothing_is_sent_after_the_deadline() -> None:
-    """A process that was stopped before it could send sends nothing when it goes on."""
+def test_send_all_after_deadline_sends_nothing() -> None:
+    """Check a process that was stopped before it could send."""
     with _pair() as (connection, peer):
         call = Exchange(connection, b"PUT")
         send_all([call], time.monotonic_ns())
         assert (call.request_ns, call.sent, call.withheld) == (None, False, True)
-        # Nor later, when answers are waited for.
+        # Nor later, while it waits for responses.
         send_all([call], time.monotonic_ns() + LONG_NS)
         assert peer.recv(10) == b""
 
 
-def test_nothing_is_sent_when_the_window_is_over() -> None:
-    """It is asked before each send: the first request went out, the second does not."""
+def test_send_all_stops_when_over() -> None:
+    """Check that `over` is called before each send: only the first request is sent."""
     with _pair() as (one, first), _pair() as (other, second):
         calls = [Exchange(one, b"PUT"), Exchange(other, b"PUT")]
         first.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
@@ -208,8 +209,8 @@ def test_nothing_is_sent_when_the_window_is_over() -> None:
         assert second.recv(10) == b""
 
 
-def test_the_rest_of_a_request_is_not_sent_after_the_deadline() -> None:
-    """What the buffers did not take in time stays, and the store never has a whole request."""
+def test_send_all_keeps_rest_of_request_after_deadline() -> None:
+    """Check that bytes which did not fit into the buffers in time are never sent."""
     size = 64 << 20
     with _pair() as (connection, peer):
         call = Exchange(connection, b"x" * size)
@@ -222,7 +223,35 @@ def test_the_rest_of_a_request_is_not_sent_after_the_deadline() -> None:
         assert received < size
 
 
-def test_a_connection_that_was_never_opened_is_no_unknown() -> None:
+class FakeContext(ssl.SSLContext):
+    """A TLS context that records the time limit of a handshake, and fails it."""
+
+    limit_s: Optional[float] = None
+
+    def wrap_socket(self, sock: socket.socket, *_args: Any, **_options: Any) -> ssl.SSLSocket:
+        self.limit_s = sock.gettimeout()
+        raise ssl.SSLError("No handshake.")
+
+
+def test_handshake_has_the_time_that_the_connection_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = FakeContext(ssl.PROTOCOL_TLS_CLIENT)
+    now_ns = [time.monotonic_ns()]
+    connect = socket.create_connection
+
+    def connect_slowly(*args: Any) -> socket.socket:
+        now_ns[0] += 50_000_000_000
+        return connect(*args)
+
+    monkeypatch.setattr(time, "monotonic_ns", lambda: now_ns[0])
+    monkeypatch.setattr(socket, "create_connection", connect_slowly)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connection = HttpConnection("127.0.0.1", server.getsockname()[1], context)
+        with pytest.raises(StoreError):
+            connection.open(now_ns[0] + LONG_NS)
+    assert context.limit_s == 10
+
+
+def test_unopened_connection_has_a_known_outcome() -> None:
     call = Exchange(HttpConnection("127.0.0.1", 9, None), b"PUT")
     send_all([call], time.monotonic_ns() + LONG_NS)
     assert call.problem

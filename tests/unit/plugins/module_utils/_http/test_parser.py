@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Answers of a server, in whatever pieces they come."""
+"""Tests of the HTTP parser with responses in pieces of any size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHUNKED = (
 
 
 def _pieces(data: bytes) -> Iterator[List[bytes]]:
-    """The same bytes, whole, in two at every place, and one by one."""
+    """Yield the same bytes whole, in two parts cut at every place, and one by one."""
     yield [data]
     for cut in range(1, len(data)):
         yield [data[:cut], data[cut:]]
@@ -38,7 +38,7 @@ def _read(pieces: List[bytes], bodiless: bool = False) -> ResponseParser:
     return reader
 
 
-def test_reads_an_answer_in_any_pieces() -> None:
+def test_response_in_any_pieces_is_parsed() -> None:
     for pieces in _pieces(PLAIN):
         reader = _read(pieces)
         assert reader.complete
@@ -47,20 +47,20 @@ def test_reads_an_answer_in_any_pieces() -> None:
         assert reader.keeps_open
 
 
-def test_reads_chunks_in_any_pieces() -> None:
+def test_chunks_in_any_pieces_are_parsed() -> None:
     for pieces in _pieces(CHUNKED):
         reader = _read(pieces)
         assert reader.complete
         assert reader.body == b"hello 0123456789"
 
 
-def test_interim_answers_are_passed_over() -> None:
+def test_interim_responses_are_skipped() -> None:
     for pieces in _pieces(b"HTTP/1.1 100 Continue\r\n\r\n" + PLAIN):
         assert _read(pieces).status == 409
 
 
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
-def test_answers_without_body(status: bytes) -> None:
+def test_responses_without_body_complete_at_the_head(status: bytes) -> None:
     reader = _read([b"HTTP/1.1 " + status + b"\r\n\r\n"])
     assert reader.complete
     head = ResponseParser(bodiless=True)
@@ -69,7 +69,7 @@ def test_answers_without_body(status: bytes) -> None:
     assert head.body == b""
 
 
-def test_a_body_may_end_with_the_connection() -> None:
+def test_body_without_length_ends_with_the_connection() -> None:
     reader = _read([b"HTTP/1.1 200\r\n\r\nhel", b"lo"])
     assert not reader.complete
     reader.end()
@@ -87,19 +87,19 @@ def test_a_body_may_end_with_the_connection() -> None:
         b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
     ],
 )
-def test_says_when_the_connection_will_be_closed(head: bytes) -> None:
+def test_keeps_open_is_false_if_the_server_closes(head: bytes) -> None:
     assert not _read([head]).keeps_open
 
 
 @pytest.mark.parametrize("cut", [0, 5, 30, len(PLAIN) - 1])
-def test_an_end_too_early_is_no_answer(cut: int) -> None:
+def test_early_end_is_a_protocol_error(cut: int) -> None:
     reader = ResponseParser()
     reader.feed(PLAIN[:cut])
     with pytest.raises(ProtocolError):
         reader.end()
 
 
-def test_an_end_within_chunks_is_no_answer() -> None:
+def test_end_within_chunks_is_a_protocol_error() -> None:
     reader = ResponseParser()
     reader.feed(CHUNKED[:-2])
     with pytest.raises(ProtocolError):
@@ -142,14 +142,13 @@ def test_an_end_within_chunks_is_no_answer() -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
     ],
 )
-def test_what_is_no_answer_is_told_at_once(data: bytes) -> None:
-    """Before its end, and without waiting for more of it."""
+def test_invalid_bytes_are_an_error_at_once(data: bytes) -> None:
     with pytest.raises(ProtocolError):
         _read([data])
 
 
 @pytest.mark.parametrize("bodiless", [False, True])
-def test_after_bytes_of_nobody_the_connection_is_given_up(bodiless: bool) -> None:
+def test_extra_bytes_close_the_connection(bodiless: bool) -> None:
     reader = _read([PLAIN + PLAIN], bodiless)
     assert reader.complete
     assert reader.status == 409
@@ -158,7 +157,7 @@ def test_after_bytes_of_nobody_the_connection_is_given_up(bodiless: bool) -> Non
 
 
 @pytest.mark.slow
-def test_a_body_without_end_is_given_up() -> None:
+def test_endless_body_is_a_protocol_error() -> None:
     reader = ResponseParser()
     reader.feed(b"HTTP/1.1 200 OK\r\n\r\n")
     with pytest.raises(ProtocolError, match="too long"):
@@ -166,12 +165,12 @@ def test_a_body_without_end_is_given_up() -> None:
             reader.feed(b"x" * (1 << 20))
 
 
-def test_the_code_may_be_in_the_body_only() -> None:
+def test_error_code_is_read_from_the_body() -> None:
     body = b"<?xml?><Error><Code>SnapshotCountExceeded</Code><Message>no</Message></Error>"
     head = b"HTTP/1.1 409 Conflict\r\nContent-Length: %d\r\n\r\n" % len(body)
     assert _read([head + body]).error_code == "SnapshotCountExceeded"
 
 
-def test_a_code_that_is_none_is_not_believed() -> None:
+def test_invalid_error_code_is_ignored() -> None:
     reader = _read([b"HTTP/1.1 409 C\r\nContent-Length: 0\r\nx-ms-error-code: a b\x1b[0m\r\n\r\n"])
     assert reader.error_code == ""

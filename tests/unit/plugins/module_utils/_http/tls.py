@@ -22,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 
 def write_certificate(folder: Path, host: str) -> Path:
-    """Make a certificate for this host that signs itself; returns the file with it and its key."""
+    """Write a self-signed certificate for this host; return the file with it and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
     now = datetime.datetime.now(datetime.timezone.utc)
@@ -50,7 +50,7 @@ def write_certificate(folder: Path, host: str) -> Path:
 
 
 class TlsFront:
-    """TLS on a free port of 127.0.0.1, for a plain server on C(port); a context manager."""
+    """TLS on a free port of 127.0.0.1, for a plain server on `port`; a context manager."""
 
     def __init__(self, port: int, certificate: Path) -> None:
         self._behind = ("127.0.0.1", port)
@@ -74,7 +74,7 @@ class TlsFront:
             thread.join(10)
 
     def url(self, address: str, host: str = "localhost") -> str:
-        """The same address, by way of this server."""
+        """Return the same address, through this server."""
         rest = address.partition("://")[2].partition("/")[2]
         return f"https://{host}:{self.port}/{rest}"
 
