@@ -147,13 +147,13 @@ def run(runs: int, seed: int, jobs: int) -> List[Outcome]:
     began = time.monotonic()
     with engine.ground() as (azurite, tree), engine.workers(jobs) as pool:
 
-        def one(numbered: Tuple[int, Plan]) -> Outcome:
+        def run_and_show(numbered: Tuple[int, Plan]) -> Outcome:
             case = case_of(*numbered, seed)
             outcome = engine.run_case(case, azurite, tree)
             engine.show(outcome, getattr(case.inject, "where", None))
             return outcome
 
-        outcomes = list(pool.map(one, enumerate(plans(runs, seed), 1)))
+        outcomes = list(pool.map(run_and_show, enumerate(plans(runs, seed), 1)))
     _count(outcomes)
     print(f"seed {seed}, {time.monotonic() - began:.0f} s")
     print(engine.summary(outcomes))

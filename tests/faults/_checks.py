@@ -71,7 +71,7 @@ def _also(case: Case, harness: Harness) -> List[str]:
 
 def _ended(harness: Harness) -> List[str]:
     left = processes.marked(harness.token)
-    return [f"(g) still running: {one.comm} {one.pid} ({one.state})" for one in left]
+    return [f"(g) still running: {member.comm} {member.pid} ({member.state})" for member in left]
 
 
 def _thawed(harness: Harness) -> List[str]:
@@ -199,7 +199,7 @@ def _left(harness: Harness) -> List[str]:
         if not str(path.relative_to(harness.scratch)).startswith(tuple(harness.unjudged_files))
     ]
     running = processes.mentions(str(harness.folder))
-    problems += [f"(g) left running: {one.comm} {one.pid}" for one in running]
+    problems += [f"(g) left running: {member.comm} {member.pid}" for member in running]
     if running:
         harness.witness.capture(f"left running: {running}")
     harness.writers.stop()

@@ -205,9 +205,9 @@ class Harness:
         processes.kill_all(self.token)
         for mount in self.mount_points:
             self.guarded.thaw(mount)
-        for one in processes.mentions(str(self.folder)):
+        for member in processes.mentions(str(self.folder)):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(one.pid, 9)
+                os.kill(member.pid, 9)
         processes.wait_for(lambda: not processes.marked(self.token), 30)
         if self.run is not None:
             self.run.wait(LIMIT_S)
@@ -367,6 +367,6 @@ class Harness:
 
     def note_command_lines(self) -> None:
         """Keep the command lines of the case in the process list now."""
-        for one in [*processes.marked(self.token), *processes.mentions(str(self.folder))]:
+        for member in [*processes.marked(self.token), *processes.mentions(str(self.folder))]:
             with contextlib.suppress(OSError):
-                self.command_lines += (Path("/proc") / str(one.pid) / "cmdline").read_text()
+                self.command_lines += (Path("/proc") / str(member.pid) / "cmdline").read_text()

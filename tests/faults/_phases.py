@@ -155,8 +155,8 @@ def finish(harness: Harness, limit_s: float = LIMIT_S, patience_s: float = 30.0)
     harness.witness.note(f"the run has ended: {harness.run.poll()}")
     if not processes.wait_for(lambda: not processes.marked(harness.token), limit_s):
         problems += [
-            f"(g) {one.comm} {one.pid} is still there ({one.state})"
-            for one in processes.marked(harness.token)
+            f"(g) {member.comm} {member.pid} is still there ({member.state})"
+            for member in processes.marked(harness.token)
         ]
         harness.witness.capture(f"supervisors that did not end within {limit_s:g} s")
         harness.release()

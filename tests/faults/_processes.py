@@ -76,7 +76,7 @@ def marked(token: str) -> List[Process]:
     """Return all living processes whose mark has this token."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     found = [process(pid) for pid in pids if _has_mark(pid, token)]
-    return [one for one in found if one is not None]
+    return [member for member in found if member is not None]
 
 
 def mentions(text: str) -> List[Process]:
@@ -84,22 +84,22 @@ def mentions(text: str) -> List[Process]:
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and text.encode() in _read(entry / "cmdline"):
-            one = process(int(entry.name))
-            if one is not None and one.pid != os.getpid():
-                found.append(one)
+            member = process(int(entry.name))
+            if member is not None and member.pid != os.getpid():
+                found.append(member)
     return found
 
 
 def by_role(token: str, run_pid: int) -> Dict[str, int]:
     """Return the three processes by role; the supervisors are known by their names."""
     roles: Dict[str, int] = {}
-    for one in marked(token):
-        if one.pid == run_pid:
-            roles[RUN] = one.pid
-        elif GUARD in one.comm:
-            roles[GUARD] = one.pid
-        elif "watch" in one.comm:
-            roles[WATCHDOG] = one.pid
+    for member in marked(token):
+        if member.pid == run_pid:
+            roles[RUN] = member.pid
+        elif GUARD in member.comm:
+            roles[GUARD] = member.pid
+        elif "watch" in member.comm:
+            roles[WATCHDOG] = member.pid
     return roles
 
 
@@ -130,8 +130,8 @@ def is_freezing(pid: int) -> bool:
 
 def _tasks(token: str, wanted: Callable[[List[str]], bool]) -> List[int]:
     found = []
-    for one in marked(token):
-        for task in Path(f"/proc/{one.pid}/task").glob("*"):
+    for member in marked(token):
+        for task in Path(f"/proc/{member.pid}/task").glob("*"):
             call = _read(task / "syscall").decode().split()
             if len(call) > 2 and wanted(call):
                 found.append(int(task.name))
@@ -159,15 +159,15 @@ def _is_stopped(pid: int) -> bool:
 
 def resume_all(token: str) -> None:
     """Continue every stopped process of the case."""
-    for one in marked(token):
-        if one.state in "Tt":
-            send(one.pid, token, signal.SIGCONT)
+    for member in marked(token):
+        if member.state in "Tt":
+            send(member.pid, token, signal.SIGCONT)
 
 
 def kill_all(token: str) -> None:
     """Kill the processes of the case that are left."""
-    for one in marked(token):
-        send(one.pid, token, signal.SIGKILL)
+    for member in marked(token):
+        send(member.pid, token, signal.SIGKILL)
 
 
 def wait_for(condition: Callable[[], object], limit_s: float = 60.0, step_s: float = 0.01) -> bool:

@@ -100,9 +100,9 @@ class Witness:
         self._files["result.txt"] = pprint.pformat(harness.result(), width=100).encode()
         if hasattr(harness, "proxy"):
             lines = [
-                f"{self._at(one.ns)} {one.status or 'no answer'} {one.method} {one.path} "
-                f"({one.operation})"
-                for one in list(harness.proxy.seen)
+                f"{self._at(item.ns)} {item.status or 'no answer'} {item.method} {item.path} "
+                f"({item.operation})"
+                for item in list(harness.proxy.seen)
             ]
             self._files["requests.txt"] = "\n".join(lines).encode()
         if hasattr(harness, "writers"):
@@ -172,8 +172,8 @@ class Witness:
 
     def _own(self) -> List[int]:
         harness = self._harness
-        found = {one.pid for one in processes.marked(harness.token)}
-        return sorted(found | {one.pid for one in processes.mentions(str(harness.folder))})
+        found = {item.pid for item in processes.marked(harness.token)}
+        return sorted(found | {item.pid for item in processes.mentions(str(harness.folder))})
 
     def _machine(self, why: str) -> Iterator[str]:
         yield f"{why}\n{self._at(time.monotonic_ns())} after the case began, {time.time():.4f}"
@@ -231,7 +231,7 @@ def _in_depth(pid: int) -> Iterator[str]:
     yield _text(home / "status")
     yield f"cgroup: {_text(home / 'cgroup')}"
     with contextlib.suppress(OSError):
-        for entry in sorted((home / "fd").iterdir(), key=lambda one: int(one.name)):
+        for entry in sorted((home / "fd").iterdir(), key=lambda item: int(item.name)):
             with contextlib.suppress(OSError):
                 yield f"descriptor {entry.name}: {entry.readlink()}"
     for task in _tasks(home):
@@ -243,7 +243,7 @@ def _in_depth(pid: int) -> Iterator[str]:
 
 def _tasks(home: Path) -> Iterable[Path]:
     try:
-        return sorted((home / "task").iterdir(), key=lambda one: int(one.name))
+        return sorted((home / "task").iterdir(), key=lambda item: int(item.name))
     except OSError:
         return []
 

@@ -166,7 +166,7 @@ def _foreign_thaw(harness: Harness) -> None:
 def _thawed_early(harness: Harness) -> None:
     result = harness.result() or {}
     records = (result.get("freeze") or {}).get("filesystems") or []
-    outcomes = {one.get("mount_point"): one.get("outcome") for one in records}
+    outcomes = {record.get("mount_point"): record.get("outcome") for record in records}
     assert outcomes.get(harness.mount_points[0]) == "thawed_early", (
         f"no evidence of the foreign thaw: {outcomes}"
     )

@@ -143,7 +143,7 @@ def _without(key: int) -> Callable[[Harness], None]:
 
     def inject(harness: Harness) -> None:
         disks: List[Dict[str, Any]] = harness.options()["disks"]
-        harness.start(disks=[one for index, one in enumerate(disks) if index != key])
+        harness.start(disks=[disk for index, disk in enumerate(disks) if index != key])
 
     return inject
 

@@ -62,8 +62,8 @@ def _after_dead_run(harness: Harness) -> None:
     rule = Rule(wait_at_gate(harness), operation="", times=1)
     harness.proxy.rules.append(rule)
     harness.need("first request to the store", lambda: harness.gate.wait_arrived(0))
-    for one in processes.marked(harness.token):
-        processes.send(one.pid, harness.token, signal.SIGKILL)
+    for member in processes.marked(harness.token):
+        processes.send(member.pid, harness.token, signal.SIGKILL)
     first.wait(LIMIT_S)
     processes.wait_for(lambda: not processes.marked(harness.token))
     harness.gate.open()

@@ -102,10 +102,10 @@ def _connection_cut(terminal: bool) -> Callable[[Harness], None]:
             harness.need("request for a snapshot", lambda: harness.gate.wait_arrived(0))
             for connection in _children(server.pid):
                 # Only the processes of the connection, not the sessions below them.
-                for one in [*_children(connection), connection]:
-                    name = processes.process(one)
+                for pid in [*_children(connection), connection]:
+                    name = processes.process(pid)
                     if name is not None and name.comm == "sshd":
-                        os.kill(one, signal.SIGKILL)
+                        os.kill(pid, signal.SIGKILL)
             harness.run.kill()
             _end_tree(server)
         harness.gate.open()

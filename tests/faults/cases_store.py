@@ -103,7 +103,7 @@ def _timeout(short: str) -> int:
 
 def _no_retry(harness: Harness) -> None:
     """Check that each disk has one request: a retry in the window would add one."""
-    seen = [one.path for one in harness.proxy.requests("snapshot")]
+    seen = [request.path for request in harness.proxy.requests("snapshot")]
     assert len(seen) == len(set(seen)), f"more than one request for a disk: {sorted(seen)}"
 
 
@@ -197,4 +197,4 @@ def _held(harness: Harness) -> None:
     for seen in harness.proxy.requests("snapshot"):
         for mount in harness.writers.folders:
             paused = any(begin < seen.ns < end for begin, end in harness.writers.pauses(mount))
-            assert paused, f"a writer to {mount} was not paused when the snapshot was asked for"
+            assert paused, f"a writer to {mount} was not paused when the snapshot was requested"

@@ -81,7 +81,7 @@ def test_case_that_raises_keeps_state_of_that_moment(kept: Path) -> None:
     assert '"task_id"' in (folder / "files" / "arguments.json").read_text()
     everything = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
     assert secrets
-    assert not [one for one in secrets if one.encode() in everything]
+    assert not [secret for secret in secrets if secret.encode() in everything]
 
 
 def test_failed_check_keeps_the_result(kept: Path) -> None:
