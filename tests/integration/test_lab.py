@@ -26,7 +26,7 @@ from tests.lab.azurite import Azurite, signatures
 from tests.lab.blob_disk import BlobDisk, SnapshotDisk
 from tests.lab.disk import MIB, LoopDisk, attach, detach, holders, is_mounted
 from tests.lab.evidence import accepts_plain_mount, at_rest, looked_into
-from tests.lab.frozen import Guarded, Refused
+from tests.lab.frozen import Guarded, RefusedError
 from tests.lab.module_run import run_module
 from tests.lab.workload import LEDGER, STEADY, Workload, records
 
@@ -154,17 +154,17 @@ def _attached(image: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", ["/", "/tmp", "/dev/shm", "/run", str(ROOT), "/usr"])
 def test_what_this_machine_lives_on_is_refused(path: str) -> None:
-    with pytest.raises(Refused, match="same filesystem as"), Guarded([path]):
+    with pytest.raises(RefusedError, match="same filesystem as"), Guarded([path]):
         pytest.fail("It was not refused.")
 
 
 def test_what_is_not_on_a_loop_device_is_refused() -> None:
-    with pytest.raises(Refused, match="no loop device"), Guarded(["/proc"]):
+    with pytest.raises(RefusedError, match="not a loop device"), Guarded(["/proc"]):
         pytest.fail("It was not refused.")
 
 
 def test_a_refusal_counts_for_all(disk: LoopDisk) -> None:
-    with pytest.raises(Refused), Guarded([disk.mount_point, "/"]):
+    with pytest.raises(RefusedError), Guarded([disk.mount_point, "/"]):
         pytest.fail("It was not refused.")
     assert _writes(disk.path)
 
@@ -172,7 +172,7 @@ def test_a_refusal_counts_for_all(disk: LoopDisk) -> None:
 def test_a_folder_of_a_disk_is_no_mount_point(disk: LoopDisk) -> None:
     folder = disk.path / "folder"
     folder.mkdir()
-    with pytest.raises(Refused, match="not a mount point"), Guarded([str(folder)]):
+    with pytest.raises(RefusedError, match="not a mount point"), Guarded([str(folder)]):
         pytest.fail("It was not refused.")
 
 

@@ -116,7 +116,7 @@ def test_a_vm_that_does_not_say_its_disks(
     azure.fault(path=ONE_VM.format("db01"), status=200, body=body, times=ALWAYS)
     done = protect(azure, "db01", **{option: [0]})
     failure = only(done)["failure"]
-    # Older SDKs refuse by themselves to read a list that is no list.
+    # Older SDKs refuse a list of another type themselves.
     names = ("DisksUnknown", "MalformedAnswer" if body is _NO_LIST else "DisksUnknown")
     assert done.failed and failure["name"] in names and "db01" in failure["message"]
     assert failure["recommended_action"] and azure.writes() == []

@@ -55,7 +55,7 @@ def _make_venv(checkout: Path) -> None:
 
 
 def test_newcomer_without_root_runs_selected_tests(checkout: Path) -> None:
-    """Nothing of apt, npm or sudo can be started: no such program is on the path."""
+    """Check the loop with no apt, npm or sudo on the path."""
     user = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
     programs = checkout.parent / "bin"
     programs.mkdir(mode=0o755)

@@ -27,7 +27,8 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules impo
     base, vm_snapshot, vm_snapshot_options,
 )
 given = json.load(sys.stdin)
-params = {name: one.get("default") for name, one in vm_snapshot_options.VM_SNAPSHOT.argument_spec.items()}
+spec = vm_snapshot_options.VM_SNAPSHOT.argument_spec
+params = {name: argument.get("default") for name, argument in spec.items()}
 disks = [{"lun": None, **disk} for disk in given.pop("disks")]
 for name, value in given.pop("limits").items():
     setattr(sequence, name, value)

@@ -33,7 +33,7 @@ _ALLOWED = "/dev/loop"
 _DISMISSED = b"."
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """This filesystem must not be frozen on this machine."""
 
 
@@ -75,17 +75,19 @@ def _sources() -> Dict[str, str]:
 
 
 def open_safely(mount_point: str) -> int:
-    """Open a mount point that may be frozen; raises `Refused` for any other."""
+    """Open a mount point that may be frozen; raises `RefusedError` for any other."""
     fd = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         holder = forbidden().get(os.fstat(fd).st_dev)
         if holder is not None:
-            raise Refused(f"{mount_point} is on the same filesystem as {holder}")
+            raise RefusedError(f"{mount_point} is on the same filesystem as {holder}")
         source = _sources().get(os.path.realpath(mount_point))
         if source is None:
-            raise Refused(f"{mount_point} is not a mount point")
+            raise RefusedError(f"{mount_point} is not a mount point")
         if not source.startswith(_ALLOWED):
-            raise Refused(f"{mount_point} is on {source}, which is not a loop device of a test")
+            raise RefusedError(
+                f"{mount_point} is on {source}, which is not a loop device of a test"
+            )
     except BaseException:
         os.close(fd)
         raise
@@ -95,9 +97,9 @@ def open_safely(mount_point: str) -> int:
 class Guarded:
     """A context in which these mount points may be frozen, by the test or by what it runs.
 
-    Raises `Refused` for a filesystem that this machine or the lab lives on, and for all that is
+    Raises `RefusedError` for a filesystem that this machine or the lab uses, and for each that is
     not on a loop device. After `limit_s` seconds, and when the context or the test's process ends,
-    a process of its own thaws what is still frozen.
+    a separate process thaws what is still frozen.
     """
 
     def __init__(self, mount_points: Sequence[str], limit_s: float = 30.0) -> None:

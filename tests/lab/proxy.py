@@ -23,7 +23,7 @@ _BUFFER = 1 << 16
 _LIMIT_S = 120.0
 
 
-class Gone(Exception):
+class PeerClosedError(Exception):
     """The other side closed its connection."""
 
 
@@ -79,7 +79,7 @@ class _Stream:
     def _more(self) -> None:
         data = self.sock.recv(_BUFFER)
         if not data:
-            raise Gone
+            raise PeerClosedError
         self._rest += data
 
 
@@ -108,7 +108,7 @@ class Exchange:
         """Cut the client's connection with a reset."""
         linger = struct.pack("ii", 1, 0)
         self._link.client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        raise Gone
+        raise PeerClosedError
 
     def sleep(self, seconds: float) -> None:
         """Wait, but not after the proxy was stopped."""
@@ -133,7 +133,7 @@ class _Link:
                 self._store.sock.sendall(request)
                 head = self._store.head()
                 break
-            except (Gone, OSError):  # The store closed an idle connection: once more.
+            except (PeerClosedError, OSError):  # The store closed an idle connection: once more.
                 self._store.sock.close()
                 self._store = None
                 if attempt == 2:
@@ -264,7 +264,7 @@ def raw(data: bytes) -> Action:
 
     def act(exchange: Exchange) -> None:
         exchange.answer(data)
-        raise Gone
+        raise PeerClosedError
 
     return act
 
@@ -346,7 +346,7 @@ class FaultProxy:
                 if self.latency_s:
                     exchange.sleep(self.latency_s)
                 exchange.answer(data)
-        except (Gone, OSError, ValueError):
+        except (PeerClosedError, OSError, ValueError):
             pass
         finally:
             link.close()

@@ -336,7 +336,8 @@ def _head() -> list[str]:
         "",
         "A module that fails returns ``failure`` with the ``name`` of the error, a ``message`` "
         "that says what happened, and a ``recommended_action`` that says what to do. This page "
-        "lists all names with their actions. ``...`` stands for a value that is known only in the run. "
+        "lists all names with their actions. ``...`` stands for a value that is known only in the "
+        "run. "
         "Where one name has several causes, the result holds the action that fits.",
         "",
         ".. contents::",

@@ -132,7 +132,7 @@ def test_cuts_and_rubbish(
     action: Action,
     reached: int,
 ) -> None:
-    """Check that the client gets no answer; the action decides whether the store gets the request."""
+    """Check that the client gets no answer, and how many requests the store gets."""
     proxy.rules = [Rule(action)]
     with pytest.raises((ConnectionError, http.client.BadStatusLine)):
         _ask(client)

@@ -18,7 +18,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store
     SnapshotOutcome,
 )
 from tests.lab.azurite import Azurite, Snapshot, signatures
-from tests.lab.proxy import Action, Exchange, FaultProxy, Gone, Rule
+from tests.lab.proxy import Action, Exchange, FaultProxy, PeerClosedError, Rule
 
 #: Long enough for whatever must happen, on a machine that is busy with other things.
 LONG_S = 60.0
@@ -76,4 +76,4 @@ class Bench:
 def answer_and_close(exchange: Exchange) -> None:
     """Answer as the store does, and close the connection without saying so."""
     exchange.answer(exchange.forward())
-    raise Gone
+    raise PeerClosedError

@@ -28,7 +28,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.page_
     PageBlobStore,
 )
 from tests.lab.azurite import Azurite
-from tests.lab.proxy import Exchange, FaultProxy, Gone, Rule, raw, reset_before
+from tests.lab.proxy import Exchange, FaultProxy, PeerClosedError, Rule, raw, reset_before
 from tests.unit.plugins.module_utils._stores.page_blob.bench import Bench, answer_and_close
 
 
@@ -231,7 +231,7 @@ def test_a_store_that_keeps_no_connection(bench: Bench) -> None:
         answer = exchange.forward()
         assert b"keep-alive" in answer
         exchange.answer(answer.replace(b"keep-alive", b"close"))
-        raise Gone
+        raise PeerClosedError
 
     bench.proxy.rules.append(Rule(act, operation="head"))
     bench.ready()
