@@ -2,23 +2,20 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Errors that people can act on, and the catalogue of the documented error names.
-
-PRIVATE: for this collection only.
-"""
+"""Errors that a user can act on, and the catalogue of the documented error names."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, NoReturn, Optional
+from typing import Any, Dict, NoReturn, Optional, Union
 
 
 @dataclass(frozen=True)
 class Documented:
-    """One documented error: the code that Microsoft's extension reports, and what to do about it.
+    """A documented error: the code that Microsoft's extension reports, and the action to take.
 
-    Codes: the published sources of the VMSnapshotLinux extension; names and actions: the
-    documentation of the pre-script and post-script framework.
+    The codes are those of the published sources of the VMSnapshotLinux extension. The names and
+    actions are those of the documentation of the pre-script and post-script framework.
     """
 
     name: str
@@ -30,7 +27,7 @@ _DOCUMENTED = (
     Documented(
         "Pre-ScriptExecutionFailed",
         300,
-        "Read the output of the pre-script in this result and mend what made it fail.",
+        "Read the output of the pre-script in this result and correct the cause of its failure.",
     ),
     Documented(
         "Post-ScriptExecutionFailed",
@@ -40,12 +37,12 @@ _DOCUMENTED = (
     Documented(
         "Pre-ScriptNotFound",
         302,
-        "Put the pre-script where preScriptLocation says, or correct preScriptLocation.",
+        "Put the pre-script at the path of preScriptLocation, or correct preScriptLocation.",
     ),
     Documented(
         "Post-ScriptNotFound",
         303,
-        "Put the post-script where postScriptLocation says, or correct postScriptLocation.",
+        "Put the post-script at the path of postScriptLocation, or correct postScriptLocation.",
     ),
     Documented(
         "IncorrectPluginhostFile",
@@ -55,8 +52,8 @@ _DOCUMENTED = (
     Documented(
         "IncorrectJSONConfigFile",
         305,
-        "Write the configuration anew with quiesce.azure_backup.snapshot_scripts, "
-        "or from a fresh template.",
+        "Write a new configuration with quiesce.azure_backup.snapshot_scripts, "
+        "or from the published template.",
     ),
     Documented(
         "InsufficientPermissionforPre-Script",
@@ -71,13 +68,13 @@ _DOCUMENTED = (
     Documented(
         "Pre-ScriptTimeout",
         308,
-        "Find out why the pre-script is slow, or raise timeoutInSeconds (at most 1800).",
+        "Find out why the pre-script is slow, or increase timeoutInSeconds (at most 1800).",
     ),
     Documented(
         "Post-ScriptTimeout",
         309,
         "Find out why the post-script is slow, check the application, "
-        "or raise timeoutInSeconds (at most 1800).",
+        "or increase timeoutInSeconds (at most 1800).",
     ),
 )
 
@@ -86,21 +83,21 @@ CATALOGUE: Dict[str, Documented] = {entry.name: entry for entry in _DOCUMENTED}
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong, in the form in which every result of the collection carries it."""
+    """A failure, in the form in which every result of the collection holds it."""
 
     name: str
     message: str
     recommended_action: str = ""
     code: Optional[int] = None
-    #: What only Azure's answers have; shown where it is known.
+    #: These three are known only for answers of Azure; a result shows those that are known.
     correlation_id: str = ""
     http_status: Optional[int] = None
     vm: str = ""
-    #: What Azure said, without our words around it; advice goes by it. Not part of the result.
+    #: Azure's own message, by which the advice is chosen. Not part of the result.
     azure_message: str = ""
 
     def to_result(self) -> Dict[str, Any]:
-        """The failure as the C(failure) value of a result."""
+        """Return the failure as the `failure` value of a result."""
         extra = {
             "correlation_id": self.correlation_id,
             "http_status": self.http_status,
@@ -116,25 +113,27 @@ class Failure:
 
 
 def documented(name: str, message: str) -> Failure:
-    """A failure under a documented name, with the code and action of the catalogue.
+    """Return a failure with a documented name, and the code and action of the catalogue.
 
-    Raises C(KeyError) for a name that is not documented: a mistake in our own code.
+    Raise `KeyError` for a name that is not documented, which is a defect of the collection.
     """
     entry = CATALOGUE[name]
     return Failure(entry.name, message, entry.recommended_action, entry.code)
 
 
 class QuiesceError(Exception):
-    """The base of every error that the collection reports; carries a C(Failure).
+    """The base of every error that the collection reports; it has a `Failure`.
 
-    Its text is the message and then the recommended action, for people.
+    It is made from a failure, or from the name, the message and the action of one. Its text is
+    the message, followed by the recommended action.
     """
 
-    def __init__(self, failure: Failure) -> None:
-        text = failure.message
-        if failure.recommended_action:
-            text = f"{text} {failure.recommended_action}"
-        super().__init__(text)
+    def __init__(
+        self, failure: Union[Failure, str], message: str = "", recommended_action: str = ""
+    ) -> None:
+        if isinstance(failure, str):
+            failure = Failure(failure, message, recommended_action)
+        super().__init__(f"{failure.message} {failure.recommended_action}".rstrip())
         self.failure = failure
 
 
@@ -143,17 +142,17 @@ class SettingsError(QuiesceError):
 
 
 class ScriptError(QuiesceError):
-    """A pre-script or post-script, or the configuration that names them."""
+    """A failure of a pre-script or post-script, or of the configuration that names them."""
 
 
 class FreezeError(QuiesceError):
-    """A filesystem could not be flushed, frozen or held frozen."""
+    """A failure to flush, to freeze or to keep frozen a filesystem."""
 
 
 class StoreError(QuiesceError):
-    """The store of the snapshots refused, failed or did not answer."""
+    """A failure of the store of the snapshots: it refused, failed or did not answer."""
 
 
 def refuse(name: str, message: str, recommended_action: str = "") -> NoReturn:
-    """Raise a C(SettingsError): bad input, nothing changed."""
-    raise SettingsError(Failure(name, message, recommended_action))
+    """Raise a `SettingsError`: bad input, nothing changed."""
+    raise SettingsError(name, message, recommended_action)

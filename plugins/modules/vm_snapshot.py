@@ -60,7 +60,8 @@ options:
         required: true
       name:
         description:
-          - The name of the disk in the result. Defaults to the name of its blob.
+          - The name of the disk in the result. Defaults to the name of its blob without C(.vhd),
+            with a number if another disk has that name.
         type: str
       lun:
         description:

@@ -219,7 +219,7 @@ def disk(uri: str, **more: Any) -> List[Dict[str, Any]]:
 
 
 def test_no_disk(ready: Guest) -> None:
-    refused(ready, "NoDisks", "no disk", disks=[])
+    refused(ready, "NoDisks", "disks", disks=[])
     options = ready.options()
     del options["disks"]
     done = ready.run_with(options)

@@ -155,7 +155,7 @@ def test_a_look_that_blocks_all_the_same_ends_the_run(guest: Guest, hung: HungMo
 def test_a_second_look_that_takes_too_long_ends_the_pause(guest: Guest) -> None:
     """With no time at all for it: the post-script runs, and nothing is frozen."""
     guest.configure()
-    done = _run_limited(guest, limits={"LOOK_AGAIN_LIMIT_S": 0.0})
+    done = _run_limited(guest, limits={"RECHECK_LIMIT_S": 0.0})
     assert done["failure"]["name"] == "ValidationTimeout"
     assert done["changed"] is True
     assert guest.scripts_ran() == ["pre", "post"]

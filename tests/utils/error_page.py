@@ -32,7 +32,14 @@ _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
 #: Values that are not known before the run.
 _OPEN = "..."
 _MOST_VALUES = 16
-_ON_THE_VM = ("_guest/", "_http/", "_stores/", "_modules/vm_snapshot", "_modules/snapshot_scripts")
+_ON_THE_VM = (
+    "_guest/",
+    "_http/",
+    "_stores/",
+    "_disks",
+    "_modules/vm_snapshot",
+    "_modules/snapshot_scripts",
+)
 _ON_THE_CONTROLLER = ("_arm/", "_vault/", "_modules/")
 
 Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]

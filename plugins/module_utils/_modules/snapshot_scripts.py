@@ -10,8 +10,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from .._consistency import APPLICATION, FILE_SYSTEM, NONE
 from .._errors import Failure, SettingsError
-from .._guest.scripts.agent_rules import APPLICATION, FILE_SYSTEM, NONE, evaluate
+from .._guest.scripts.agent_rules import evaluate
 from .._guest.scripts.file_transaction import apply_changes
 from .._guest.scripts.install import desired_config, plan_absent, plan_present
 from .._guest.scripts.validation import Readiness, ReadinessState, examine

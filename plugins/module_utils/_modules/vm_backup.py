@@ -17,6 +17,7 @@ from .._arm.errors import VaultError
 from .._arm.ids import FABRIC, VmId
 from .._arm.options import chosen_vms
 from .._arm.times import format_utc, parse_time_option
+from .._consistency import APPLICATION, CRASH, FILE_SYSTEM
 from .._errors import Failure, SettingsError
 from .._vault.backup.proof import disk_warning, no_point, unproven
 from .._vault.connection import VaultConnection
@@ -31,7 +32,6 @@ from .._vault.resources.protected_items import (
     namesakes,
 )
 from .._vault.resources.recovery_points import (
-    CONSISTENCIES,
     RecoveryPoint,
     get_point,
     least,
@@ -50,7 +50,7 @@ VM_BACKUP = VAULT.merge(
     ArgumentSpec(
         {
             "retain_until": {"type": "str"},
-            "require_consistency": {"type": "str", "choices": list(reversed(CONSISTENCIES))},
+            "require_consistency": {"type": "str", "choices": [APPLICATION, FILE_SYSTEM, CRASH]},
         }
     ),
 )

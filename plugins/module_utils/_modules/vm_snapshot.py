@@ -2,49 +2,35 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the module vm_snapshot does: the run with its real parts.
-
-PRIVATE: for this collection only.
-"""
+"""The module `vm_snapshot`: a run with its real dependencies."""
 
 from __future__ import annotations
 
 import os
 import sys
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping
+from typing import Any, Dict, Mapping, Optional, Tuple
 
-from .._errors import Failure, QuiesceError, SettingsError, refuse
+from .._errors import Failure, QuiesceError, SettingsError
 from .._guest import syscalls
 from .._guest.extension.publisher import StatusPublisher
 from .._guest.freeze.freezer import Freezer
-from .._guest.freeze.rcu_expedited import Setting, why_not
+from .._guest.freeze.rcu_expedited import Setting
+from .._guest.model import ScriptSpec, Target
 from .._guest.run.dependencies import Dependencies
 from .._guest.run.lock import RunLock
+from .._guest.run.machine import Machine
 from .._guest.run.record import RunRequest
 from .._guest.run.result import build
 from .._guest.run.sequence import SnapshotRun
-from .._guest.run.time_limit import BoundedCalls
-from .._guest.scripts.validation import examine
-from .._guest.storage.coverage import check_coverage
-from .._guest.storage.freeze_plan import plan_targets
-from .._guest.storage.single_disk import is_single_disk
-from .._stores.labels import DISK_LABEL, disk_labels
 from .._stores.page_blob.sas import check_disks
 from .._stores.store import Store
 from .base import TaskContext
-from .vm_snapshot_options import document_places, read_options
-
-#: The looks at the machine, in words that an error can use.
-_EXAMINE = "reading the configuration and the scripts"
-_COUNT = "counting the disks"
-_PLAN = "looking at what is mounted and at the disks"
-_COVER = "looking at what uses the disks"
+from .vm_snapshot_options import document_uris, read_documents, read_options
 
 
 class RunFailedError(QuiesceError):
-    """A run that failed, with everything that is known of it."""
+    """The failure of a run, with the result as far as it is known."""
 
     def __init__(self, failure: Failure, result: Mapping[str, Any]) -> None:
         super().__init__(failure)
@@ -52,26 +38,29 @@ class RunFailedError(QuiesceError):
 
 
 def run_snapshot(context: TaskContext) -> Dict[str, Any]:
-    """Take a snapshot, or in check mode look whether one could be taken.
+    """Take a snapshot, or in check mode check whether a snapshot could be taken.
 
-    Raises C(QuiesceError); one that comes of a run has its result.
+    Raise `QuiesceError`; that of a run has its result.
     """
     params, check_mode = context.params, context.check_mode
-    # Nothing is to be written while filesystems are frozen, not even a file with bytecode.
+    # Write nothing while filesystems are frozen, not even a file with bytecode.
     sys.dont_write_bytecode = True
-    # The options hold addresses with a SAS; guard and watchdog inherit this.
+    # The options hold addresses with a SAS; guard and watchdog inherit this setting.
     syscalls.forbid_core_dumps()
     if os.geteuid() != 0:
-        refuse("NotRoot", "Only root can freeze filesystems.", "Run this task with become: true.")
-    _need_proc()
-    documents = StatusPublisher(_write)
+        raise SettingsError(
+            "NotRoot", "Only root can freeze filesystems.", "Run this task with become: true."
+        )
+    _require_proc()
+    documents = read_documents(params)
+    publisher = StatusPublisher(_write_document, *document_uris(params, documents))
     try:
-        request = read_options(params)
+        request = read_options(params, documents)
     except SettingsError as error:
         if not check_mode:
-            _publish_refusal(documents, params, error.failure)
+            _publish_refusal(publisher, error.failure)
         raise
-    run = SnapshotRun(request, _parts(request, documents, check_mode))
+    run = SnapshotRun(request, _dependencies(request, publisher, check_mode))
     record = run.check() if check_mode else run.run()
     result = build(record)
     if record.failure is not None:
@@ -80,98 +69,65 @@ def run_snapshot(context: TaskContext) -> Dict[str, Any]:
     return {**result, "changed": True}
 
 
-def _need_proc() -> None:
-    """Refuse a machine whose processes and mounts cannot be seen."""
+def _require_proc() -> None:
+    """Refuse a machine whose processes and mounts are not visible."""
     try:
-        found = str(Path("/proc/self").readlink())
+        process = str(Path("/proc/self").readlink())
     except OSError:
-        found = ""
-    if found != str(os.getpid()):
-        refuse(
+        process = ""
+    if process != str(os.getpid()):
+        raise SettingsError(
             "ProcNotMounted",
             "/proc is not mounted, or shows another PID namespace. Without it the mounts of this "
-            "machine and the users of its disks are not known.",
-            "Mount it with 'mount -t proc proc /proc', and run again.",
+            "machine and the users of its disks are unknown.",
+            "Mount it with 'mount -t proc proc /proc', and run the task again.",
         )
 
 
-def _publish_refusal(
-    documents: StatusPublisher, params: Mapping[str, Any], failure: Failure
-) -> None:
-    """The outside waits for a status even when the options are wrong, where they name a place."""
+def _publish_refusal(publisher: StatusPublisher, failure: Failure) -> None:
+    """Write the refusal: Azure Backup waits for a status, even for wrong options."""
     try:
-        documents.refuse(*document_places(params), failure)
+        publisher.refuse(failure)
     except QuiesceError:
-        # What is wrong with the options is what people must hear of.
+        # The user needs the error of the options, not that of the status.
         return
 
 
-def _parts(request: RunRequest, documents: StatusPublisher, check_mode: bool) -> Dependencies:
-    lock = RunLock(check_mode=check_mode)
-    looks = BoundedCalls(
-        {
-            _EXAMINE: lambda: examine(request.config_path),
-            _COUNT: lambda: is_single_disk(request.disks),
-            _PLAN: lambda: plan_targets(request.freeze, request.disks),
-            _COVER: lambda targets: check_coverage(targets, request.disks),
-        }
-    )
+def _dependencies(
+    request: RunRequest, publisher: StatusPublisher, check_mode: bool
+) -> Dependencies:
+    lock = RunLock(check_mode=check_mode, task_id=request.task_id)
 
-    @contextmanager
-    def locked() -> Iterator[None]:
-        with lock, looks:
-            if request.task_id and lock.seen(request.task_id):
-                refuse(
-                    "TaskAlreadyRun",
-                    f"The task {request.task_id} has run on this guest already.",
-                    "Give each backup a task_id of its own.",
-                )
-            yield
-
-    def begin() -> None:
-        if request.task_id:
-            lock.remember(request.task_id)
-
-    return Dependencies(
-        lock=locked,
-        limit_looks=looks.limit,
-        examine=lambda: looks.call(_EXAMINE),
-        check_disks=lambda seconds: check_disks(request.disks, seconds),
-        label=lambda: _labels(request),
-        plan=lambda: looks.call(_PLAN),
-        cover=lambda targets: looks.call(_COVER, targets),
-        is_single_disk=lambda: looks.call(_COUNT),
-        start_freezer=lambda targets, timeout_s, post: Freezer.start(
-            # The next run has to wait for the supervisors of one that died.
+    def start_freezer(
+        targets: Tuple[Target, ...], timeout_s: float, post: Optional[ScriptSpec]
+    ) -> Freezer:
+        return Freezer.start(
             targets,
             timeout_s,
             post,
+            # The next run has to wait for the supervisors of a run that died.
             keep_open=(lock.fileno(),),
             setting=Setting(request.expedite) if targets else None,
-        ),
+        )
+
+    return Dependencies(
+        lock=lock,
+        machine=Machine(request),
+        start_freezer=start_freezer,
         make_store=lambda: _make_store(request),
-        begin=begin,
-        announce=documents.announce,
-        publish=documents.publish,
-        check_expedite=lambda: why_not(request.expedite),
+        check_disks=lambda seconds: check_disks(request.disks, seconds),
+        publisher=publisher,
     )
 
 
-def _labels(request: RunRequest) -> Dict[str, str]:
-    """What the snapshots of all disks carry alike."""
-    labels = disk_labels(request.disks, request.task_id, request.set_id, request.metadata)
-    each = labels[request.disks[0].name]
-    return {name: value for name, value in each.items() if name != DISK_LABEL}
-
-
 def _make_store(request: RunRequest) -> Store:
-    # Imported only now: the store starts threads, and the supervisors must be forked first.
+    # Imported late: the store starts threads, and the supervisors must be forked first.
     from .._stores.page_blob.store import PageBlobStore
 
-    return PageBlobStore(request.disks, request.task_id, request.set_id)
+    return PageBlobStore(request.disks, request.labels, request.set_id)
 
 
-def _write(uri: str, data: bytes, what: str) -> None:
+def _write_document(uri: str, data: bytes, subject: str) -> None:
     from .._stores.page_blob.documents import write_document
 
-    write_document(uri, data, what=what)
+    write_document(uri, data, subject=subject)

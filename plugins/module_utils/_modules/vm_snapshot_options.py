@@ -2,24 +2,23 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of vm_snapshot: what they are, and what they ask for.
+"""The options of `vm_snapshot`, and the request that they make.
 
-PRIVATE: for this collection only. Nothing here looks at the machine.
+The functions depend only on the options, not on the state of the machine.
 """
 
 from __future__ import annotations
 
-import re
 import uuid
 from datetime import datetime, timezone
-from pathlib import PurePosixPath
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
-from urllib.parse import unquote, urlsplit
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
-from .._disks import Disk
-from .._errors import refuse
-from .._guest.extension.settings import document_uris, parse_extension_settings
-from .._guest.run.record import RunRequest
+from .._consistency import APPLICATION, CRASH, FILE_SYSTEM
+from .._disks import Disk, disk_names, parse_blob_uri
+from .._errors import SettingsError
+from .._guest.extension.settings import ExtensionDocuments, parse_documents, read_request
+from .._guest.run.record import MAX_TASK_ID, RunRequest, is_task_id
+from .._stores.labels import disk_labels
 from .argument_spec import ArgumentSpec
 
 _OPTIONS: Dict[str, Any] = {
@@ -36,7 +35,7 @@ _OPTIONS: Dict[str, Any] = {
     "extension_settings": {
         "type": "dict",
         "options": {
-            # Each by its name: Ansible hides only what it knows to be secret.
+            # Each by its name: Ansible hides only options that are declared secret.
             "settings": {
                 "type": "dict",
                 "required": True,
@@ -66,8 +65,8 @@ _OPTIONS: Dict[str, Any] = {
     "logs_blob_uri": {"type": "str", "no_log": True},
     "require_consistency": {
         "type": "str",
-        "choices": ["application", "file-system", "crash"],
-        "default": "crash",
+        "choices": [APPLICATION, FILE_SYSTEM, CRASH],
+        "default": CRASH,
     },
 }
 VM_SNAPSHOT = ArgumentSpec(
@@ -76,58 +75,65 @@ VM_SNAPSHOT = ArgumentSpec(
     mutually_exclusive=(("disks", "extension_settings"),),
 )
 MAX_FREEZE_TIMEOUT_S = 60
-_TASK_ID = re.compile(r"[!-~]{1,128}\Z")
 
 
 def new_set_id() -> str:
-    """A name for a set of snapshots that sorts by time and that no other set has."""
+    """Return a unique name for a set of snapshots, which sorts by time."""
     now = datetime.now(timezone.utc).replace(tzinfo=None).isoformat(timespec="seconds")
     return f"{now.replace('-', '').replace(':', '')}Z-{uuid.uuid4().hex[:8]}"
 
 
-def read_options(params: Mapping[str, Any]) -> RunRequest:
-    """What the options ask for. Raises C(SettingsError) for what makes no sense."""
+def read_documents(params: Mapping[str, Any]) -> Optional[ExtensionDocuments]:
+    """Return the parsed documents of `extension_settings`, if they are given.
+
+    Raise `SettingsError` for documents that are not objects.
+    """
+    option = params["extension_settings"]
+    return None if option is None else parse_documents(option)
+
+
+def document_uris(
+    params: Mapping[str, Any], documents: Optional[ExtensionDocuments]
+) -> Tuple[Optional[str], Optional[str]]:
+    """Return the addresses of status and log, with their SAS; the options go first."""
+    status, logs = params["status_blob_uri"], params["logs_blob_uri"]
+    if documents is not None:
+        status, logs = status or documents.status_uri, logs or documents.logs_uri
+    return status or None, logs or None
+
+
+def read_options(
+    params: Mapping[str, Any], documents: Optional[ExtensionDocuments] = None
+) -> RunRequest:
+    """Return the request of the options. Raise `SettingsError` for values that cannot serve."""
     timeout = params["freeze_timeout"]
     if not 1 <= timeout <= MAX_FREEZE_TIMEOUT_S:
-        refuse(
+        raise SettingsError(
             "InvalidOption",
             f"freeze_timeout is {timeout}.",
-            f"Give from 1 to {MAX_FREEZE_TIMEOUT_S} seconds.",
+            f"Set freeze_timeout to 1 to {MAX_FREEZE_TIMEOUT_S} seconds.",
         )
-    extension = None
-    if params["extension_settings"] is not None:
-        extension = parse_extension_settings(params["extension_settings"])
-    status_uri, logs_uri = document_places(params)
+    extension = read_request(documents) if documents is not None else None
+    disks = extension.disks if extension else _disks(params["disks"] or ())
+    task_id = _task_id(params["task_id"]) or (extension.task_id if extension else None)
+    set_id = new_set_id()
+    metadata = {
+        **(extension.metadata if extension else {}),
+        **{str(name): str(value) for name, value in (params["metadata"] or {}).items()},
+    }
     return RunRequest(
-        disks=extension.disks if extension else _disks(params["disks"] or ()),
-        set_id=new_set_id(),
+        disks=disks,
+        set_id=set_id,
         config_path=params["config_path"],
         freeze=_freeze(params["freeze"]),
         freeze_timeout_s=float(timeout),
         on_partial=params["on_partial"],
         expedite=params["expedite"],
-        metadata={
-            **(extension.metadata if extension else {}),
-            **{str(name): str(value) for name, value in (params["metadata"] or {}).items()},
-        },
-        task_id=_task_id(params["task_id"]) or (extension.task_id if extension else None),
+        labels=disk_labels(disks, task_id, set_id, metadata),
+        task_id=task_id,
         require_consistency=params["require_consistency"],
-        status_uri=status_uri,
-        logs_uri=logs_uri,
         command_start_ticks=extension.command_start_ticks if extension else None,
     )
-
-
-def document_places(params: Mapping[str, Any]) -> Tuple[Optional[str], Optional[str]]:
-    """Where the status and the log go, with their SAS, if anywhere; the options count first.
-
-    Raises C(SettingsError) for settings of the extension that are none.
-    """
-    status, logs = params["status_blob_uri"], params["logs_blob_uri"]
-    if params["extension_settings"] is not None:
-        told = document_uris(params["extension_settings"])
-        status, logs = status or told[0], logs or told[1]
-    return status or None, logs or None
 
 
 def _freeze(value: Any) -> Union[str, Tuple[str, ...]]:
@@ -137,61 +143,32 @@ def _freeze(value: Any) -> Union[str, Tuple[str, ...]]:
         return value
     if isinstance(value, (list, tuple)):
         return tuple(value)
-    refuse(
+    raise SettingsError(
         "InvalidFreeze",
         f"freeze is of type {type(value).__name__}.",
-        "Use auto, none or a list of mount points.",
+        "Set freeze to auto, none or a list of mount points.",
     )
 
 
 def _task_id(value: Optional[str]) -> Optional[str]:
-    if value is None:
-        return None
-    if not _TASK_ID.match(value):
-        refuse(
+    if value is not None and not is_task_id(value):
+        raise SettingsError(
             "InvalidTaskId",
-            f"task_id is {value!r}.",
-            "Use up to 128 printable ASCII characters without spaces.",
+            "task_id is not valid.",
+            f"Set task_id to 1 to {MAX_TASK_ID} printable ASCII characters without spaces.",
         )
     return value
 
 
 def _disks(entries: Sequence[Mapping[str, Any]]) -> Tuple[Disk, ...]:
     if not entries:
-        refuse("NoDisks", "There is no disk to take a snapshot of.", "Name the disks in disks.")
+        raise SettingsError("NoDisks", "The list of disks is empty.", "Set disks.")
+    addresses = [
+        parse_blob_uri(entry["blob_uri"].strip(), f"Disk {entry.get('name') or number}")
+        for number, entry in enumerate(entries, 1)
+    ]
+    names = disk_names([entry.get("name") for entry in entries], addresses)
     return tuple(
-        Disk(
-            name=name,
-            blob_uri=entry["blob_uri"].strip(),
-            lun=entry.get("lun"),
-            device=entry.get("device"),
-        )
-        for name, entry in zip(_names(entries), entries)
+        Disk(name, address, lun=entry.get("lun"), device=entry.get("device"))
+        for name, address, entry in zip(names, addresses, entries)
     )
-
-
-def _names(entries: Sequence[Mapping[str, Any]]) -> List[str]:
-    """The disks' names: as given, else the blob's, with a number when that is taken."""
-    given = [entry["name"] for entry in entries if entry.get("name")]
-    for name in given:
-        if given.count(name) > 1:
-            refuse("DuplicateDisk", f"Two disks have the name {name}.", "Name each differently.")
-    taken = set(given)
-    names = []
-    for number, entry in enumerate(entries):
-        name = entry.get("name")
-        if not name:
-            name = _name_of_blob(entry["blob_uri"]) or f"disk{number}"
-            if name in taken:
-                name = f"{name}-{number}"
-            taken.add(name)
-        names.append(name)
-    return names
-
-
-def _name_of_blob(uri: str) -> str:
-    try:
-        path = urlsplit(uri).path
-    except ValueError:
-        return ""
-    return PurePosixPath(unquote(path)).name

@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The metadata by which snapshots can be told and found again.
+"""The metadata of snapshots, by which they can be distinguished and found.
 
-PRIVATE: for this collection only. The rules: Microsoft's page on naming and referencing metadata.
+The rules are those of Microsoft's page on naming and referencing metadata.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Dict, Mapping, Optional, Sequence
 from urllib.parse import quote
 
 from .._disks import Disk
-from .._errors import refuse
+from .._errors import SettingsError
 
 SET_LABEL = "quiesce_set"
 TASK_LABEL = "quiesce_task"
 DISK_LABEL = "quiesce_disk"
-#: How many disks the whole set has.
+#: The number of disks of the whole set.
 COUNT_LABEL = "quiesce_disks"
-_OURS = (SET_LABEL, TASK_LABEL, DISK_LABEL, COUNT_LABEL)
+_RESERVED = (SET_LABEL, TASK_LABEL, DISK_LABEL, COUNT_LABEL)
 #: All names and values of one blob, in bytes.
 LIMIT_BYTES = 8 * 1024
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -30,13 +30,13 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 def disk_labels(
     disks: Sequence[Disk], task_id: Optional[str], set_id: str, more: Mapping[str, str]
 ) -> Dict[str, Dict[str, str]]:
-    """The metadata of each disk's snapshot, by the disk's name.
+    """Return the metadata of each disk's snapshot, by the disk's name.
 
-    What has no value is left out, for the service takes no empty ones.
-    Raises C(SettingsError) for what the service does not take.
+    Empty values are left out, because the service does not accept them.
+    Raise `SettingsError` for names and values that the service does not accept.
     """
     check_labels(more)
-    found = {}
+    labels_of = {}
     for disk in disks:
         labels = {name: value for name, value in more.items() if value}
         labels[SET_LABEL] = set_id
@@ -46,45 +46,55 @@ def disk_labels(
             labels[TASK_LABEL] = _ascii(task_id)
         size = sum(len(name) + len(value) for name, value in labels.items())
         if size > LIMIT_BYTES:
-            refuse(
+            raise SettingsError(
                 "MetadataTooLarge",
                 f"The metadata of a snapshot of {disk.name} would be {size} bytes, and the store "
-                f"takes {LIMIT_BYTES}.",
-                "Shorten metadata.",
+                f"accepts {LIMIT_BYTES}.",
+                "Shorten the names and values in metadata.",
             )
-        found[disk.name] = labels
-    return found
+        labels_of[disk.name] = labels
+    return labels_of
 
 
 def check_labels(labels: Mapping[str, str]) -> None:
-    """Raise C(SettingsError) for names and values that the service does not take."""
+    """Raise `SettingsError` for names and values that the service does not accept."""
     seen: Dict[str, str] = {}
     for name, value in labels.items():
         if not _NAME.match(name):
-            refuse(
+            raise SettingsError(
                 "InvalidMetadata",
-                f"metadata: {name!r} cannot be a name.",
-                "A name is of ASCII letters, digits and underscores and begins with no digit.",
+                f"metadata: {name!r} is not a valid name.",
+                "Use only ASCII letters, digits and underscores, and do not begin with a digit.",
             )
-        if name.lower() in _OURS:
-            refuse(
+        if name.lower() in _RESERVED:
+            raise SettingsError(
                 "InvalidMetadata",
-                f"metadata: {name} is what the collection itself writes.",
+                f"metadata: the collection itself writes {name}.",
                 "Use another name.",
             )
         if name.lower() in seen:
-            refuse(
+            raise SettingsError(
                 "InvalidMetadata",
-                f"metadata: {seen[name.lower()]} and {name} are one name to the store.",
-                "Use names that differ in more than upper and lower case.",
+                f"metadata: {seen[name.lower()]} and {name} are the same name to the store.",
+                "Use names that differ in more than their case.",
             )
         seen[name.lower()] = name
         if not _is_header(value):
-            refuse(
+            raise SettingsError(
                 "InvalidMetadata",
                 f"metadata: the value of {name} cannot be sent.",
-                "A value is of printable ASCII characters, with no space at either end.",
+                "Use only printable ASCII characters, with no space at either end.",
             )
+
+
+def common_labels(labels: Mapping[str, Mapping[str, str]]) -> Dict[str, str]:
+    """Return the labels that the snapshots of all disks share."""
+    return {
+        name: value
+        for of_disk in labels.values()
+        for name, value in of_disk.items()
+        if name != DISK_LABEL
+    }
 
 
 def _is_header(value: str) -> bool:
@@ -92,5 +102,5 @@ def _is_header(value: str) -> bool:
 
 
 def _ascii(value: str) -> str:
-    """A name as a label: percent-encoded where a header cannot hold it."""
+    """Return a name as a label: percent-encoded where a header cannot hold it."""
     return value if _is_header(value) else quote(value, safe=" ")

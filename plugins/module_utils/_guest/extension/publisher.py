@@ -2,40 +2,49 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The documents of a run: the status and the log, made from its record and written to blobs.
-
-PRIVATE: for this collection only.
-"""
+"""Publish a run: make its status and its log from its record, and write them to blobs."""
 
 from __future__ import annotations
 
 import os
 import platform
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from ..._errors import Failure, QuiesceError
 from ..run.record import RunRecord
 from ..run.result import build
-from .status import DiskStatus, LogEntry, StatusInput, log_document, log_entries, status_document
+from .log import LogEntry, log_document, log_entries
+from .status import DiskStatus, StatusInput, status_document
 
-#: The version of the collection, which a module that was sent to a host cannot look up.
+#: The version of the collection, which a module on a managed host cannot read.
 VERSION = "0.2.0"
 
 _ALREADY_RUN = "TaskAlreadyRun"
 
-#: Writes a document to a blob, by its address with a SAS; what it is comes last, for messages.
-#: Raises C(QuiesceError).
+#: Write a document to a blob by its address with a SAS; the last argument names the document in
+#: messages. Raise `QuiesceError`.
 Write = Callable[[str, bytes, str], None]
 _STATUS = "The status"
 _LOG = "The log"
 
 
 class StatusPublisher:
-    """Writes the status at the start and the end of a run, and its log at the end."""
+    """A writer of the status at the start and the end of a run, and of its log at the end.
 
-    def __init__(self, write: Write, wall: Callable[[], float] = time.time) -> None:
+    `status_uri` and `logs_uri` have a SAS. Without them nothing is written.
+    """
+
+    def __init__(
+        self,
+        write: Write,
+        status_uri: Optional[str] = None,
+        logs_uri: Optional[str] = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._write = write
+        self._status_uri = status_uri
+        self._logs_uri = logs_uri
         self._wall = wall
         self._started_ms = self._now_ms()
 
@@ -43,48 +52,51 @@ class StatusPublisher:
         return int(self._wall() * 1000)
 
     def announce(self, record: RunRecord) -> None:
-        """The run has begun. Raises C(QuiesceError) when that cannot be written."""
-        uri = record.request.status_uri
-        if uri:
-            self._write(uri, status_document(self._status(record, in_progress=True)), _STATUS)
+        """Write that the run has begun. Raise `QuiesceError` if that fails."""
+        if self._status_uri:
+            document = status_document(self._status(record, in_progress=True))
+            self._write(self._status_uri, document, _STATUS)
 
     def publish(self, record: RunRecord) -> None:
-        """How the run ended, and its log. Raises when one of them cannot be written."""
+        """Write the outcome of the run, and its log. Raise `QuiesceError` if one of them fails."""
         if record.failure is not None and record.failure.name == _ALREADY_RUN:
-            return  # what the run that had this task reported stands
-        problems: List[QuiesceError] = []
-        if record.request.status_uri:
-            self._try(record.request.status_uri, self._document(record), _STATUS, problems)
-        if record.request.logs_uri:
-            entries = log_entries(build(record), self._started_ms)
-            self._try(record.request.logs_uri, log_document(entries), _LOG, problems)
-        if problems:
-            raise problems[0]
+            return  # the report of the earlier run of this task stays
+        self._write_both(
+            lambda: status_document(self._status(record, in_progress=False)),
+            lambda: log_document(log_entries(build(record), self._started_ms)),
+        )
 
-    def refuse(self, status_uri: Optional[str], logs_uri: Optional[str], failure: Failure) -> None:
-        """What was asked for was refused before there was a run."""
-        problems: List[QuiesceError] = []
-        if status_uri:
-            status = StatusInput("", self._now_ms(), failure=failure, version=VERSION)
-            self._try(status_uri, status_document(status), _STATUS, problems)
-        if logs_uri:
-            text = f"{failure.name}: {failure.message} {failure.recommended_action}"
-            self._try(logs_uri, log_document([LogEntry(self._started_ms, text)]), _LOG, problems)
-        if problems:
-            raise problems[0]
+    def refuse(self, failure: Failure) -> None:
+        """Write that the options were refused, before a run began."""
+        status = StatusInput("", self._now_ms(), failure=failure, version=VERSION)
+        text = f"{failure.name}: {failure.message} {failure.recommended_action}"
+        self._write_both(
+            lambda: status_document(status),
+            lambda: log_document([LogEntry(self._started_ms, text)]),
+        )
 
-    def _try(self, uri: str, data: bytes, what: str, problems: List[QuiesceError]) -> None:
+    def _write_both(self, status: Callable[[], bytes], log: Callable[[], bytes]) -> None:
+        """Write status and log, the second also if the first failed; raise the first error."""
+        errors = [
+            self._try(self._status_uri, status, _STATUS),
+            self._try(self._logs_uri, log, _LOG),
+        ]
+        for error in filter(None, errors):
+            raise error
+
+    def _try(
+        self, uri: Optional[str], document: Callable[[], bytes], subject: str
+    ) -> Optional[QuiesceError]:
         try:
-            self._write(uri, data, what)
+            if uri:
+                self._write(uri, document(), subject)
         except QuiesceError as error:
-            problems.append(error)
-
-    def _document(self, record: RunRecord) -> bytes:
-        return status_document(self._status(record, in_progress=False))
+            return error
+        return None
 
     def _status(self, record: RunRecord, in_progress: bool) -> StatusInput:
         result: Mapping[str, Any] = build(record)
-        uris = {disk.name: disk.blob_uri for disk in record.request.disks}
+        blobs = {disk.name: disk.address.shown for disk in record.request.disks}
         return StatusInput(
             task_id=record.request.task_id or "",
             written_ms=self._now_ms(),
@@ -96,7 +108,7 @@ class StatusPublisher:
             if in_progress
             else tuple(
                 DiskStatus(
-                    uris[disk["name"]],
+                    blobs[disk["name"]],
                     disk["snapshot"],
                     disk["failure"]["message"] if disk["failure"] else "",
                 )
@@ -110,7 +122,7 @@ class StatusPublisher:
 
 def _telemetry(result: Mapping[str, Any]) -> Dict[str, str]:
     system = os.uname()
-    found = {
+    telemetry = {
         "extensionVersion": VERSION,
         "kernelVersion": system.release,
         "platformArchitecture": system.machine,
@@ -120,5 +132,5 @@ def _telemetry(result: Mapping[str, Any]) -> Dict[str, str]:
         "snapshotSet": result["snapshot_set"]["id"],
     }
     if result["freeze"]["window_ms"] is not None:
-        found["freezeWindowInMs"] = str(result["freeze"]["window_ms"])
-    return found
+        telemetry["freezeWindowInMs"] = str(result["freeze"]["window_ms"])
+    return telemetry

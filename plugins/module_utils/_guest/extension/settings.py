@@ -2,11 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The documents that Azure Backup hands to the VMSnapshot extension.
+"""The settings documents that Azure Backup gives to the VMSnapshot extension.
 
-PRIVATE: for this collection only. Their form: Microsoft's page on the extension and the published
-sources of the agent. Whatever is wrong is said without showing any value of the protected
-settings, which are secrets.
+Their form is that of Microsoft's page on the extension and of the published sources of the agent.
+No message shows a value of the protected settings, which are secrets.
 """
 
 from __future__ import annotations
@@ -14,135 +13,139 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import re
 import time
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, Dict, List, Mapping, NoReturn, Optional, Tuple
-from urllib.parse import unquote, urlsplit
+from typing import Any, Dict, Mapping, Optional, Tuple
 
-from ..._disks import Disk
+from ..._disks import BlobAddress, Disk, disk_names, parse_blob_uri
 from ..._errors import Failure, SettingsError
+from ..run.record import MAX_TASK_ID, is_task_id
 
-#: What the agent reports for settings that it cannot use.
+#: The agent's code for settings that it cannot use.
 INVALID_CODE = 11
 TOO_LATE_CODE = 402
-#: A command that is older than this is refused, in seconds; the agent's rule.
+#: The agent refuses older commands, in seconds.
 TOO_LATE_S = 140 * 60
+_VM_TYPE = "microsoft.compute/virtualmachines"
 _EPOCH_TICKS = 621_355_968_000_000_000  # .NET counts 100 ns from the year 1; this is 1970
 _TICKS_PER_S = 10_000_000
 _LAST_TICKS = 3_155_378_975_999_999_999  # the end of the year 9999
-_ADVICE = "Hand over the documents just as Azure Backup gave them to the VM."
-_TASK_ID = re.compile(r"[\x21-\x7e]{1,256}")
+_ADVICE = "Set extension_settings to the documents exactly as Azure Backup gave them to the VM."
+_PROTECTED = "protected_settings"
+
+
+@dataclass(frozen=True)
+class ExtensionDocuments:
+    """The public and the protected settings, parsed from JSON and not yet checked."""
+
+    settings: Mapping[str, Any] = field(repr=False)
+    protected: Mapping[str, Any] = field(repr=False)
+    #: With their SAS: never to be shown. None if neither document names them.
+    status_uri: Optional[str] = field(default=None, repr=False)
+    logs_uri: Optional[str] = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
 class ExtensionRequest:
-    """What the extension is told to do."""
+    """The request of Azure Backup to the extension."""
 
     task_id: str
     disks: Tuple[Disk, ...]
-    #: With their SAS: never to be shown. None when the documents name none.
-    status_blob_uri: Optional[str] = field(default=None, repr=False)
-    logs_blob_uri: Optional[str] = field(default=None, repr=False)
-    locale: str = "en-us"
-    vm_type: str = "microsoft.compute/virtualmachines"
-    #: As it was given; None when it was not.
+    #: As in the settings; None if they have none.
     command_start_ticks: Optional[str] = None
-    #: What the service wants to be written to every snapshot.
+    #: The metadata that the service wants for every snapshot.
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def parse_extension_settings(
-    document: Mapping[str, Any], now_s: Optional[float] = None
-) -> ExtensionRequest:
-    """Read C(extension_settings): C(settings) and C(protected_settings).
+def parse_documents(option: Mapping[str, Any]) -> ExtensionDocuments:
+    """Parse `extension_settings`: `settings` and `protected_settings`, as mappings or JSON.
 
-    C(now_s): seconds since 1970, this machine's clock by default. Raises C(SettingsError) for
-    everything that is missing or wrong, with the code that the agent reports for it.
+    The addresses of the public settings go first. Raise `SettingsError` for a document that is
+    not an object, and for an address that is not a string.
     """
-    settings = _mapping(document.get("settings"), "settings")
-    protected = _mapping(document.get("protected_settings"), "protected_settings")
+    settings = _mapping(option.get("settings"), "settings")
+    protected = _mapping(option.get(_PROTECTED), _PROTECTED)
+    status, logs = (
+        _text(settings, key) or _text(protected, key, _PROTECTED) or None
+        for key in ("statusBlobUri", "logsBlobUri")
+    )
+    return ExtensionDocuments(settings, protected, status, logs)
+
+
+def read_request(documents: ExtensionDocuments, now_s: Optional[float] = None) -> ExtensionRequest:
+    """Return the request of the documents.
+
+    `now_s` is in seconds since 1970; the default is the time of this machine's clock.
+    Raise `SettingsError` for missing and wrong values, with the code that the agent reports.
+    """
+    settings = documents.settings
     _check_command(settings)
     task_id = _text(settings, "taskId")
-    if task_id is None or not _TASK_ID.fullmatch(task_id):
-        _refuse("settings: taskId must be a name of up to 256 printable characters without spaces.")
+    if task_id is None or not is_task_id(task_id):
+        raise _invalid(
+            f"settings: taskId must have 1 to {MAX_TASK_ID} printable characters without spaces."
+        )
     ticks = _ticks_as_text(settings.get("commandStartTimeUTCTicks"))
     if ticks is not None:
         _check_age(ticks, time.time() if now_s is None else now_s)
-    status, logs = document_uris(document)
+    _check_vm_type(settings)
+    _text(settings, "locale")  # checked only, not used
     return ExtensionRequest(
         task_id=task_id,
-        disks=_disks(protected),
-        status_blob_uri=status,
-        logs_blob_uri=logs,
-        locale=_text(settings, "locale") or "en-us",
-        vm_type=_vm_type(settings),
+        disks=_disks(documents.protected),
         command_start_ticks=ticks,
         metadata=_metadata(settings),
     )
 
 
-def document_uris(document: Mapping[str, Any]) -> Tuple[Optional[str], Optional[str]]:
-    """Where the status and the log go, with their SAS; the public settings count first.
-
-    Raises C(SettingsError) only for documents that are none and addresses that are no strings.
-    """
-    settings = _mapping(document.get("settings"), "settings")
-    protected = _mapping(document.get("protected_settings"), "protected_settings")
-    found = []
-    for key in ("statusBlobUri", "logsBlobUri"):
-        public, secret = _text(settings, key), _text(protected, key, "protected_settings")
-        found.append(public or secret or None)
-    return found[0], found[1]
-
-
-def _refuse(message: str, advice: str = _ADVICE) -> NoReturn:
-    raise SettingsError(Failure("InvalidExtensionSettings", message, advice, INVALID_CODE))
+def _invalid(message: str, advice: str = _ADVICE) -> SettingsError:
+    return SettingsError(Failure("InvalidExtensionSettings", message, advice, INVALID_CODE))
 
 
 def _mapping(value: Any, where: str) -> Mapping[str, Any]:
-    """One of the documents, as a mapping or as the JSON of one."""
+    """Return a document, given as a mapping or as the JSON of an object."""
     if isinstance(value, (str, bytes)):
         try:
             value = json.loads(value)
         except ValueError:
-            _refuse(f"{where} is not JSON.")
+            raise _invalid(f"{where} is not JSON.") from None
     if not isinstance(value, Mapping):
-        _refuse(f"{where} is missing." if value is None else f"{where} is not an object.")
+        raise _invalid(f"{where} is missing." if value is None else f"{where} is not an object.")
     return value
 
 
 def _text(settings: Mapping[str, Any], key: str, where: str = "settings") -> Optional[str]:
     value = settings.get(key)
     if value is not None and not isinstance(value, str):
-        _refuse(f"{where}: {key} must be a string.")
+        raise _invalid(f"{where}: {key} must be a string.")
     return value.strip() if value is not None else None
 
 
 def _check_command(settings: Mapping[str, Any]) -> None:
     command = _text(settings, "commandToExecute")
     if not command or "snapshot" not in command.lower():
-        _refuse("settings: commandToExecute must be 'snapshot'; nothing else is done here.")
-
-
-def _vm_type(settings: Mapping[str, Any]) -> str:
-    found = _text(settings, "vmType") or "microsoft.compute/virtualmachines"
-    if found.lower() != "microsoft.compute/virtualmachines":
-        words = "is a classic VM" if "classic" in found.lower() else "is unknown"
-        _refuse(
-            f"settings: vmType {found!r} {words}.",
-            "Scripts are supported for VMs that were deployed through Resource Manager.",
+        raise _invalid(
+            "settings: commandToExecute must be 'snapshot'; no other command is supported."
         )
-    return found
+
+
+def _check_vm_type(settings: Mapping[str, Any]) -> None:
+    vm_type = _text(settings, "vmType") or _VM_TYPE
+    if vm_type.lower() != _VM_TYPE:
+        problem = "is a classic VM" if "classic" in vm_type.lower() else "is unknown"
+        raise _invalid(
+            f"settings: vmType {vm_type!r} {problem}.",
+            "Use a VM that was deployed through Resource Manager; scripts need one.",
+        )
 
 
 def _ticks_as_text(value: Any) -> Optional[str]:
-    """The ticks as text, whether they came as a string or as a number."""
+    """Return the ticks as text, from a string or a number."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-        _refuse("settings: commandStartTimeUTCTicks must be a number.")
+        raise _invalid("settings: commandStartTimeUTCTicks must be a number.")
     return str(value).strip()
 
 
@@ -152,18 +155,20 @@ def _check_age(text: str, now_s: float) -> None:
     except InvalidOperation:
         ticks = Decimal(-1)
     if not ticks.is_finite() or not _EPOCH_TICKS <= ticks <= _LAST_TICKS:
-        _refuse(f"settings: commandStartTimeUTCTicks {text[:40]!r} is no time in .NET ticks.")
+        raise _invalid(
+            f"settings: commandStartTimeUTCTicks {text[:40]!r} is not a time in .NET ticks."
+        )
     started_s = float((ticks - _EPOCH_TICKS) / _TICKS_PER_S)
-    # 6.36458E+17 has been rounded to 28 hours; the doubt is to the benefit of the command.
+    # 6.36458E+17 is rounded to 28 hours; the rounding error must not refuse a command.
     exponent = ticks.as_tuple().exponent
-    doubt_s = 10.0 ** max(int(exponent), 0) / _TICKS_PER_S
-    late_s = now_s - started_s - doubt_s
+    rounding_s = 10.0 ** max(int(exponent), 0) / _TICKS_PER_S
+    late_s = now_s - started_s - rounding_s
     if late_s > TOO_LATE_S:
         raise SettingsError(
             Failure(
                 "GuestAgentInvokedCommandTooLate",
                 f"The command was given {(now_s - started_s) / 60:.0f} minutes ago "
-                "(commandStartTimeUTCTicks), and after 140 minutes it is no longer carried out.",
+                "(commandStartTimeUTCTicks). The limit is 140 minutes.",
                 "Check the VM's clock, and start a new backup.",
                 TOO_LATE_CODE,
             )
@@ -171,75 +176,68 @@ def _check_age(text: str, now_s: float) -> None:
 
 
 def _object(text: Any, where: str) -> Any:
-    """What an C(objectStr) holds: JSON, plain or in base64, perhaps in quotes."""
+    """Return the value of an `objectStr`: JSON, plain or in base64, with or without quotes."""
     if isinstance(text, (Mapping, list)):
-        return text  # a template has read it already
+        return text  # Ansible's templating has already parsed it
     if not isinstance(text, str):
-        _refuse(f"{where}: objectStr must be a string.")
+        raise _invalid(f"{where}: objectStr must be a string.")
     plain = _unquoted(text)
     if not plain.startswith(("{", "[")):
         try:
             plain = base64.b64decode("".join(plain.split()), validate=True).decode("utf-8")
         except (binascii.Error, ValueError):
-            _refuse(f"{where}: objectStr is neither JSON nor base64 of it.")
+            raise _invalid(f"{where}: objectStr is neither JSON nor base64 of it.") from None
         plain = _unquoted(plain)
     try:
         return json.loads(plain)
     except ValueError:
-        _refuse(f"{where}: what objectStr holds is not JSON.")
+        raise _invalid(f"{where}: the content of objectStr is not JSON.") from None
 
 
 def _unquoted(text: str) -> str:
-    """The text without the whitespace and the quotes around it, as the agent takes them off."""
+    """Return the text without the whitespace and quotes around it, as the agent does."""
     return text.strip().strip("'\"").strip()
 
 
 def _disks(protected: Mapping[str, Any]) -> Tuple[Disk, ...]:
-    where = "protected_settings"
     if protected.get("objectStr") in (None, ""):
-        _refuse(f"{where}: objectStr, which names the disks, is missing.")
-    found = _object(protected["objectStr"], where)
-    uris = found.get("blobSASUri") if isinstance(found, Mapping) else found
+        raise _invalid(f"{_PROTECTED}: objectStr, which names the disks, is missing.")
+    content = _object(protected["objectStr"], _PROTECTED)
+    uris = content.get("blobSASUri") if isinstance(content, Mapping) else content
     if not isinstance(uris, list) or not uris:
-        _refuse(f"{where}: objectStr must hold blobSASUri, a list with one address a disk.")
-    names: List[str] = []
-    for number, uri in enumerate(uris, 1):
-        name = _name_of(uri)
-        if name is None:
-            _refuse(f"{where}: item {number} of blobSASUri is not the address of a blob.")
-        names.append(name if name not in names else f"{name}-{number}")
-    return tuple(Disk(name=name, blob_uri=uri) for name, uri in zip(names, uris))
+        raise _invalid(f"{_PROTECTED}: objectStr must have blobSASUri, a list of addresses.")
+    addresses = [_address(number, uri) for number, uri in enumerate(uris, 1)]
+    names = disk_names([None] * len(addresses), addresses)
+    return tuple(Disk(name, address) for name, address in zip(names, addresses))
 
 
-def _name_of(uri: Any) -> Optional[str]:
-    """The blob's own name, without folders and without C(.vhd)."""
+def _address(number: int, uri: Any) -> BlobAddress:
+    subject = f"{_PROTECTED}: item {number} of blobSASUri"
     if not isinstance(uri, str):
-        return None
+        raise _invalid(f"{subject} must be a string.")
     try:
-        parts = urlsplit(uri)
-    except ValueError:
-        return None
-    name = unquote(parts.path.rpartition("/")[2])
-    if parts.scheme not in ("https", "http") or not parts.netloc or not name.isprintable():
-        return None
-    return (name[:-4] if name.lower().endswith(".vhd") else name) or None
+        return parse_blob_uri(uri, subject)
+    except SettingsError as error:
+        if error.failure.name != "InvalidBlobUri":
+            raise
+        raise _invalid(error.failure.message) from None
 
 
 def _metadata(settings: Mapping[str, Any]) -> Dict[str, str]:
-    """C(backupMetadata) of the public C(objectStr): items with C(Key) and C(Value)."""
+    """Return `backupMetadata` of the public `objectStr`: items with `Key` and `Value`."""
     if settings.get("objectStr") in (None, ""):
         return {}
-    found = _object(settings["objectStr"], "settings")
-    items = found.get("backupMetadata") if isinstance(found, Mapping) else None
+    content = _object(settings["objectStr"], "settings")
+    items = content.get("backupMetadata") if isinstance(content, Mapping) else None
     if items is None:
         return {}
     if not isinstance(items, list):
-        _refuse("settings: backupMetadata in objectStr must be a list.")
+        raise _invalid("settings: backupMetadata in objectStr must be a list.")
     metadata: Dict[str, str] = {}
     for item in items:
         key = item.get("Key") if isinstance(item, Mapping) else None
         value = item.get("Value") if isinstance(item, Mapping) else None
         if not isinstance(key, str) or not key or not isinstance(value, (str, int, float, bool)):
-            _refuse("settings: each item of backupMetadata needs a Key and a Value.")
+            raise _invalid("settings: each item of backupMetadata needs a Key and a Value.")
         metadata[key] = str(value)
     return metadata

@@ -2,10 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The status document and the log document, in the form that the VMSnapshot extension publishes.
+"""The status document, in the form that the VMSnapshot extension publishes.
 
-PRIVATE: for this collection only. Functions of plain values. No address in them has a query,
-besides the time that names a snapshot.
+No address in it has a query, besides the time that names a snapshot.
 """
 
 from __future__ import annotations
@@ -13,16 +12,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 from urllib.parse import parse_qsl, urlsplit
 
+from ..._consistency import APPLICATION, CRASH, FILE_SYSTEM, NONE
 from ..._errors import Failure
 from ..._redact import redact, without_query
 
 HANDLER = "Microsoft.Azure.RecoveryServices.VMSnapshotLinux"
-#: The extension's numbers for what a snapshot shows.
-CONSISTENCY = {"none": 0, "file-system": 1, "application": 2, "crash": 3}
+#: The extension's numbers for the consistencies.
+CONSISTENCY = {NONE: 0, FILE_SYSTEM: 1, APPLICATION: 2, CRASH: 3}
 
 APPLICATION_CODE = 0
 SUCCESS_CODE = 1
@@ -35,7 +34,7 @@ _CODES = {
     "SnapshotOperationRateExceeded": 173,
     "SnapshotRateExceeded": 173,
 }
-#: Codes of what belongs to one part of the run, by the beginnings of the names.
+#: Codes of failures by the beginnings of their names.
 _PREFIXES = (
     ("FreezeTimeout", 122),
     ("FlushTimeout", 122),
@@ -52,10 +51,10 @@ _HEALTH = {0: _GREEN, 1: _GREEN, 2: _GREEN, 4: _GREEN, 15: _RED, 76: _RED, 85: _
 _HEALTH.update({402: _RED, _SOME_SNAPSHOTS_FAILED: _RED})
 
 _MESSAGES = {
-    "application": "The snapshots are application-consistent.",
-    "file-system": "The snapshots are file-system-consistent.",
-    "crash": "The snapshots are crash-consistent.",
-    "none": "There is no whole set of snapshots.",
+    APPLICATION: "The snapshots are application-consistent.",
+    FILE_SYSTEM: "The snapshots are file-system-consistent.",
+    CRASH: "The snapshots are crash-consistent.",
+    NONE: "No complete set of snapshots exists.",
 }
 _QUERY = re.compile(r"(?i)(https?://[^\s?\"'<>]+)\?[^\s\"'<>]*")
 
@@ -64,45 +63,42 @@ _QUERY = re.compile(r"(?i)(https?://[^\s?\"'<>]+)\?[^\s\"'<>]*")
 class DiskStatus:
     """One disk of the set in the status document."""
 
+    #: The document has it without its query.
     blob_uri: str = field(repr=False)
-    #: The snapshot's name, a time; None when there is none.
+    #: The snapshot's name, a time; None without a snapshot.
     snapshot: Optional[str] = None
     error: str = ""
 
 
 @dataclass(frozen=True)
 class StatusInput:
-    """What a status document says."""
+    """The values of a status document."""
 
     task_id: str
     #: Milliseconds since 1970.
     written_ms: int
-    #: C(application), C(file-system), C(crash) or C(none).
-    consistency: str = "none"
-    #: What failed the run, or C(degraded_by) made it less consistent than it was meant to be.
+    #: A consistency, see `_consistency`.
+    consistency: str = NONE
+    #: The failure of the run; `degraded_by` made it less consistent than planned.
     failure: Optional[Failure] = None
     degraded_by: Optional[Failure] = None
-    #: The run has only begun.
+    #: The run has just begun.
     in_progress: bool = False
     disks: Tuple[DiskStatus, ...] = ()
-    #: As the settings gave it.
+    #: As in the settings.
     command_start_ticks: Optional[str] = None
-    #: Version of what took the snapshots.
+    #: Version of the collection.
     version: str = ""
-    machine_id: str = ""
     telemetry: Mapping[str, str] = field(default_factory=dict)
-    #: None when it was not counted.
-    partition_count: Optional[int] = None
-    used_bytes: Optional[int] = None
 
     @property
     def shows_snapshots(self) -> bool:
-        """Return True if there is a whole set; none, and an unknown word, is no success."""
+        """Return True for a complete set; an unknown consistency is not a success."""
         return CONSISTENCY.get(self.consistency, 0) > 0
 
 
 def status_code(status: StatusInput) -> int:
-    """The code that the extension reports for this outcome."""
+    """Return the code that the extension reports for this outcome."""
     if status.in_progress:
         return IN_PROGRESS_CODE
     if status.failure is not None:
@@ -114,7 +110,7 @@ def status_code(status: StatusInput) -> int:
         return code
     if not status.shows_snapshots:
         return _SNAPSHOTS_FAILED
-    return APPLICATION_CODE if status.consistency == "application" else SUCCESS_CODE
+    return APPLICATION_CODE if status.consistency == APPLICATION else SUCCESS_CODE
 
 
 def _code_of(failure: Failure) -> int:
@@ -131,7 +127,7 @@ def _code_of(failure: Failure) -> int:
 
 
 def _health(status: StatusInput, code: int) -> Dict[str, int]:
-    """The state of the VM: also a run that succeeded tells of a script that failed."""
+    """Return the health of the VM; a failed script counts even if the run succeeded."""
     if code == SUCCESS_CODE and status.degraded_by is not None:
         reported = _code_of(status.degraded_by)
         code = reported if reported != ERROR_CODE else code
@@ -141,7 +137,7 @@ def _health(status: StatusInput, code: int) -> Dict[str, int]:
 
 
 def status_document(status: StatusInput) -> bytes:
-    """The status document: the JSON of a list with one object."""
+    """Return the status document: the JSON of a list with one object."""
     code = status_code(status)
     document = {
         "version": status.version,
@@ -149,55 +145,56 @@ def status_document(status: StatusInput) -> bytes:
         "status": {
             "name": HANDLER,
             "operation": "Enable",
-            "status": "success" if _is_well(status) else "error",
+            "status": "success" if _is_success(status) else "error",
             "substatus": [],
             "code": str(code),
             "taskId": status.task_id,
             "formattedMessage": {"lang": "en-US", "message": _message(status)},
-            "storageDetails": _storage(status),
+            "storageDetails": _storage(),
             "commandStartTimeUTCTicks": status.command_start_ticks,
             "telemetryData": [
                 {"Value": clean(value), "Key": key} for key, value in status.telemetry.items()
             ],
-            "uniqueMachineId": status.machine_id,
+            "uniqueMachineId": "",
             "snapshotInfo": [_disk(disk) for disk in status.disks],
             "vmHealthInfo": _health(status, code),
         },
     }
     text = json.dumps([document])
-    # The form of dates of .NET has its slashes escaped, which the JSON encoder does not do.
+    # Dates of .NET have escaped slashes, which the JSON encoder does not write.
     escaped = re.sub(r'"/Date\((-?\d+)\)/"', r'"\\/Date(\1)\\/"', text)
     return escaped.encode("ascii")
 
 
-def _is_well(status: StatusInput) -> bool:
+def _is_success(status: StatusInput) -> bool:
     return status.failure is None and (status.in_progress or status.shows_snapshots)
 
 
 def _message(status: StatusInput) -> str:
-    said = status.failure or status.degraded_by
-    kind = status.consistency if status.shows_snapshots else "none"
-    words = [] if status.in_progress or status.failure else [_MESSAGES[kind]]
+    failure = status.failure or status.degraded_by
+    kind = status.consistency if status.shows_snapshots else NONE
+    sentences = [] if status.in_progress or status.failure else [_MESSAGES[kind]]
     if status.in_progress:
-        words.append("The snapshots are being taken.")
-    if said is not None:
-        words.append(f"{said.name}: {said.message} {said.recommended_action}".strip())
+        sentences.append("The run is taking the snapshots.")
+    if failure is not None:
+        text = f"{failure.name}: {failure.message} {failure.recommended_action}"
+        sentences.append(text.strip())
     return json.dumps(
         {
-            "messageStr": clean(" ".join(words)),
+            "messageStr": clean(" ".join(sentences)),
             "snapshotConsistency": CONSISTENCY[kind],
             "jobMessage": "",
-            "isSizeComputationFailed": status.used_bytes is None,
+            "isSizeComputationFailed": True,
         }
     )
 
 
-def _storage(status: StatusInput) -> Dict[str, Any]:
+def _storage() -> Dict[str, Any]:
     return {
-        "partitionCount": status.partition_count or 0,
-        "totalUsedSizeInBytes": status.used_bytes or 0,
+        "partitionCount": 0,
+        "totalUsedSizeInBytes": 0,
         "isStoragespacePresent": False,
-        "isSizeComputationFailed": status.used_bytes is None,
+        "isSizeComputationFailed": True,
     }
 
 
@@ -214,7 +211,7 @@ def _disk(disk: DiskStatus) -> Dict[str, Any]:
 
 
 def clean(text: str) -> str:
-    """The text with the queries of all addresses in it taken off, save a snapshot's time."""
+    """Return the text without secrets and queries of addresses, except a snapshot's time."""
     return redact(_QUERY.sub(lambda match: _shown(match.group(0)), text))
 
 
@@ -225,67 +222,3 @@ def _shown(uri: str) -> str:
         query = []
     times = [value for key, value in query if key == "snapshot"]
     return without_query(uri) + (f"?snapshot={times[0]}" if times else "")
-
-
-# --- The log ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class LogEntry:
-    """Something that happened; C(at_ms) is milliseconds since 1970."""
-
-    at_ms: int
-    text: str
-
-
-def log_document(entries: Iterable[LogEntry]) -> bytes:
-    """The log: a line an entry, each with its time in UTC; further lines of one are indented."""
-    lines = []
-    for entry in entries:
-        at = datetime.fromtimestamp(entry.at_ms // 1000, timezone.utc).replace(tzinfo=None)
-        text = clean(entry.text).strip().replace("\r", "").replace("\n", "\n    ")
-        lines.append(f"{at.isoformat()}.{entry.at_ms % 1000:03d}Z {text}\n")
-    return "".join(lines).encode("utf-8", errors="replace")
-
-
-def log_entries(result: Mapping[str, Any], started_ms: int) -> List[LogEntry]:
-    """What a log says of a run, from the run's result; C(started_ms): when the run began."""
-    entries = [
-        LogEntry(
-            started_ms + int(phase["start_ms"]),
-            f"{phase['name']} began and took {phase['duration_ms']:.0f} ms",
-        )
-        for phase in result.get("phases") or ()
-    ]
-    end_ms = max(
-        (
-            started_ms + int(phase["start_ms"] + phase["duration_ms"])
-            for phase in result.get("phases") or ()
-        ),
-        default=started_ms,
-    )
-    return entries + [LogEntry(end_ms, text) for text in _findings(result)]
-
-
-def _findings(result: Mapping[str, Any]) -> Iterable[str]:
-    for kind in ("pre", "post"):
-        script = (result.get("scripts") or {}).get(kind)
-        if script:
-            yield (
-                f"{kind}-script: exit status {script['rc']}, {script['attempts']} attempts, "
-                f"{script['duration_ms']:.0f} ms\n{script['tail']}"
-            )
-    freeze = result.get("freeze") or {}
-    for one in freeze.get("filesystems") or ():
-        yield f"{one['mount_point']} ({one['device']}, {one['type']}): {one['outcome']}"
-    if freeze.get("window_ms") is not None:
-        yield f"The window lasted {freeze['window_ms']:.0f} ms"
-    for disk in result.get("disks") or ():
-        said = disk.get("failure") or {}
-        yield f"disk {disk['name']}: {disk['snapshot'] or said.get('message') or 'no snapshot'}"
-    for warning in result.get("warnings") or ():
-        yield f"warning: {warning}"
-    failure = result.get("failure")
-    if failure:
-        yield f"{failure['name']}: {failure['message']} {failure['recommended_action']}"
-    yield f"consistency: {result.get('consistency')}"

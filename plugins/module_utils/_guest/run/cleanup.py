@@ -2,54 +2,50 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""After the thaw: what becomes of the snapshots that were or were not taken.
-
-PRIVATE: for this collection only.
-"""
+"""Resolve unknown snapshots after the thaw, and discard or keep partial and late sets."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import List, Optional
 
+from ..._consistency import NONE, reaches
 from ..._errors import Failure
 from ..._stores.store import SnapshotOutcome, Store
 from .record import DISCARD, RunRecord
-from .verdict import NONE, ORDER, in_window, is_complete, judge, taken_after_resume, window_of
+from .verdict import in_window, is_complete, judge, taken_after_resume, window_of
 
 
 def resolve_unknown(record: RunRecord, store: Optional[Store], limit_s: float) -> None:
-    """Clear up what is unknown, discard or keep what is partial or late, and require."""
+    """Resolve unknown snapshots, discard or keep a partial or late set, then require."""
     if store is not None and record.outcomes:
         if any(outcome.unknown for outcome in record.outcomes):
             try:
                 record.outcomes = tuple(store.resolve_unknown(record.outcomes, limit_s))
-            except Exception as error:  # what is to come must not be lost with it
-                record.warn(f"The store could not tell what became of the requests: {error}")
-        failure = _what_is_wrong(record)
+            except Exception as error:  # the cleanup that follows must still happen
+                record.warn(f"The store could not resolve the unknown requests: {error}")
+        failure = _set_failure(record)
         if failure is not None:
             _discard_or_keep(record, store, failure)
     _require(record)
 
 
-def _what_is_wrong(record: RunRecord) -> Optional[Failure]:
-    """Why the set is no whole set of snapshots that were taken in time; None when it is one."""
+def _set_failure(record: RunRecord) -> Optional[Failure]:
+    """Return the failure of a partial or late set; None for a whole set taken in time."""
     failed = [outcome for outcome in record.outcomes if outcome.snapshot is None]
     if failed:
         first = next((outcome.failure for outcome in failed if outcome.failure is not None), None)
-        words = " ".join(_words_of(outcome) for outcome in failed)
-        return Failure(
-            first.name if first else "SnapshotFailed",
-            f"{len(failed)} of {len(record.request.disks)} snapshots were not taken. {words}",
-            first.recommended_action if first else "Look at the store's own log.",
-            first.code if first else None,
-        )
+        first = first or Failure("SnapshotFailed", "", "Read the store's own log.")
+        details = " ".join(_details(outcome) for outcome in failed)
+        count = f"{len(failed)} of {len(record.request.disks)}"
+        return replace(first, message=f"{count} snapshots were not taken. {details}")
     late = taken_after_resume(record) if record.has_scripts and not record.crash_fallback else []
     if late:
         return Failure(
             "SnapshotTooLate",
             f"Snapshots were acknowledged only when the post-script was due, too late to show the "
-            f"application at rest: {', '.join(late)}.",
-            "Find out what slows the store or the network, or raise freeze_timeout.",
+            f"paused application: {', '.join(late)}.",
+            "Find out what slows the store or the network, or increase freeze_timeout.",
         )
     window = window_of(record.filesystems)
     if not record.will_freeze or window is None:
@@ -60,20 +56,20 @@ def _what_is_wrong(record: RunRecord) -> Optional[Failure]:
             "SnapshotTooLate",
             f"Snapshots were acknowledged only after the thaw, too late to show frozen "
             f"filesystems: {', '.join(late)}.",
-            "Find out what slows the store or the network, or raise freeze_timeout.",
+            "Find out what slows the store or the network, or increase freeze_timeout.",
         )
     return None
 
 
-def _words_of(outcome: SnapshotOutcome) -> str:
-    words = outcome.failure.message if outcome.failure else "there is no snapshot."
+def _details(outcome: SnapshotOutcome) -> str:
+    details = outcome.failure.message if outcome.failure else "no snapshot exists."
     if outcome.unknown:
-        words += " A snapshot may exist or come into being; look for it by its labels."
-    return f"{outcome.disk}: {words}"
+        details += " A snapshot may exist or still appear. Search for it by its labels."
+    return f"{outcome.disk}: {details}"
 
 
 def _discard_or_keep(record: RunRecord, store: Store, failure: Failure) -> None:
-    """A partial or late set: discarded and the run fails, or kept and said."""
+    """Discard a partial or late set and fail the run, or keep and report it."""
     existing = [outcome for outcome in record.outcomes if outcome.snapshot is not None]
     if record.request.on_partial == DISCARD:
         if existing:
@@ -90,7 +86,7 @@ def _discard_or_keep(record: RunRecord, store: Store, failure: Failure) -> None:
 
 
 def left_behind(record: RunRecord) -> List[str]:
-    """The snapshots that exist in the store, by the names of their disks."""
+    """Return the names of the disks whose snapshots exist in the store."""
     return [
         outcome.disk
         for outcome in record.outcomes
@@ -100,21 +96,21 @@ def left_behind(record: RunRecord) -> List[str]:
 
 
 def _require(record: RunRecord) -> None:
-    """Fail a run that reached less than it must; every run must reach a whole set."""
+    """Fail a run that reached less than is required; each run must take a whole set."""
     reached = judge(record).consistency
     required = record.request.require_consistency
     if record.failure is not None:
         return
     if reached == NONE:
         record.fail(Failure("NoSnapshot", "No snapshot was taken."))
-    elif required and ORDER.index(reached) < ORDER.index(required):
+    elif required and not reaches(reached, required):
         cause = record.degraded_by
         record.fail(
             Failure(
                 "ConsistencyTooLow",
                 f"The snapshots are {reached}-consistent, and {required} is required."
                 + (f" {cause.message}" if cause else "")
-                + " They were kept; snapshot_set in this result lists them.",
-                cause.recommended_action if cause else "See evidence in this result.",
+                + " They were kept; snapshot_set of this result lists them.",
+                cause.recommended_action if cause else "Read evidence in this result.",
             )
         )

@@ -2,16 +2,14 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a run works with, handed to it, so that it can be tried with other parts.
-
-PRIVATE: for this collection only.
-"""
+"""The dependencies of a run. The module injects them, and tests replace them."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any, Callable, ContextManager, Dict, Optional, Protocol, Tuple
+from types import TracebackType
+from typing import Any, Callable, Dict, Optional, Protocol, Tuple, Type
 
 from ..._stores.store import Store
 from ..model import FilesystemRecord, ScriptOutcome, ScriptSpec, Target
@@ -21,81 +19,133 @@ from ..storage.freeze_plan import FreezePlan
 from .record import RunRecord
 
 
+class LockProtocol(Protocol):
+    """The lock of the guest, with its memory of task ids; see `lock`."""
+
+    def __enter__(self) -> object:
+        """Take the lock. Raise `SettingsError` if another run holds it or the task has run."""
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        """Release the lock."""
+
+    def remember_task(self) -> None:
+        """Record that the task is about to change the guest, so that it is never repeated."""
+
+
+class MachineProtocol(Protocol):
+    """The state of the guest, read within a time limit; see `machine`."""
+
+    def __enter__(self) -> object:
+        """Start the process that reads."""
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        trace: Optional[TracebackType],
+    ) -> None:
+        """End the process that reads."""
+
+    def limit(self, limit_s: float, check: Callable[[], None]) -> None:
+        """Let all calls from now on end within `limit_s`, together; errors of `check` end them."""
+
+    def examine(self) -> Readiness:
+        """Read the configuration and check the scripts."""
+
+    def is_single_disk(self) -> bool:
+        """Return True if the set is the only disk of the guest."""
+
+    def plan(self) -> FreezePlan:
+        """Return the filesystems to freeze, in their order."""
+
+    def cover(self, targets: Tuple[Target, ...]) -> Coverage:
+        """Check whether freezing the targets stops every write to the disks."""
+
+    def check_expedite(self) -> None:
+        """Raise `SettingsError` if FIFREEZE must be expedited and cannot be."""
+
+
 class FreezerProtocol(Protocol):
-    """What the run asks of the guard and the watchdog; see C(freezer)."""
+    """The guard and the watchdog, as the run uses them; see `freezer`."""
 
     @property
     def deadline_ns(self) -> int:
-        """When everything is thawed whatever happens."""
+        """Return the time at which everything is thawed in any case."""
 
     @property
     def protection(self) -> Dict[str, Any]:
-        """How the run was protected, for the result."""
+        """Return the protection of the run, for the result."""
 
     @property
     def expedited(self) -> Dict[str, Any]:
-        """Whether FIFREEZE was made short, for the result."""
+        """Return whether FIFREEZE was expedited, for the result."""
 
     def stage(self, name: str, limit_s: float) -> None:
-        """The phase the run is in, and how long it may last."""
+        """Announce the phase of the run and its time limit."""
 
     def before_script(self) -> None:
-        """To be called in a script's own process right before it becomes the script."""
+        """Prepare the process of a script, right before it executes the script."""
 
     def script_ended(self) -> None:
-        """No script runs any more."""
+        """Announce that no script runs any more."""
 
     def mark_post_script_due(self) -> None:
-        """From now on the post-script must run, whatever happens to the run."""
+        """Announce that from now on the post-script must run, even if the run dies."""
 
     def verify(self) -> None:
         """Check that each descriptor still is the mount that was planned."""
 
     def flush(self, limit_s: float) -> float:
-        """Write out what is dirty until a pass is short."""
+        """Write out dirty pages until a pass is short."""
 
     def freeze(self) -> None:
-        """Freeze everything, or nothing and raise."""
+        """Freeze all filesystems, or none and raise."""
 
     def is_window_over(self) -> bool:
-        """Whether what was frozen may not be frozen any more; cheap."""
+        """Return True if a filesystem may no longer be frozen; cheap."""
 
     def is_taken_over(self) -> bool:
-        """Whether a supervisor does what is left to do in place of the run."""
+        """Return True if a supervisor completes the work in place of the run."""
 
     def thaw(self) -> Tuple[FilesystemRecord, ...]:
         """Thaw everything that was frozen."""
 
     def run_post_script(self) -> Optional[ScriptOutcome]:
-        """Run the post-script if it is owed."""
+        """Run the post-script if it is due."""
 
     def stop(self) -> None:
-        """Dismiss the supervisors."""
+        """Stop the supervisors."""
+
+
+class PublisherProtocol(Protocol):
+    """The documents of a run, for Azure Backup; see `publisher`."""
+
+    def announce(self, record: RunRecord) -> None:
+        """Write that the run has begun."""
+
+    def publish(self, record: RunRecord) -> None:
+        """Write the outcome of the run and its log."""
+
+
+#: Start guard and watchdog for targets, with the freeze timeout and the post-script.
+StartFreezer = Callable[[Tuple[Target, ...], float, Optional[ScriptSpec]], FreezerProtocol]
 
 
 @dataclass(frozen=True)
 class Dependencies:
-    """What a run works with."""
+    """The objects that a run works with."""
 
-    lock: Callable[[], ContextManager[Any]]
-    #: Lets C(examine), C(plan), C(cover) and C(is_single_disk) end within so many seconds from
-    #: now, all together; what the second value raises meanwhile ends them too.
-    limit_looks: Callable[[float, Callable[[], None]], None]
-    examine: Callable[[], Readiness]
-    #: Whether the disks' addresses can serve for so many seconds from now; looks at nothing else.
-    check_disks: Callable[[float], object]
-    #: What every snapshot of the set will carry.
-    label: Callable[[], Dict[str, str]]
-    plan: Callable[[], FreezePlan]
-    cover: Callable[[Tuple[Target, ...]], Coverage]
-    is_single_disk: Callable[[], bool]
-    start_freezer: Callable[[Tuple[Target, ...], float, Optional[ScriptSpec]], FreezerProtocol]
+    lock: LockProtocol
+    machine: MachineProtocol
+    start_freezer: StartFreezer
+    #: Called only once the supervisors were forked, because a store starts threads.
     make_store: Callable[[], Store]
-    #: Remembers that the run is about to touch the guest: it is not repeated under its name.
-    begin: Callable[[], None]
-    #: Says to the outside that the run has begun, and how it ended.
-    announce: Callable[[RunRecord], None]
-    publish: Callable[[RunRecord], None]
-    #: Raises C(SettingsError) when FIFREEZE is to be made short and cannot be.
-    check_expedite: Callable[[], object] = str
+    #: Raise `SettingsError` unless the disks' addresses suffice for these seconds from now.
+    check_disks: Callable[[float], object]
+    publisher: PublisherProtocol
     clock_ns: Callable[[], int] = time.monotonic_ns

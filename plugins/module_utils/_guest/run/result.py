@@ -4,8 +4,7 @@
 
 """The result of a run, as the module returns it.
 
-PRIVATE: for this collection only. Times in the result are milliseconds: C(_ms) of a moment is
-counted from the start of the run, of anything else it is how long that took.
+Times in the result are milliseconds. A moment is counted from the start of the run.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from .verdict import in_window, is_complete, judge, window_of
 
 
 def build(record: RunRecord) -> Dict[str, Any]:
-    """The result; it has the same keys for a run that failed, as far as they are known."""
+    """Return the result; a failed run has the same keys, as far as they are known."""
     verdict = judge(record)
     return {
         "consistency": verdict.consistency,
-        "evidence": {name: one.to_result() for name, one in verdict.evidence.items()},
+        "evidence": {name: item.to_result() for name, item in verdict.evidence.items()},
         "snapshot_set": _snapshot_set(record),
         "started_ns": record.started_ns,
         "disks": _disks(record),
@@ -100,7 +99,7 @@ def _disks(record: RunRecord) -> Any:
 def _freeze(record: RunRecord) -> Dict[str, Any]:
     window = window_of(record.filesystems)
     if record.filesystems:
-        filesystems = [_filesystem(record, one) for one in record.filesystems]
+        filesystems = [_filesystem(record, frozen) for frozen in record.filesystems]
     else:
         filesystems = [_planned(target) for target in record.targets]
     return {
@@ -112,15 +111,15 @@ def _freeze(record: RunRecord) -> Dict[str, Any]:
     }
 
 
-def _filesystem(record: RunRecord, one: FilesystemRecord) -> Dict[str, Any]:
+def _filesystem(record: RunRecord, frozen: FilesystemRecord) -> Dict[str, Any]:
     return {
-        **_planned(one.target),
-        "outcome": one.outcome,
-        "freeze_ms": _span(one.freeze_started_ns, one.frozen_ns),
-        "thaw_ms": _span(one.thaw_started_ns, one.thawed_ns),
-        "frozen_at_ms": _moment(record, one.frozen_ns),
-        "thawed_at_ms": _moment(record, one.thawed_ns),
-        "thawed_by": one.thawed_by,
+        **_planned(frozen.target),
+        "outcome": frozen.outcome,
+        "freeze_ms": _span(frozen.freeze_started_ns, frozen.frozen_ns),
+        "thaw_ms": _span(frozen.thaw_started_ns, frozen.thawed_ns),
+        "frozen_at_ms": _moment(record, frozen.frozen_ns),
+        "thawed_at_ms": _moment(record, frozen.thawed_ns),
+        "thawed_by": frozen.thawed_by,
     }
 
 

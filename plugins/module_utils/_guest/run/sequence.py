@@ -2,10 +2,10 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The run of a snapshot, phase by phase, and what happens when a phase fails.
+"""The phases of a snapshot run, and the policy for a phase that fails.
 
-What the run uses is handed to it (C(Parts)); it imports
-nothing of the stores' machinery, and nothing late.
+The run gets its dependencies from its caller. It imports no implementation of a store, and
+nothing late.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Callable, Iterator, List, Optional
 
 from ..._errors import Failure, FreezeError, QuiesceError, ScriptError, documented
+from ..._stores.labels import common_labels
 from ..._stores.store import Store
 from ..freeze.errors import thaw_failure
 from ..model import ScriptOutcome, ScriptSpec
@@ -27,65 +28,67 @@ from .dependencies import Dependencies, FreezerProtocol
 from .record import Phase, RunRecord, RunRequest
 from .signals import DeferredSignals
 
-#: How long each phase may last, in seconds, besides what its script or the window may take.
+#: The limit of each phase, in seconds, besides the limits of its script and of the window.
 VALIDATE_LIMIT_S = 60.0
 PREPARE_LIMIT_S = 120.0
 FLUSH_LIMIT_S = 60.0
 FLUSH_AGAIN_LIMIT_S = 20.0
-#: The application is paused while the run looks at the disks once more.
-LOOK_AGAIN_LIMIT_S = 15.0
+#: The application is paused while the run checks the disks again.
+RECHECK_LIMIT_S = 15.0
 SETTLE_LIMIT_S = 30.0
-#: A killed script may take this long to be gone; see C(_scripts).
+#: A killed script may take this long to end; see `scripts.runner`.
 SCRIPT_GRACE_S = 15.0
 
 
 def _no_stage(_name: str, _limit_s: float) -> None:
-    """There are no supervisors yet, or no more."""
+    """Announce nothing: no supervisors run."""
 
 
 class SnapshotRun:
-    """One run. C(run) does it all and returns the record, whatever happened."""
+    """A run. It always returns its record, also if it failed."""
 
-    def __init__(self, request: RunRequest, parts: Dependencies) -> None:
+    def __init__(self, request: RunRequest, dependencies: Dependencies) -> None:
         self._request = request
-        self._parts = parts
+        self._deps = dependencies
         self._signals = DeferredSignals()
         self._stage: Callable[[str, float], None] = _no_stage
-        self.record = RunRecord(request, parts.clock_ns())
+        self.record = RunRecord(request, dependencies.clock_ns())
 
     def run(self) -> RunRecord:
-        """Go through the phases. Nothing is frozen, owed or locked when this returns."""
+        """Go through the phases. On return nothing is frozen, due or locked."""
         with ExitStack() as stack:
             stack.enter_context(self._signals)
             stores: List[Store] = []
             try:
                 with self._phase("lock"):
-                    stack.enter_context(self._parts.lock())
+                    stack.enter_context(self._deps.lock)
+                    stack.enter_context(self._deps.machine)
                 with self._phase("validate"):
                     readiness = self._validate()
                 self._protected(stack, readiness, stores)
             except QuiesceError as error:
                 self.record.fail(error.failure)
             except Exception as error:
-                self._mistake(error)
+                self._record_defect(error)
             with self._phase("settle", may_start=False):
                 self._note_coverage()
                 resolve_unknown(self.record, stores[0] if stores else None, SETTLE_LIMIT_S)
                 self._report_interruption()
-                self._tell(self._parts.publish)
+                self._write_document(self._deps.publisher.publish)
         return self.record
 
     def check(self) -> RunRecord:
-        """Check what can be checked without changing, running or freezing anything."""
+        """Check everything that needs no change, no script and no freeze."""
         with ExitStack() as stack:
             stack.enter_context(self._signals)
             try:
                 with self._phase("lock"):
-                    stack.enter_context(self._parts.lock())
+                    stack.enter_context(self._deps.lock)
+                    stack.enter_context(self._deps.machine)
                 with self._phase("validate"):
                     readiness = self._validate()
                 with self._phase("prepare"):
-                    store = self._parts.make_store()
+                    store = self._deps.make_store()
                     stack.callback(store.close)
                     self._prepare(store, readiness)
             except QuiesceError as error:
@@ -97,50 +100,50 @@ class SnapshotRun:
     def _phase(
         self, name: str, limit_s: float = PREPARE_LIMIT_S, may_start: bool = True
     ) -> Iterator[None]:
-        """Time a phase and announce it; after a signal only the last two phases begin."""
+        """Time a phase and announce it; after a signal only the last two phases start."""
         if may_start:
             self._signals.check()
             self._stage(name, limit_s)
         else:
-            # A run that was taken over is told so, and yet it must do what is left to do.
+            # The announcement raises for a run that was taken over, but these phases must run.
             with suppress(QuiesceError):
                 self._stage(name, limit_s)
-        started = self._parts.clock_ns()
+        started = self._deps.clock_ns()
         try:
             yield
         finally:
-            self.record.phases.append(Phase(name, started, self._parts.clock_ns()))
+            self.record.phases.append(Phase(name, started, self._deps.clock_ns()))
 
-    # --- before anything is touched ----------------------------------------------------------
+    # --- before anything is changed ----------------------------------------------------------
 
     def _validate(self) -> Readiness:
         record = self.record
-        self._parts.limit_looks(VALIDATE_LIMIT_S, self._signals.check)
-        record.readiness = readiness = self._parts.examine()
+        self._deps.machine.limit(VALIDATE_LIMIT_S, self._signals.check)
+        record.readiness = readiness = self._deps.machine.examine()
         for text in readiness.warnings:
             record.warn(text)
-        record.single_disk = self._parts.is_single_disk()
+        record.single_disk = self._deps.machine.is_single_disk()
         for finding in readiness.findings:
             record.degrade(finding)
         if readiness.state is ReadinessState.UNTRUSTED_SCRIPTS and readiness.findings:
             self._scripts_failed(readiness.findings[0])
-        self._parts.check_disks(self._longest_s(readiness))
-        record.labels = self._parts.label()
-        record.plan = self._parts.plan()
+        self._deps.check_disks(self._longest_s(readiness))
+        record.labels = common_labels(self._request.labels)
+        record.plan = self._deps.machine.plan()
         for text in record.plan.warnings:
             record.warn(text)
         if record.freeze_off_by_config and self._request.freeze not in ("auto", "none"):
             record.warn(
-                "fsFreezeEnabled is false in the configuration: the filesystems that freeze "
-                "names are not frozen."
+                "fsFreezeEnabled is false in the configuration, so the filesystems that freeze "
+                "names are not frozen. Set fs_freeze_enabled to freeze them."
             )
-        record.coverage = self._parts.cover(record.targets)
+        record.coverage = self._deps.machine.cover(record.targets)
         if record.will_freeze:
-            self._parts.check_expedite()
+            self._deps.machine.check_expedite()
         return readiness
 
     def _scripts_failed(self, failure: Failure) -> None:
-        """The rules of the framework for a script that failed; raises when the run must end."""
+        """Apply the framework's rules for a failed script; raise if the run must end."""
         record = self.record
         if record.continue_on_failure and not record.freeze_off_by_config:
             return
@@ -149,31 +152,31 @@ class SnapshotRun:
         record.crash_fallback = True
         record.warn(
             "The guest has a single disk: the backup falls back to crash-consistent, as the "
-            "framework's documentation says."
+            "documentation of the framework states."
         )
 
     def _protected(self, stack: ExitStack, readiness: Readiness, stores: List[Store]) -> None:
-        """Start the supervisors first, because they fork and the store starts threads; then go on."""
+        """Run under supervisors, which start first: they fork, and the store starts threads."""
         record = self.record
         with ExitStack() as guarded:
             with self._phase("prepare"):
                 targets = record.targets if record.will_freeze else ()
-                freezer = self._parts.start_freezer(
+                freezer = self._deps.start_freezer(
                     targets, self._request.freeze_timeout_s, readiness.post
                 )
                 guarded.callback(self._dismiss, freezer)
                 self._stage = freezer.stage
                 freezer.stage("prepare", PREPARE_LIMIT_S)
-                self._tell(self._parts.announce)
-                store = self._parts.make_store()
+                self._write_document(self._deps.publisher.announce)
+                store = self._deps.make_store()
                 stack.callback(store.close)
                 stores.append(store)
                 self._prepare(store, readiness)
-                self._parts.begin()
+                self._deps.lock.remember_task()
             self._quiet(freezer, store, readiness)
 
     def _prepare(self, store: Store, readiness: Readiness) -> None:
-        store.prepare(self._longest_s(readiness), self._request.metadata)
+        store.prepare(self._longest_s(readiness))
         for text in store.warnings:
             self.record.warn(text)
 
@@ -184,16 +187,16 @@ class SnapshotRun:
         freezer.stop()
 
     def _longest_s(self, readiness: Readiness) -> float:
-        """How long it can take from now until the last request to the store, in seconds."""
-        scripts = [one for one in (readiness.pre, readiness.post) if one is not None]
+        """Return the longest time from now until the last request to the store, in seconds."""
+        scripts = [spec for spec in (readiness.pre, readiness.post) if spec is not None]
         return (
-            sum(one.timeout_s + SCRIPT_GRACE_S for one in scripts)
+            sum(spec.timeout_s + SCRIPT_GRACE_S for spec in scripts)
             + 2 * FLUSH_LIMIT_S
             + self._request.freeze_timeout_s
             + SETTLE_LIMIT_S
         )
 
-    # --- from here on the post-script may be owed ---------------------------------------------
+    # --- from here on the post-script may be due ----------------------------------------------
 
     def _quiet(self, freezer: FreezerProtocol, store: Store, readiness: Readiness) -> None:
         pre, post = readiness.pre, readiness.post
@@ -208,7 +211,7 @@ class SnapshotRun:
                     self._window(freezer, store)
                 else:
                     limit_ns = int(self._request.freeze_timeout_s * 1e9)
-                    until_ns = self._parts.clock_ns() + limit_ns
+                    until_ns = self._deps.clock_ns() + limit_ns
                     self.record.outcomes = tuple(store.take(until_ns, freezer.is_taken_over))
         finally:
             limit_s = (post.timeout_s if post else 0) + SCRIPT_GRACE_S
@@ -224,9 +227,9 @@ class SnapshotRun:
         finally:
             freezer.script_ended()
         self.record.pre = outcome
-        self._tell_of_processes(outcome)
+        self._warn_of_processes(outcome)
         self._signals.check()
-        # Raises when the script was killed or not started because the run had been taken over.
+        # This raises if the script was killed or not started because a supervisor took over.
         self._stage("quiesce", SCRIPT_GRACE_S)
         if not outcome.succeeded:
             failure = script_failure(outcome, pre)
@@ -236,29 +239,29 @@ class SnapshotRun:
     def _flush(self, freezer: FreezerProtocol, store: Store) -> None:
         if self.record.will_freeze:
             freezer.flush(FLUSH_LIMIT_S)
-            self._parts.limit_looks(LOOK_AGAIN_LIMIT_S, self._signals.check)
-            self.record.coverage = self._parts.cover(self.record.targets)
-        # As late as can be: a store closes a connection that was idle for some seconds.
+            self._deps.machine.limit(RECHECK_LIMIT_S, self._signals.check)
+            self.record.coverage = self._deps.machine.cover(self.record.targets)
+        # As late as possible: a store closes connections that are idle for some seconds.
         store.refresh()
         if self.record.will_freeze:
-            # What was written meanwhile would stall the freeze.
+            # Data that was written since the first flush would delay the freeze.
             freezer.flush(FLUSH_AGAIN_LIMIT_S)
             freezer.verify()
 
     def _window(self, freezer: FreezerProtocol, store: Store) -> None:
-        """Freeze, take, thaw. Nothing else happens here, not even a collection of garbage."""
+        """Freeze, take, thaw. Do nothing else here, not even a garbage collection."""
         late = False
         collecting = gc.isenabled()
         gc.disable()
         try:
             freezer.freeze()
-            late = self._parts.clock_ns() >= freezer.deadline_ns
+            late = self._deps.clock_ns() >= freezer.deadline_ns
             if not late:
                 self.record.outcomes = tuple(
                     store.take(freezer.deadline_ns, freezer.is_window_over)
                 )
         finally:
-            self.record.filesystems = tuple(classify_early_thaw(one) for one in freezer.thaw())
+            self.record.filesystems = tuple(classify_early_thaw(item) for item in freezer.thaw())
             stuck = thaw_failure(self.record.filesystems)
             if stuck is not None:
                 self.record.fail(stuck)
@@ -270,7 +273,7 @@ class SnapshotRun:
                     "FreezeTimeout",
                     "Freezing took as long as freeze_timeout allows "
                     f"({self._request.freeze_timeout_s:g} s), so no snapshot was taken.",
-                    "Take the snapshot when less is written, or raise freeze_timeout.",
+                    "Take the snapshot when less data is written, or increase freeze_timeout.",
                 )
             )
 
@@ -280,7 +283,7 @@ class SnapshotRun:
         if outcome is None or post is None:
             return
         record.post = outcome
-        self._tell_of_processes(outcome)
+        self._warn_of_processes(outcome)
         if outcome.succeeded:
             return
         failure = script_failure(outcome, post)
@@ -291,25 +294,25 @@ class SnapshotRun:
         else:
             record.degrade(failure)
 
-    def _tell_of_processes(self, outcome: ScriptOutcome) -> None:
-        """What such a process held, as the lock of a database, was let go."""
+    def _warn_of_processes(self, outcome: ScriptOutcome) -> None:
+        """Warn of killed processes: what they held, such as a database lock, is released."""
         if outcome.left_processes:
             self.record.warn(
                 f"The {outcome.kind}-script left processes in its process group, and they were "
-                "killed when it ended. Have the script start what must go on with setsid or by "
-                "the service manager."
+                "killed when it ended. Start processes that must continue with setsid or by the "
+                "service manager."
             )
 
     def _report_interruption(self) -> None:
-        """A signal that came too late for a phase to look at it fails the run all the same."""
+        """Fail the run for a signal that arrived after the last check of a phase."""
         failure = self._signals.failure()
         if failure is not None and self.record.failure is None:
             self.record.fail(failure)
 
-    def _mistake(self, error: Exception) -> None:
-        """A mistake in our own code fails the run as anything else does."""
-        words = f"This is a mistake in the module: {type(error).__name__}: {error}"
-        self.record.fail(Failure("InternalError", words, "Report it, with this output."))
+    def _record_defect(self, error: Exception) -> None:
+        """Fail the run for a defect of the collection."""
+        message = f"Internal error: {type(error).__name__}: {error}."
+        self.record.fail(Failure("InternalError", message, "Report it, with this output."))
         self.record.traceback = traceback.format_exc()
 
     def _note_coverage(self) -> None:
@@ -317,31 +320,30 @@ class SnapshotRun:
         for text in (*coverage.problems, *coverage.warnings) if coverage else ():
             self.record.warn(text)
 
-    def _tell(self, what: Callable[[RunRecord], None]) -> None:
-        """A document that cannot be written never changes what the run reached."""
+    def _write_document(self, write: Callable[[RunRecord], None]) -> None:
+        """Write a document; a failure to write never changes the outcome of the run."""
         try:
-            what(self.record)
+            write(self.record)
         except Exception as error:
             self.record.warn(str(error) or type(error).__name__)
 
 
 def script_failure(outcome: ScriptOutcome, spec: ScriptSpec) -> Failure:
-    """The documented failure of a script that did not succeed."""
+    """Return the documented failure of a failed script."""
     prefix = "Pre" if outcome.kind == "pre" else "Post"
     script = f"The {outcome.kind}-script {spec.path}"
     tries = f"after {outcome.attempts} attempt(s)"
     if outcome.timed_out:
         return documented(
             f"{prefix}-ScriptTimeout",
-            f"{script} did not end within timeoutInSeconds ({spec.timeout_s:g} s) {tries}; "
-            "it was killed.",
+            f"{script} exceeded timeoutInSeconds ({spec.timeout_s:g} s) {tries} and was killed.",
         )
     if outcome.not_started:
-        words = f"{script} was not started: {outcome.not_started}."
+        message = f"{script} was not started: {outcome.not_started}."
     elif outcome.rc is None:
-        words = f"{script} was stopped before it ended."
+        message = f"{script} was stopped before it ended."
     elif outcome.rc < 0:
-        words = f"{script} was killed by signal {-outcome.rc} {tries}."
+        message = f"{script} was killed by signal {-outcome.rc} {tries}."
     else:
-        words = f"{script} failed with exit status {outcome.rc} {tries}."
-    return documented(f"{prefix}-ScriptExecutionFailed", words)
+        message = f"{script} failed with exit status {outcome.rc} {tries}."
+    return documented(f"{prefix}-ScriptExecutionFailed", message)

@@ -2,10 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Signals that ask the run to end: it ends at the next safe place.
-
-PRIVATE: for this collection only.
-"""
+"""Signals that ask the run to end. It ends at the next safe place."""
 
 from __future__ import annotations
 
@@ -19,24 +16,24 @@ _SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 
 
 class RunInterruptedError(QuiesceError):
-    """Somebody asked the run to end."""
+    """A signal asked the run to end."""
 
 
 class DeferredSignals:
-    """While entered, SIGTERM, SIGHUP and SIGINT are noted and nothing more.
+    """A context in which SIGTERM, SIGHUP and SIGINT are only recorded.
 
-    The run looks for them between its steps: an exception in the middle of a step could lose the
-    answer of a snapshot's request. They are handled, not ignored, so that scripts that the run
-    starts find the default dispositions. To be used in the main thread.
+    The run checks for them between its steps: an exception in the middle of a step could lose the
+    answer to a snapshot's request. They are handled, not ignored, so that scripts that the run
+    starts have the default dispositions. Use it in the main thread.
     """
 
     def __init__(self) -> None:
-        self._came: Optional[int] = None
+        self._received: Optional[int] = None
         self._previous: Dict[int, Any] = {}
 
     def __enter__(self) -> DeferredSignals:
         for number in _SIGNALS:
-            self._previous[number] = signal.signal(number, self._note)
+            self._previous[number] = signal.signal(number, self._record)
         return self
 
     def __exit__(
@@ -46,31 +43,31 @@ class DeferredSignals:
         trace: Optional[TracebackType],
     ) -> None:
         for number, previous in self._previous.items():
-            # None stands for a handler that was not set from Python.
+            # None means a handler that was not set from Python.
             signal.signal(number, signal.SIG_DFL if previous is None else previous)
 
-    def _note(self, number: int, _frame: Optional[FrameType]) -> None:
-        if self._came is None:
-            self._came = number
+    def _record(self, number: int, _frame: Optional[FrameType]) -> None:
+        if self._received is None:
+            self._received = number
 
     def received(self) -> bool:
-        """Whether a signal came."""
-        return self._came is not None
+        """Return True if a signal was received."""
+        return self._received is not None
 
     def failure(self) -> Optional[Failure]:
-        """What a signal that came makes of the run."""
-        if self._came is None:
+        """Return the failure of a run that received a signal, else None."""
+        if self._received is None:
             return None
         return Failure(
             "Interrupted",
-            f"The run was asked to end by {signal.Signals(self._came).name}. It thawed what it "
-            "had frozen, and ran the post-script if that was owed.",
-            "Find out who sent the signal (a service manager, a cut connection, a time limit), "
-            "and run it again.",
+            f"{signal.Signals(self._received).name} asked the run to end. It thawed what it had "
+            "frozen, and ran the post-script if that was due.",
+            "Find out what sent the signal (a service manager, a cut connection, a time limit), "
+            "and run the task again.",
         )
 
     def check(self) -> None:
-        """Raises C(RunInterruptedError) when a signal came."""
+        """Raise `RunInterruptedError` if a signal was received."""
         failure = self.failure()
         if failure is not None:
             raise RunInterruptedError(failure)

@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Calls with a time limit, made in a process of their own.
+"""Calls with a time limit, made in a separate process.
 
-PRIVATE: for this collection only. A look at storage that does not answer may never return, and no
-signal ends it. A thread in it keeps its whole process from ending. So the looks of a run are made
-in a process that the run can leave behind: it holds no lock, none of the run's output and nothing
-that is frozen, and the kernel ends it with the run.
+A call that reads storage that does not answer may never return, and no signal ends it. A thread
+in such a call keeps its whole process from ending. Therefore a run makes these calls in a process
+that it can leave behind. That process holds no lock, none of the run's output and nothing frozen,
+and the kernel ends it with the run.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ from ..._errors import Failure, QuiesceError, SettingsError
 from .. import syscalls
 from ..freeze.daemon import daemonize, fork
 
-_NAME = "quiesce-look"
-#: How often a signal to the run is looked for while a call lasts.
-_TURN_S = 0.1
-#: How long a process that was killed may take to end; one that hangs in the kernel takes longer.
+_NAME = "quiesce-reader"
+#: The interval of the checks for a signal to the run, in seconds.
+_CHECK_INTERVAL_S = 0.1
+#: Seconds to wait for a killed process; a process that hangs in the kernel takes longer.
 _END_LIMIT_S = 2.0
-_VALUE, _REFUSED, _MISTAKE = "value", "refused", "mistake"
+_VALUE, _REFUSED, _DEFECT = "value", "refused", "defect"
 
 
 class CallFailedError(QuiesceError):
-    """A call that did not end in time, or whose process was killed."""
+    """A call that exceeded its time limit, or whose process was killed."""
 
 
 class CallDefectError(Exception):
-    """An error of our own in a call; its text is the traceback."""
+    """A defect of the collection in a call; its text is the traceback."""
 
 
-def _nothing() -> None:
-    """Stop for nothing."""
+def _continue() -> None:
+    """Let the wait continue."""
 
 
 class BoundedCalls:
     """The process that makes the calls; it starts when the context is entered.
 
-    C(calls): what it can call, by a name that completes "stopped while it was ...". Arguments and
-    results are copied between the processes. To be entered while the process has one thread.
+    `calls` are by names that complete "stopped while it was ...". Arguments and results are copied
+    between the processes. Enter the context while the process has one thread.
     """
 
     def __init__(self, calls: Mapping[str, Callable[..., Any]]) -> None:
         self._calls = dict(calls)
         self._until = 0.0
         self._limit_s = 0.0
-        self._check: Callable[[], None] = _nothing
+        self._check: Callable[[], None] = _continue
         self._pid = 0
         self._requests = -1
         self._answers = -1
@@ -87,19 +87,20 @@ class BoundedCalls:
         os.close(self._answers)
         self._end()
 
-    def limit(self, limit_s: float, check: Callable[[], None] = _nothing) -> None:
-        """Let all calls from now on end within so many seconds from now.
+    def limit(self, limit_s: float, check: Callable[[], None] = _continue) -> None:
+        """Let all calls from now on end within `limit_s` seconds from now, together.
 
-        C(check) is called several times a second while a call lasts; what it raises ends the wait.
+        `check` is called 10 times a second during a call; an exception of it ends the wait.
         """
         self._limit_s = limit_s
         self._until = time.monotonic() + limit_s
         self._check = check
 
     def call(self, name: str, *args: Any) -> Any:
-        """Make a call. Raises what it refuses, and C(CallFailedError) when it does not return in time.
+        """Make a call and return its result.
 
-        After that no further call is possible.
+        Raise its `SettingsError`, and `CallFailedError` if it does not return in time. No further
+        call is possible after that.
         """
         try:
             self._send(pickle.dumps((name, args)))
@@ -108,7 +109,7 @@ class BoundedCalls:
             raise _stopped(f"was killed while it was {name}") from None
         if kind == _REFUSED:
             raise SettingsError(value)
-        if kind == _MISTAKE:
+        if kind == _DEFECT:
             raise CallDefectError(value)
         return value
 
@@ -120,41 +121,41 @@ class BoundedCalls:
         return self._read(name, size)
 
     def _read(self, name: str, size: int) -> bytes:
-        found = bytearray()
+        data = bytearray()
         poll = select.poll()
         poll.register(self._answers, select.POLLIN)
-        while len(found) < size:
+        while len(data) < size:
             self._check()
             left_s = self._until - time.monotonic()
             if left_s <= 0:
                 raise self._too_late(name)
-            if poll.poll(min(left_s, _TURN_S) * 1000):
-                piece = os.read(self._answers, size - len(found))
+            if poll.poll(min(left_s, _CHECK_INTERVAL_S) * 1000):
+                piece = os.read(self._answers, size - len(data))
                 if not piece:
                     raise EOFError
-                found += piece
-        return bytes(found)
+                data += piece
+        return bytes(data)
 
     def _too_late(self, name: str) -> CallFailedError:
         ended = self._end()
-        rest = (
+        state = (
             "It was killed."
             if ended
-            else f"It is process {self._pid}, which cannot be killed before the storage answers; "
-            "it holds nothing of the run, also not its lock."
+            else f"It is process {self._pid}, which cannot be killed before the storage answers. "
+            "It holds nothing of the run, not even its lock."
         )
         return CallFailedError(
             Failure(
                 "ValidationTimeout",
-                f"The run was stopped because its look at this machine did not end within "
-                f"{self._limit_s:g} s: it was {name}. {rest}",
-                "Look for storage that does not answer (a hung NFS or FUSE mount, a lost disk), "
-                "mend or unmount it, and run again.",
+                f"The run was stopped because its check of this machine exceeded "
+                f"{self._limit_s:g} s. Its process was {name}. {state}",
+                "Search for storage that does not answer (a hung NFS or FUSE mount, a lost disk), "
+                "repair or unmount it, and run the task again.",
             )
         )
 
     def _end(self) -> bool:
-        """Kill the process; returns False while it hangs in the kernel."""
+        """Kill the process; return False if it hangs in the kernel."""
         if not self._pid:
             return True
         with contextlib.suppress(ProcessLookupError):
@@ -170,11 +171,11 @@ class BoundedCalls:
         return False
 
     def _serve(self, run: int, requests: int, answers: int) -> None:
-        """The life of the process: answer requests until there are none."""
+        """Answer requests until the run closes the pipe; the main function of the process."""
         daemonize(_NAME, {requests, answers})
         syscalls.end_with_parent()
         with os.fdopen(requests, "rb") as reader, os.fdopen(answers, "wb") as writer:
-            # A parent that ended before it was asked for will never end again.
+            # If the run ended before `end_with_parent`, the kernel sends no signal.
             while os.getppid() == run:
                 head = reader.read(8)
                 if len(head) < 8:
@@ -189,8 +190,8 @@ def _stopped(how: str) -> CallFailedError:
     return CallFailedError(
         Failure(
             "ValidationStopped",
-            f"The process that looks at this machine for the run {how}.",
-            "Find out why (the kernel's log, the service manager's), and run again.",
+            f"The process that checks this machine for the run {how}.",
+            "Find out why (in the kernel's log and the service manager's), and run the task again.",
         )
     )
 
@@ -202,5 +203,5 @@ def _answer(
         return _VALUE, calls[name](*args)
     except QuiesceError as error:
         return _REFUSED, error.failure
-    except Exception:  # whatever it is, the run says it
-        return _MISTAKE, traceback.format_exc()
+    except Exception:  # the run reports it
+        return _DEFECT, traceback.format_exc()

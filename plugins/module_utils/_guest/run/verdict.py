@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which consistency a run reached, and on what evidence.
+"""The consistency that a run reached, and the evidence for it.
 
-Everything here is a function of what the run recorded.
+All functions depend only on the record of the run.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence
 
+from ..._consistency import APPLICATION, CRASH, FILE_SYSTEM, NONE
 from ..._stores.store import SnapshotOutcome
 from ..model import (
     BUSY,
@@ -28,21 +29,14 @@ from ..model import (
 from ..scripts.validation import ReadinessState
 from .record import RunRecord
 
-NONE = "none"
-CRASH = "crash"
-FILE_SYSTEM = "file-system"
-APPLICATION = "application"
-#: From the least to the most.
-ORDER = (NONE, CRASH, FILE_SYSTEM, APPLICATION)
-
 _OUTCOMES = {
     HELD: "stayed frozen until the run thawed it",
-    THAWED_EARLY: "was thawed by somebody else while the window was open, or another holder had it "
-    "frozen too: FITHAW did not prove that it had been held",
-    HELD_BY_ANOTHER: "is frozen by device-mapper too, whose device is suspended: FITHAW did not "
-    "prove that it had been held",
+    THAWED_EARLY: "was thawed by another process while the window was open, or another process had "
+    "frozen it too: FITHAW did not prove that it stayed frozen",
+    HELD_BY_ANOTHER: "is also frozen by device-mapper, whose device is suspended: FITHAW did not "
+    "prove that it stayed frozen",
     NOT_THAWED: "could not be thawed",
-    BUSY: "had been frozen by somebody else",
+    BUSY: "had already been frozen by another process",
     FREEZE_FAILED: "could not be frozen",
     FREEZE_LATE: "was not frozen in time",
     NOT_FROZEN: "was never frozen",
@@ -63,29 +57,29 @@ class Window:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One thing that a verdict rests on: holds, does not hold, or is not known (None)."""
+    """One condition of a verdict: it holds, does not hold, or is unknown (None)."""
 
     holds: Optional[bool]
     words: str
 
     def to_result(self) -> Dict[str, Any]:
-        """As a value of a result."""
+        """Return the evidence as a value of a result."""
         return {"holds": self.holds, "words": self.words}
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The consistency and the evidence by name."""
+    """The consistency of a run, and the evidence by name."""
 
     consistency: str
     evidence: Dict[str, Evidence]
 
 
 def window_of(filesystems: Sequence[FilesystemRecord]) -> Optional[Window]:
-    """The window; None when not every filesystem was frozen and thawed."""
+    """Return the window; None unless every filesystem was frozen and thawed."""
     times = [
-        (one.freeze_started_ns, one.frozen_ns, one.thaw_started_ns, one.thawed_ns)
-        for one in filesystems
+        (item.freeze_started_ns, item.frozen_ns, item.thaw_started_ns, item.thawed_ns)
+        for item in filesystems
     ]
     opened = [time[0] for time in times if time[0] is not None]
     frozen = [time[1] for time in times if time[1] is not None]
@@ -93,12 +87,12 @@ def window_of(filesystems: Sequence[FilesystemRecord]) -> Optional[Window]:
     closed = [time[3] for time in times if time[3] is not None]
     if not times or min(len(opened), len(frozen), len(thaw)) < len(times):
         return None
-    # A filesystem that somebody else had thawed was not thawed by us, only tried.
+    # A filesystem that another process thawed has a start of our FITHAW, but no end.
     return Window(min(opened), max(frozen), min(thaw), max(closed or thaw))
 
 
 def in_window(outcome: SnapshotOutcome, window: Optional[Window]) -> bool:
-    """Whether the snapshot was asked for and acknowledged while everything was frozen."""
+    """Return True if the snapshot was requested and acknowledged while all were frozen."""
     return (
         window is not None
         and outcome.snapshot is not None
@@ -110,10 +104,10 @@ def in_window(outcome: SnapshotOutcome, window: Optional[Window]) -> bool:
 
 
 def taken_after_resume(record: RunRecord) -> List[str]:
-    """The disks whose snapshots may show the application resumed, where only it was paused.
+    """Return the disks whose snapshots may show the resumed application.
 
-    Without a freeze it is the scripts alone that make snapshots consistent. They must have been
-    acknowledged before the post-script was due, and before anybody else could have run it.
+    Without a freeze only the scripts make snapshots consistent. The snapshots must then have been
+    acknowledged before the post-script was due, and before a supervisor could have run it.
     """
     if not record.freeze_off_by_config:
         return []
@@ -132,14 +126,14 @@ def taken_after_resume(record: RunRecord) -> List[str]:
 
 
 def is_complete(record: RunRecord) -> bool:
-    """Whether there is a snapshot of every disk, and none was discarded."""
+    """Return True if each disk has a snapshot, and none was discarded."""
     taken = {outcome.disk for outcome in record.outcomes if outcome.snapshot is not None}
     names = {disk.name for disk in record.request.disks}
     return not record.discarded and bool(names) and names <= taken
 
 
 def judge(record: RunRecord) -> Verdict:
-    """The verdict on a run as far as it went."""
+    """Return the verdict on a run, which may have ended in any phase."""
     window = window_of(record.filesystems)
     evidence = {
         "scripts_succeeded": _scripts(record),
@@ -170,8 +164,8 @@ def _scripts(record: RunRecord) -> Evidence:
         state = record.readiness.state if record.readiness else ReadinessState.ABSENT
         if state in (ReadinessState.ABSENT, ReadinessState.READY):
             return Evidence(None, "No scripts are configured.")
-        return Evidence(False, "The scripts could not be trusted and did not run.")
-    words = [_script_words(one) for one in (record.pre, record.post) if one is not None]
+        return Evidence(False, "The scripts are not trusted and did not run.")
+    words = [_script_words(ran) for ran in (record.pre, record.post) if ran is not None]
     if record.pre is None or record.post is None:
         return Evidence(False, " ".join(["Not both scripts ran.", *words]))
     return Evidence(record.pre.succeeded and record.post.succeeded, " ".join(words))
@@ -184,9 +178,9 @@ def _script_words(outcome: ScriptOutcome) -> str:
     if outcome.not_started:
         return f"{name} was not started: {outcome.not_started}."
     if outcome.timed_out:
-        return f"{name} did not end in its time and was killed."
+        return f"{name} exceeded its timeout and was killed."
     if outcome.rc is None:
-        return f"{name} was stopped before it had ended."
+        return f"{name} was stopped before it ended."
     if outcome.rc < 0:
         return f"{name} was killed by signal {-outcome.rc}."
     return f"{name} ended with exit status {outcome.rc} (attempt {outcome.attempts})."
@@ -194,30 +188,31 @@ def _script_words(outcome: ScriptOutcome) -> str:
 
 def _freeze_off(record: RunRecord) -> Evidence:
     if record.freeze_off_by_config:
-        return Evidence(True, "fsFreezeEnabled is false: nothing was to be frozen.")
+        return Evidence(True, "fsFreezeEnabled is false: no freeze was planned.")
     return Evidence(False, "fsFreezeEnabled is not false.")
 
 
 def _held(record: RunRecord) -> Evidence:
     if not record.will_freeze:
-        return Evidence(None, "No filesystem was to be frozen.")
+        return Evidence(None, "No freeze was planned.")
     if not record.filesystems:
-        return Evidence(False, "The run ended before anything was frozen.")
-    lost = [one for one in record.filesystems if one.outcome != HELD]
+        return Evidence(False, "The run ended before it froze anything.")
+    lost = [item for item in record.filesystems if item.outcome != HELD]
     if lost:
         return Evidence(
             False,
-            "; ".join(f"{one.target.mount_point} {_words_of(one.outcome)}" for one in lost) + ".",
+            "; ".join(f"{item.target.mount_point} {_words_of(item.outcome)}" for item in lost)
+            + ".",
         )
-    known = {one.target.mount_point for one in record.filesystems}
-    missing = [one.mount_point for one in record.targets if one.mount_point not in known]
+    known = {item.target.mount_point for item in record.filesystems}
+    missing = [target.mount_point for target in record.targets if target.mount_point not in known]
     if missing:
-        return Evidence(False, f"Nothing is known of {', '.join(missing)}.")
-    return Evidence(True, "FITHAW proved of every filesystem that it was frozen until then.")
+        return Evidence(False, f"The outcome of {', '.join(missing)} is unknown.")
+    return Evidence(True, "FITHAW proved that every filesystem stayed frozen until then.")
 
 
 def _words_of(outcome: str) -> str:
-    return _OUTCOMES.get(outcome, f"has the outcome {outcome!r}, which is not known")
+    return _OUTCOMES.get(outcome, f"has the unknown outcome {outcome!r}")
 
 
 def _snapshots(record: RunRecord, window: Optional[Window]) -> Evidence:
@@ -226,7 +221,7 @@ def _snapshots(record: RunRecord, window: Optional[Window]) -> Evidence:
         words = f"Not acknowledged before the post-script was due: {', '.join(late)}."
         return Evidence(False, words)
     if not record.will_freeze:
-        return Evidence(None, "There was no window: no filesystem was to be frozen.")
+        return Evidence(None, "There was no window: no freeze was planned.")
     outcomes = {outcome.disk: outcome for outcome in record.outcomes}
     names = [disk.name for disk in record.request.disks]
     missing = [name for name in names if name not in outcomes or outcomes[name].snapshot is None]
@@ -240,7 +235,7 @@ def _snapshots(record: RunRecord, window: Optional[Window]) -> Evidence:
         )
     return Evidence(
         True,
-        "Every snapshot was asked for and acknowledged between the last FIFREEZE "
+        "Every snapshot was requested and acknowledged between the last FIFREEZE "
         "and the first FITHAW.",
     )
 
@@ -248,12 +243,12 @@ def _snapshots(record: RunRecord, window: Optional[Window]) -> Evidence:
 def _covered(record: RunRecord) -> Evidence:
     coverage = record.coverage
     if coverage is None:
-        return Evidence(None, "Not looked at.")
+        return Evidence(None, "Not checked.")
     if coverage.covered is None:
-        words = " ".join(coverage.warnings) or "The devices of the disks are not known."
+        words = " ".join(coverage.warnings) or "The devices of the disks are unknown."
         return Evidence(None, words)
     if coverage.covered:
-        return Evidence(True, "Every filesystem on the disks was among those to be frozen.")
+        return Evidence(True, "The freeze includes every filesystem on the disks.")
     return Evidence(False, " ".join(coverage.problems))
 
 
@@ -264,5 +259,7 @@ def _window_held(evidence: Dict[str, Evidence], window: Optional[Window]) -> Evi
         return Evidence(None, "There was no window.")
     if held and taken and window is not None:
         length = (window.thaw_ns - window.frozen_ns) / 1e6
-        return Evidence(True, f"Everything was frozen for {length:.1f} ms, and it was enough.")
-    return Evidence(False, "The snapshots do not all show filesystems that were frozen.")
+        return Evidence(
+            True, f"Everything was frozen for {length:.1f} ms, which covers all snapshots."
+        )
+    return Evidence(False, "Not all snapshots show frozen filesystems.")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..._consistency import APPLICATION, CRASH, FILE_SYSTEM, NONE, ORDER
 from ..._errors import Failure
 from .agent_findings import (
     CONFIG_MISSING,
@@ -44,8 +45,6 @@ from .config import (
     unusable_params,
 )
 
-APPLICATION, FILE_SYSTEM, CRASH, NONE = "application", "file-system", "crash", "none"
-_BEST_FIRST = (APPLICATION, FILE_SYSTEM, CRASH, NONE)
 _KINDS = ("pre", "post")
 #: The poll interval of a running script: default, minimum and maximum.
 _POLL_S, _POLL_MIN_S, _POLL_MAX_S = 3, 1, 5
@@ -101,7 +100,7 @@ def _expected(findings: Findings, values: dict[str, Any]) -> str:
         # The agent computes "true and continueBackupOnFailure" bit by bit.
         fails = not isinstance(continues, int) or not continues & 1 or is_off
         outcomes.append(_warn_of_failure(findings) if fails else without_scripts)
-    return max(outcomes, key=_BEST_FIRST.index)
+    return min(outcomes, key=ORDER.index)
 
 
 def _warn_of_failure(findings: Findings) -> str:

@@ -16,12 +16,12 @@ import time
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
+from ..._disks import BlobAddress
 from ..._errors import Failure, StoreError
 from ..._http.exchange import NO_NETWORK_CODE, Exchange, HttpConnection, send_all
 from ..._http.parser import ResponseParser
 from ..._libraries import STORAGE_BLOB, missing
 from ..._redact import redact
-from .sas import BlobAddress
 
 #: Codes that Microsoft's agent reports for what the service says; it reports 76 for all else.
 _SERVICE_CODES = {"SnapshotCountExceeded": 85, "SnapshotOperationRateExceeded": 173}

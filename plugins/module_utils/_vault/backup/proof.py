@@ -13,10 +13,11 @@ from typing import Any, Mapping, Optional, Sequence
 
 from ..._arm.errors import VaultError
 from ..._arm.ids import VmId
+from ..._consistency import APPLICATION, FILE_SYSTEM, reaches
 from ..._errors import Failure
 from ..resources.jobs import Job, failure_of
 from ..resources.protected_items import ProtectedItem
-from ..resources.recovery_points import APPLICATION, FILE_SYSTEM, RecoveryPoint, reaches
+from ..resources.recovery_points import RecoveryPoint
 
 _MEND_SCRIPTS = (
     "Look at the pre-script and the post-script on the VM with "

@@ -16,13 +16,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from ..._arm.connection import as_dict
 from ..._arm.ids import FABRIC
 from ..._arm.times import format_for_filter, format_utc, parse_time
+from ..._consistency import APPLICATION, CRASH, FILE_SYSTEM, ORDER
 from ..connection import VaultConnection
 from .jobs import Job
 from .protected_items import ProtectedItem
 
-CRASH, FILE_SYSTEM, APPLICATION = "crash", "file-system", "application"
-#: From the least to the most.
-CONSISTENCIES = (CRASH, FILE_SYSTEM, APPLICATION)
 _BY_TYPE = {
     "crashconsistent": CRASH,
     "filesystemconsistent": FILE_SYSTEM,
@@ -199,17 +197,12 @@ def point_of_job(
     return min(found, key=lambda point: str(format_utc(point.time))) if found else None
 
 
-def reaches(consistency: Optional[str], required: str) -> bool:
-    """Whether a consistency is at least the required one."""
-    return consistency in CONSISTENCIES[CONSISTENCIES.index(required) :]
-
-
 def least(consistencies: Sequence[Optional[str]]) -> Optional[str]:
     """The least of them; nothing when there is none, or one is not known."""
     known = [one for one in consistencies if one is not None]
     if not known or len(known) < len(consistencies):
         return None
-    return min(known, key=CONSISTENCIES.index)
+    return min(known, key=ORDER.index)
 
 
 def _expires_otherwise(point: RecoveryPoint, expires: Optional[datetime]) -> bool:

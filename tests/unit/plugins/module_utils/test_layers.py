@@ -16,7 +16,7 @@ import pytest
 PLUGINS = Path(__file__).resolve().parents[4] / "plugins"
 ROOT = PLUGINS / "module_utils"
 #: Modules that all may import, and that import only each other.
-LEAVES = {"_errors", "_redact", "_disks", "_libraries", "_progress"}
+LEAVES = {"_consistency", "_errors", "_redact", "_disks", "_libraries", "_progress"}
 #: What each package may import, besides itself and the leaves.
 ALLOWED = {
     "_guest": set(),

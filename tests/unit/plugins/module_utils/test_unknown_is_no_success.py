@@ -17,6 +17,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import pytest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils import _consistency
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm import pipeline
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.ids import VmId
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
@@ -59,6 +60,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.resour
     recovery_points,
     vm_extensions,
 )
+from tests.unit.plugins.module_utils.disks import make_disk
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
 VM = VmId("sub", "rg", "db01")
@@ -240,9 +242,7 @@ VAULT: Dict[str, Place] = {
     "the start of a job that made a point": Place(has_point("startTime"), _START, WORDS),
     "the end of a job that made a point": Place(has_point("endTime"), _END, WORDS),
     "the kind of a recovery point": Place(
-        lambda value: recovery_points.reaches(
-            point("recoveryPointType", value).consistency, "crash"
-        ),
+        lambda value: _consistency.reaches(point("recoveryPointType", value).consistency, "crash"),
         "CrashConsistent",
         WORDS,
     ),
@@ -329,7 +329,7 @@ VAULT: Dict[str, Place] = {
 
 # --- the guest ------------------------------------------------------------------------------------
 
-_DISK = Disk("data", "https://blob/data")
+_DISK = make_disk("data", "https://blob/data/disk")
 _OUTCOME = SnapshotOutcome("data", "2026-11-21T12:00:00.0Z", "https://blob/data", 30, 60)
 
 
@@ -364,16 +364,15 @@ def record(
 
 
 def reaches(least: str, **changes: Any) -> bool:
-    reached = verdict.judge(record(**changes)).consistency
-    return verdict.ORDER.index(reached) >= verdict.ORDER.index(least)
+    return _consistency.reaches(verdict.judge(record(**changes)).consistency, least)
 
 
 def took(status: Any, **headers: str) -> bool:
-    blob: Any = SimpleNamespace(disk=_DISK, address=SimpleNamespace(shown="https://blob/data"))
+    blob: Any = SimpleNamespace(disk=_DISK, address=_DISK.address)
     call = Exchange(HttpConnection("127.0.0.1", 9, None), b"PUT")
     call.sent, call.request_ns, call.answered_ns = True, 1, 2
     call.answer.status, call.answer.headers = status, headers
-    return store._take_of(blob, call).snapshot is not None
+    return store._outcome(blob, call).snapshot is not None
 
 
 def reports(consistency: str) -> bool:

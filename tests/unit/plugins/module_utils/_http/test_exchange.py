@@ -16,7 +16,6 @@ from typing import Any, Callable, Iterator, Optional, Tuple
 
 import pytest
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import StoreError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._http.exchange import (
     Exchange,
@@ -31,6 +30,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.page_
 )
 from tests.lab.azurite import Azurite
 from tests.unit.plugins.module_utils._http.tls import TlsFront, write_certificate
+from tests.unit.plugins.module_utils.disks import make_disk, make_store
 
 LONG_NS = 60_000_000_000
 
@@ -54,9 +54,7 @@ def _make(azurite: Azurite, front: TlsFront) -> Callable[..., PageBlobStore]:
 
     def make(host: str = "localhost") -> PageBlobStore:
         uris = [front.url(azurite.account_sas(url), host) for url in urls]
-        return PageBlobStore(
-            [Disk(f"d{number}", uri) for number, uri in enumerate(uris)], None, "the-set"
-        )
+        return make_store([make_disk(f"d{number}", uri) for number, uri in enumerate(uris)])
 
     return make
 
@@ -70,7 +68,7 @@ def test_snapshots_over_tls_with_bundle_succeed(
 ) -> None:
     monkeypatch.setenv(variable, str(certificate))
     store = make()
-    store.prepare(600, {})
+    store.prepare(600)
     store.refresh()
     takes = store.take(time.monotonic_ns() + LONG_NS)
     assert all(take.snapshot for take in takes)
@@ -84,7 +82,7 @@ def test_connection_serves_several_threads_in_turn(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     store = make()
     takes = []
-    store.prepare(600, {})
+    store.prepare(600)
     for _run in range(8):
         store.refresh()
         takes += store.take(time.monotonic_ns() + LONG_NS)
@@ -105,7 +103,7 @@ def test_documents_over_tls_are_written(
 
 def test_untrusted_authority_is_an_error(make: Callable[..., PageBlobStore]) -> None:
     with pytest.raises(StoreError) as caught:
-        make().prepare(600, {})
+        make().prepare(600)
     assert caught.value.failure.name == "CertificateNotTrusted"
 
 
@@ -114,7 +112,7 @@ def test_certificate_for_another_name_is_an_error(
 ) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with pytest.raises(StoreError) as caught:
-        make(host="127.0.0.1").prepare(600, {})
+        make(host="127.0.0.1").prepare(600)
     assert caught.value.failure.name == "CertificateNotTrusted"
     assert "127.0.0.1" in str(caught.value)
 
@@ -124,7 +122,7 @@ def test_missing_bundle_is_an_error(
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "missing.pem"))
     with pytest.raises(StoreError) as caught:
-        make().prepare(600, {})
+        make().prepare(600)
     assert caught.value.failure.name == "InvalidCertificateBundle"
     assert "missing.pem" in str(caught.value)
 
@@ -137,7 +135,7 @@ def test_proxy_of_the_environment_is_not_used(
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     store = make()
-    store.prepare(600, {})
+    store.prepare(600)
     store.close()
 
 
@@ -149,7 +147,7 @@ def test_failed_connection_mentions_unused_proxy(monkeypatch: pytest.MonkeyPatch
         port = server.getsockname()[1]
     uri = f"https://localhost:{port}/account/vhds/data?sr=b&sp=rcwd&se=2999-01-01&sig=SIGNATURE"
     with pytest.raises(StoreError) as caught:
-        PageBlobStore([Disk("d", uri)], None, "s").prepare(600, {})
+        make_store([make_disk("d", uri)]).prepare(600)
     assert caught.value.failure.name == "ConnectionFailed"
     assert "HTTPS_PROXY" in str(caught.value)
     assert "SIGNATURE" not in str(caught.value)

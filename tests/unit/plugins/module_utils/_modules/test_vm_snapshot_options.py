@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Dict
 
 import pytest
 
@@ -17,23 +17,29 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.re
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_snapshot_options import (
     VM_SNAPSHOT,
-    document_places,
+    document_uris,
     new_set_id,
+    read_documents,
     read_options,
 )
 
-URI = "https://account.blob.core.windows.net/vhds/{}?sp=rw&sig=SECRET"
+URI = "https://account.blob.core.windows.net/vhds/{}?sr=b&sp=rw&sig=SECRET"
 
 
-def options(**more: Any) -> dict[str, Any]:
-    """Return all options with their defaults, one disk, and these changes."""
+def options(**more: Any) -> Dict[str, Any]:
+    """Return all options with their defaults, one disk, and the given options."""
     defaults = {name: spec.get("default") for name, spec in VM_SNAPSHOT.argument_spec.items()}
     return {**defaults, "disks": [{"blob_uri": URI.format("os.vhd")}], **more}
 
 
+def request_of(**more: Any) -> RunRequest:
+    params = options(**more)
+    return read_options(params, read_documents(params))
+
+
 def refusal(**more: Any) -> str:
     with pytest.raises(SettingsError) as caught:
-        read_options(options(**more))
+        request_of(**more)
     assert "SECRET" not in str(caught.value)
     return f"{caught.value.failure.name}: {caught.value}"
 
@@ -44,14 +50,16 @@ def test_options_have_defaults() -> None:
     assert request.freeze_timeout_s == 10.0
     assert request.on_partial == "discard"
     assert request.config_path == "/etc/azure/VMSnapshotScriptPluginConfig.json"
-    assert (request.task_id, request.status_uri, request.logs_uri) == (None, None, None)
-    assert [disk.name for disk in request.disks] == ["os.vhd"]
+    assert request.task_id is None
+    assert document_uris(options(), None) == (None, None)
+    assert [disk.name for disk in request.disks] == ["os"]
 
 
 def test_repr_has_no_secret() -> None:
-    request = read_options(options(status_blob_uri=URI.format("s"), logs_blob_uri=URI.format("l")))
-    assert isinstance(request, RunRequest)
-    assert "SECRET" not in repr(request)
+    params = options(disks=None, extension_settings=extension())
+    documents = read_documents(params)
+    assert documents is not None
+    assert "SECRET" not in f"{documents!r} {read_options(params, documents)!r}"
 
 
 @pytest.mark.parametrize("seconds", [0, -1, 61])
@@ -75,12 +83,16 @@ def test_disk_names_are_unique() -> None:
         {"blob_uri": URI.format("b.vhd"), "name": "data", "device": "/dev/sdc"},
         {"blob_uri": URI.format("c/b.vhd")},
         {"blob_uri": URI.format("d/b.vhd")},
-        {"blob_uri": "no address at all ["},
     ]
     found = read_options(options(disks=named)).disks
-    assert [disk.name for disk in found][:4] == ["os disk.vhd", "data", "b.vhd", "b.vhd-3"]
-    assert len({disk.name for disk in found}) == 5
+    assert [disk.name for disk in found] == ["os disk", "data", "b", "b-4"]
     assert (found[0].lun, found[1].device) == (-1, "/dev/sdc")
+
+
+def test_address_that_is_not_a_url_is_rejected() -> None:
+    assert refusal(disks=[{"blob_uri": "no address ["}]).startswith("InvalidBlobUri: Disk 1:")
+    named = [{"blob_uri": "no address [", "name": "data"}]
+    assert refusal(disks=named).startswith("InvalidBlobUri: Disk data:")
 
 
 def test_duplicate_disk_name_is_rejected() -> None:
@@ -101,17 +113,24 @@ def test_freeze_of_another_type_is_rejected(value: Any) -> None:
     assert refusal(freeze=value).startswith("InvalidFreeze")
 
 
-@pytest.mark.parametrize("task", ["", "a b", "ä", "x" * 129, "a\nb"])
+@pytest.mark.parametrize("task", ["", "a b", "ä", "x" * 129, "a\nb", URI.format("x")])
 def test_invalid_task_id_is_rejected(task: str) -> None:
     assert refusal(task_id=task).startswith("InvalidTaskId")
 
 
 def test_metadata_becomes_text() -> None:
     request = read_options(options(metadata={"keep": 3, "tier": "gold", "live": True}))
-    assert request.metadata == {"keep": "3", "tier": "gold", "live": "True"}
+    metadata = {"keep": "3", "tier": "gold", "live": "True"}
+    assert request.labels["os"].items() >= metadata.items()
+    assert request.labels["os"]["quiesce_set"] == request.set_id
 
 
-def extension(**settings: Any) -> dict[str, Any]:
+def test_invalid_metadata_is_rejected() -> None:
+    assert refusal(metadata={"no-name": "x"}).startswith("InvalidMetadata")
+    assert refusal(metadata={"big": "x" * 9000}).startswith("MetadataTooLarge")
+
+
+def extension(**settings: Any) -> Dict[str, Any]:
     public = {
         "taskId": "the-task_1",
         "commandToExecute": "snapshot",
@@ -127,33 +146,36 @@ def extension(**settings: Any) -> dict[str, Any]:
 
 
 def test_extension_settings_give_disks_and_places() -> None:
-    request = read_options(options(disks=None, extension_settings=extension()))
+    params = options(disks=None, extension_settings=extension())
+    documents = read_documents(params)
+    request = read_options(params, documents)
     assert request.task_id == "the-task_1"
-    assert [disk.blob_uri for disk in request.disks] == [URI.format("a.vhd"), URI.format("b.vhd")]
-    assert request.status_uri == URI.format("public-status")
-    assert request.logs_uri == URI.format("log")
+    uris = [disk.address.uri for disk in request.disks]
+    assert uris == [URI.format("a.vhd"), URI.format("b.vhd")]
+    assert document_uris(params, documents) == (URI.format("public-status"), URI.format("log"))
 
 
 def test_options_take_precedence_over_extension_settings() -> None:
-    request = read_options(
-        options(
-            disks=None,
-            extension_settings=extension(),
-            task_id="mine",
-            status_blob_uri=URI.format("my-status"),
-        )
+    params = options(
+        disks=None,
+        extension_settings=extension(),
+        task_id="mine",
+        status_blob_uri=URI.format("my-status"),
     )
-    assert (request.task_id, request.status_uri) == ("mine", URI.format("my-status"))
+    documents = read_documents(params)
+    assert read_options(params, documents).task_id == "mine"
+    assert document_uris(params, documents)[0] == URI.format("my-status")
 
 
 def test_invalid_settings_keep_the_place_of_the_status() -> None:
     params = options(disks=None, extension_settings=extension(commandToExecute="format"))
+    documents = read_documents(params)
     with pytest.raises(SettingsError):
-        read_options(params)
-    assert document_places(params) == (URI.format("public-status"), URI.format("log"))
+        read_options(params, documents)
+    assert document_uris(params, documents) == (URI.format("public-status"), URI.format("log"))
 
 
 def test_set_ids_are_unique_and_sort_by_time() -> None:
     found = [new_set_id() for _number in range(100)]
     assert len(set(found)) == 100
-    assert [each[:16] for each in found] == sorted(each[:16] for each in found)
+    assert [one[:16] for one in found] == sorted(one[:16] for one in found)

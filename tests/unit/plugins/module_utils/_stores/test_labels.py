@@ -10,14 +10,14 @@ from typing import Dict
 
 import pytest
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.labels import disk_labels
+from tests.unit.plugins.module_utils.disks import make_disk
 
-DISKS = (Disk("data", "uri"), Disk("l\u00f6g", "uri2"))
+DISKS = (make_disk("data"), make_disk("l\u00f6g"))
 
 
-def test_each_snapshot_tells_whose_it_is() -> None:
+def test_labels_name_set_task_and_disk() -> None:
     found = disk_labels(DISKS, "task 1", "set1", {"Team": "blue", "empty": ""})
     assert found["data"] == {
         "Team": "blue",
@@ -48,13 +48,13 @@ def test_each_snapshot_tells_whose_it_is() -> None:
         {"a": "\x00"},
     ],
 )
-def test_refuses_what_the_store_does_not_take(labels: Dict[str, str]) -> None:
+def test_invalid_metadata_is_refused(labels: Dict[str, str]) -> None:
     with pytest.raises(SettingsError) as caught:
         disk_labels(DISKS, None, "set1", labels)
     assert caught.value.failure.name == "InvalidMetadata"
 
 
-def test_refuses_more_than_the_store_takes() -> None:
+def test_too_much_metadata_is_refused() -> None:
     ours = sum(len(k) + len(v) for k, v in disk_labels(DISKS[:1], None, "s", {})["data"].items())
     assert disk_labels(DISKS[:1], None, "s", {"a": "x" * (8192 - ours - 1)})
     with pytest.raises(SettingsError) as caught:

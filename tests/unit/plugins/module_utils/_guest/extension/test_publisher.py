@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a run says to the outside, with a place that keeps what is written there."""
+"""The documents of a run, with a writer that keeps them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.extens
     VERSION,
     StatusPublisher,
 )
-from tests.unit.plugins.module_utils._guest.run.stage import Stage
+from tests.unit.plugins.module_utils._guest.run.fake_run import FakeRun
 
 STATUS = "https://store.invalid/status?sig=SECRET"
 LOG = "https://store.invalid/log?sig=SECRET"
 
 
 class Place:
-    """Where documents are written; some addresses can be refused."""
+    """A writer of documents that keeps them, and refuses some addresses."""
 
     def __init__(self) -> None:
         self.written: Dict[str, List[bytes]] = {}
@@ -49,15 +49,14 @@ def _place() -> Place:
     return Place()
 
 
-@pytest.fixture(name="documents")
-def _documents(place: Place) -> StatusPublisher:
-    return StatusPublisher(place.write, wall=lambda: 1_800_000_000.0)
+@pytest.fixture(name="publisher")
+def _publisher(place: Place) -> StatusPublisher:
+    return StatusPublisher(place.write, STATUS, LOG, wall=lambda: 1_800_000_000.0)
 
 
-@pytest.fixture(name="stage")
-def _stage(tmp_path: Path) -> Stage:
-    options = {"status_uri": STATUS, "logs_uri": LOG, "task_id": "the-task"}
-    return Stage(tmp_path, options=options)
+@pytest.fixture(name="fake")
+def _fake(tmp_path: Path) -> FakeRun:
+    return FakeRun(tmp_path, options={"task_id": "the-task"})
 
 
 def test_version_is_that_of_the_collection() -> None:
@@ -65,10 +64,10 @@ def test_version_is_that_of_the_collection() -> None:
     assert yaml.safe_load((folder / "galaxy.yml").read_text())["version"] == VERSION
 
 
-def test_a_good_run(stage: Stage, place: Place, documents: StatusPublisher) -> None:
-    record = stage.run()
-    documents.announce(record)
-    documents.publish(record)
+def test_a_good_run(fake: FakeRun, place: Place, publisher: StatusPublisher) -> None:
+    record = fake.run()
+    publisher.announce(record)
+    publisher.publish(record)
     first, last = place.status(0), place.status(1)
     assert (first["code"], first["snapshotInfo"]) == ("4", [])
     assert (last["code"], last["status"], last["taskId"]) == ("0", "success", "the-task")
@@ -77,34 +76,34 @@ def test_a_good_run(stage: Stage, place: Place, documents: StatusPublisher) -> N
     assert not any(b"SECRET" in data for one in place.written.values() for data in one)
 
 
-def test_a_failed_run(stage: Stage, place: Place, documents: StatusPublisher) -> None:
-    stage.pre, stage.continue_backup = "exit 3", False
-    documents.publish(stage.run())
+def test_a_failed_run(fake: FakeRun, place: Place, publisher: StatusPublisher) -> None:
+    fake.pre, fake.continue_backup = "exit 3", False
+    publisher.publish(fake.run())
     status = place.status()
     assert (status["status"], status["code"]) == ("error", "300")
     assert "exit status 3" in status["formattedMessage"]["message"]
 
 
-def test_one_refused_document_does_not_keep_the_other(
-    stage: Stage, place: Place, documents: StatusPublisher
+def test_failed_status_still_writes_the_log(
+    fake: FakeRun, place: Place, publisher: StatusPublisher
 ) -> None:
     place.refused.append(STATUS)
-    record = stage.run()
+    record = fake.run()
     with pytest.raises(StoreError, match="The status was not written"):
-        documents.publish(record)
+        publisher.publish(record)
     assert LOG in place.written
 
 
-def test_a_refused_request(place: Place, documents: StatusPublisher) -> None:
-    documents.refuse(STATUS, LOG, Failure("NoDisks", "There is no disk.", "Name one."))
+def test_refused_options_are_published(place: Place, publisher: StatusPublisher) -> None:
+    publisher.refuse(Failure("NoDisks", "The list of disks is empty.", "Name one."))
     assert place.status()["status"] == "error"
-    assert b"NoDisks: There is no disk. Name one." in place.written[LOG][0]
+    assert b"NoDisks: The list of disks is empty. Name one." in place.written[LOG][0]
 
 
-def test_no_places_no_documents(stage: Stage, place: Place, documents: StatusPublisher) -> None:
-    stage.options.clear()
-    record = stage.run()
-    documents.announce(record)
-    documents.publish(record)
-    documents.refuse(None, None, Failure("NoDisks", "There is no disk."))
+def test_without_addresses_writes_nothing(fake: FakeRun, place: Place) -> None:
+    publisher = StatusPublisher(place.write)
+    record = fake.run()
+    publisher.announce(record)
+    publisher.publish(record)
+    publisher.refuse(Failure("NoDisks", "The list of disks is empty."))
     assert place.written == {}

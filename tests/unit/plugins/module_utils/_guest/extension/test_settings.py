@@ -12,8 +12,9 @@ import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.extension.settings import (
-    document_uris,
-    parse_extension_settings,
+    ExtensionRequest,
+    parse_documents,
+    read_request,
 )
 
 SECRET = "c2VjcmV0LXNpZ25hdHVyZQ"
@@ -46,9 +47,13 @@ def document(blobs: object = None, **settings: object) -> Dict[str, Any]:
     }
 
 
+def parse(given: Dict[str, Any]) -> ExtensionRequest:
+    return read_request(parse_documents(given), NOW_S)
+
+
 def refused(given: Dict[str, Any], code: int = 11) -> str:
     with pytest.raises(SettingsError) as caught:
-        parse_extension_settings(given, NOW_S)
+        parse(given)
     assert caught.value.failure.code == code
     text = f"{caught.value} {caught.value.failure}"
     assert SECRET not in text
@@ -56,33 +61,32 @@ def refused(given: Dict[str, Any], code: int = 11) -> str:
     return text
 
 
-def test_all_of_it() -> None:
-    found = parse_extension_settings(document(), NOW_S)
+def test_all_values_are_read() -> None:
+    found = parse(document())
     assert found.task_id == "e07354cf-041e-4370-929f-25a319ce8933_1"
     assert [disk.name for disk in found.disks] == ["os disk", "data-1"]
-    assert [disk.blob_uri for disk in found.disks] == [uri("folder/os%20disk.vhd"), uri("data-1")]
-    assert found.status_blob_uri == uri("status")
-    assert found.logs_blob_uri == uri("log")
-    assert found.locale == "en-us"
-    assert found.vm_type == "microsoft.compute/virtualmachines"
+    uris = [disk.address.uri for disk in found.disks]
+    assert uris == [uri("folder/os%20disk.vhd"), uri("data-1")]
     assert found.command_start_ticks == str(NOW_TICKS)
     assert found.metadata == {}
-    assert SECRET not in repr(found)
+    documents = parse_documents(document())
+    assert (documents.status_uri, documents.logs_uri) == (uri("status"), uri("log"))
+    assert SECRET not in f"{found!r} {documents!r}"
 
 
-def test_what_may_be_missing() -> None:
+def test_optional_values_may_be_missing() -> None:
     given = document(commandStartTimeUTCTicks=..., locale=..., vmType=...)
     del given["protected_settings"]["statusBlobUri"]
     given["protected_settings"]["logsBlobUri"] = ""
-    found = parse_extension_settings(given, NOW_S)
-    assert (found.status_blob_uri, found.logs_blob_uri) == (None, None)
-    assert found.command_start_ticks is None
-    assert (found.locale, found.vm_type) == ("en-us", "microsoft.compute/virtualmachines")
+    documents = parse_documents(given)
+    assert (documents.status_uri, documents.logs_uri) == (None, None)
+    assert parse(given).command_start_ticks is None
 
 
-def test_public_addresses_count_first() -> None:
+def test_public_addresses_go_first() -> None:
     given = document(statusBlobUri=uri("public"), logsBlobUri="")
-    assert document_uris(given) == (uri("public"), uri("log"))
+    documents = parse_documents(given)
+    assert (documents.status_uri, documents.logs_uri) == (uri("public"), uri("log"))
 
 
 PLAIN = json.dumps({"blobSASUri": [uri("a.VHD")]})
@@ -105,27 +109,27 @@ CODED = base64.b64encode(PLAIN.encode()).decode()
 def test_object_str_in_every_form(text: object) -> None:
     given = document()
     given["protected_settings"]["objectStr"] = text
-    (disk,) = parse_extension_settings(given, NOW_S).disks
-    assert (disk.name, disk.blob_uri) == ("a", uri("a.VHD"))
+    (disk,) = parse(given).disks
+    assert (disk.name, disk.address.uri) == ("a", uri("a.VHD"))
 
 
 def test_whole_documents_as_json() -> None:
     given = {key: json.dumps(value) for key, value in document().items()}
-    assert len(parse_extension_settings(given, NOW_S).disks) == 2
+    assert len(parse(given).disks) == 2
 
 
 def test_two_blobs_of_one_name() -> None:
     given = document([uri("a/disk"), uri("b/disk.vhd"), uri("disk")])
-    names = [disk.name for disk in parse_extension_settings(given, NOW_S).disks]
+    names = [disk.name for disk in parse(given).disks]
     assert names == ["disk", "disk-2", "disk-3"]
 
 
 def test_backup_metadata() -> None:
     inner = {"backupMetadata": [{"Key": "a", "Value": "1"}, {"Key": "b", "Value": 2}]}
     coded = base64.b64encode(json.dumps(inner).encode()).decode()
-    found = parse_extension_settings(document(objectStr=coded), NOW_S)
+    found = parse(document(objectStr=coded))
     assert found.metadata == {"a": "1", "b": "2"}
-    assert parse_extension_settings(document(objectStr="{}"), NOW_S).metadata == {}
+    assert parse(document(objectStr="{}")).metadata == {}
     for bad in ({"backupMetadata": {}}, {"backupMetadata": [{"Key": "a"}]}):
         assert "backupMetadata" in refused(document(objectStr=json.dumps(bad)))
 
@@ -140,7 +144,7 @@ def test_backup_metadata() -> None:
         ({"settings": {}, "protected_settings": uri("x")}, "protected_settings is not JSON"),
     ],
 )
-def test_documents_that_are_none(given: Dict[str, Any], words: str) -> None:
+def test_invalid_documents_are_refused(given: Dict[str, Any], words: str) -> None:
     assert words in refused(given)
 
 
@@ -151,8 +155,9 @@ def test_documents_that_are_none(given: Dict[str, Any], words: str) -> None:
         ({"taskId": ""}, "taskId"),
         ({"taskId": 5}, "taskId"),
         ({"taskId": "a b"}, "taskId"),
+        ({"taskId": "https://a/b?sig=c2VjcmV0"}, "taskId"),
         ({"taskId": "a\nb"}, "taskId"),
-        ({"taskId": "x" * 257}, "taskId"),
+        ({"taskId": "x" * 129}, "taskId"),
         ({"commandToExecute": ...}, "commandToExecute"),
         ({"commandToExecute": "install"}, "commandToExecute"),
         ({"commandToExecute": ["snapshot"]}, "commandToExecute"),
@@ -169,7 +174,7 @@ def test_documents_that_are_none(given: Dict[str, Any], words: str) -> None:
         ({"commandStartTimeUTCTicks": 0}, "Ticks"),
     ],
 )
-def test_public_settings_that_are_wrong(settings: Dict[str, object], words: str) -> None:
+def test_invalid_public_settings_are_refused(settings: Dict[str, object], words: str) -> None:
     assert words in refused(document(**settings))
 
 
@@ -188,7 +193,7 @@ def test_public_settings_that_are_wrong(settings: Dict[str, object], words: str)
         (json.dumps({"blobSASUri": uri("a")}), "blobSASUri"),
     ],
 )
-def test_object_strs_that_are_wrong(text: object, words: str) -> None:
+def test_invalid_object_strs_are_refused(text: object, words: str) -> None:
     given = document()
     given["protected_settings"]["objectStr"] = text
     assert words in refused(given)
@@ -197,25 +202,25 @@ def test_object_strs_that_are_wrong(text: object, words: str) -> None:
 @pytest.mark.parametrize(
     "bad", [None, 3, "", f"sig={SECRET}", "ftp://a/b/c", "https:///b", "https://a/b/", "http://["]
 )
-def test_an_address_that_is_none(bad: object) -> None:
+def test_invalid_address_names_its_item(bad: object) -> None:
     blobs: List[object] = [uri("a"), bad]
     assert "item 2 of blobSASUri" in refused(document(blobs))
 
 
 @pytest.mark.parametrize("ticks", [str(NOW_TICKS - 139 * MINUTE), NOW_TICKS + 500 * MINUTE])
-def test_in_time(ticks: object) -> None:
-    parse_extension_settings(document(commandStartTimeUTCTicks=ticks), NOW_S)
+def test_command_in_time_is_accepted(ticks: object) -> None:
+    parse(document(commandStartTimeUTCTicks=ticks))
 
 
-def test_too_late() -> None:
+def test_late_command_is_refused() -> None:
     text = refused(document(commandStartTimeUTCTicks=str(NOW_TICKS - 141 * MINUTE)), code=402)
     assert "141 minutes ago" in text
     assert "GuestAgentInvokedCommandTooLate" in text
 
 
 @pytest.mark.parametrize("make", [str, float])
-def test_scientific_notation_says_no_more_than_it_has_digits(make: Any) -> None:
+def test_rounded_ticks_are_judged_by_their_digits(make: Any) -> None:
     rounded = f"{NOW_TICKS:.5E}"
-    found = parse_extension_settings(document(commandStartTimeUTCTicks=make(rounded)), NOW_S)
+    found = parse(document(commandStartTimeUTCTicks=make(rounded)))
     assert found.command_start_ticks is not None
     refused(document(commandStartTimeUTCTicks=make("6.36458E+17")), code=402)

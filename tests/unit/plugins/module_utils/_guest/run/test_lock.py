@@ -28,7 +28,7 @@ def refused(lock: RunLock) -> str:
     return str(caught.value)
 
 
-def test_one_at_a_time(folder: Path) -> None:
+def test_second_lock_is_refused(folder: Path) -> None:
     with RunLock(str(folder)):
         text = refused(RunLock(str(folder)))
         assert f"process {os.getpid()}." in text
@@ -37,8 +37,8 @@ def test_one_at_a_time(folder: Path) -> None:
     RunLock(str(folder)).acquire()
 
 
-def test_a_supervisor_of_a_dead_run_holds_the_lock(folder: Path) -> None:
-    """A run forks a supervisor and is killed; the lock is free when the supervisor ends."""
+def test_supervisor_of_a_dead_run_holds_the_lock(folder: Path) -> None:
+    """Check that a killed run's supervisor keeps the lock until it ends."""
     ready, started = os.pipe()
     run = os.fork()
     if run == 0:
@@ -59,7 +59,7 @@ def test_a_supervisor_of_a_dead_run_holds_the_lock(folder: Path) -> None:
         assert f"process {run}, has died" in text
         holding = os.pidfd_open(supervisor)
         os.kill(supervisor, signal.SIGKILL)
-        # The supervisor is not our child: its end is seen through its descriptor.
+        # The supervisor is not a child of this process: only its descriptor shows its end.
         assert select.select([holding], [], [], 60)[0]
         os.close(holding)
         with RunLock(str(folder)):
@@ -69,7 +69,7 @@ def test_a_supervisor_of_a_dead_run_holds_the_lock(folder: Path) -> None:
         os.close(started)
 
 
-KEEPERS = """
+SUPERVISORS = """
 import sys
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.freezer import (
     Freezer,
@@ -86,9 +86,9 @@ print("ended", flush=True)
 """
 
 
-def test_the_supervisors_hold_the_lock_until_they_end(folder: Path) -> None:
+def test_supervisors_hold_the_lock_until_they_end(folder: Path) -> None:
     run = subprocess.Popen(
-        [sys.executable, "-c", KEEPERS, str(folder)],
+        [sys.executable, "-c", SUPERVISORS, str(folder)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -108,7 +108,7 @@ def test_the_supervisors_hold_the_lock_until_they_end(folder: Path) -> None:
         run.communicate(timeout=60)
 
 
-def test_a_program_that_the_run_starts_does_not_hold_the_lock(folder: Path) -> None:
+def test_started_program_does_not_hold_the_lock(folder: Path) -> None:
     lock = RunLock(str(folder))
     lock.acquire()
     child = subprocess.Popen(
@@ -119,7 +119,7 @@ def test_a_program_that_the_run_starts_does_not_hold_the_lock(folder: Path) -> N
     )
     assert child.stdout is not None
     try:
-        # The kernel closes descriptors a little after it has let the parent go on.
+        # The kernel closes descriptors shortly after the parent continues.
         assert child.stdout.readline() == b"ready\n"
         lock.release()
         with RunLock(str(folder)):
@@ -128,7 +128,7 @@ def test_a_program_that_the_run_starts_does_not_hold_the_lock(folder: Path) -> N
         child.communicate(timeout=60)
 
 
-def test_the_descriptor(folder: Path) -> None:
+def test_fileno_is_that_of_the_held_lock(folder: Path) -> None:
     lock = RunLock(str(folder))
     with pytest.raises(ValueError, match="not held"):
         lock.fileno()
@@ -152,7 +152,7 @@ def test_task_ids_are_remembered(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_only_the_last_thousand(folder: Path) -> None:
+def test_oldest_of_1001_task_ids_is_forgotten(folder: Path) -> None:
     with RunLock(str(folder)) as lock:
         for number in range(1003):
             lock.remember(str(number))
@@ -161,7 +161,7 @@ def test_only_the_last_thousand(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b"{}", b"[1]", b"\xff"])
-def test_a_damaged_memory_is_an_error_and_kept(folder: Path, data: bytes) -> None:
+def test_damaged_task_file_is_refused_and_kept(folder: Path, data: bytes) -> None:
     with RunLock(str(folder)) as lock:
         (folder / "tasks.json").write_bytes(data)
         (folder / "tasks.json").chmod(0o600)
@@ -173,7 +173,7 @@ def test_a_damaged_memory_is_an_error_and_kept(folder: Path, data: bytes) -> Non
 
 
 @pytest.mark.root
-def test_a_folder_that_is_not_ours_alone(folder: Path, tmp_path: Path) -> None:
+def test_folder_writable_by_others_is_refused(folder: Path, tmp_path: Path) -> None:
     folder.mkdir(mode=0o700)
     folder.chmod(0o770)
     assert "written to by others" in refused(RunLock(str(folder)))
@@ -189,7 +189,7 @@ def test_a_folder_that_is_not_ours_alone(folder: Path, tmp_path: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_a_lock_file_that_is_a_link(folder: Path, tmp_path: Path) -> None:
+def test_lock_file_that_is_a_link_is_refused(folder: Path, tmp_path: Path) -> None:
     folder.mkdir(mode=0o700)
     (tmp_path / "victim").write_text("precious")
     (folder / "lock").symlink_to(tmp_path / "victim")
@@ -214,5 +214,5 @@ def test_check_mode_writes_nothing(folder: Path) -> None:
         lock.remember("b")
         assert not lock.seen("b")
         with RunLock(str(folder)):
-            pass  # a run is not kept waiting
+            pass  # the check does not keep the lock
     assert {one.name: one.read_bytes() for one in folder.iterdir()} == before

@@ -17,12 +17,12 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.re
     RunRecord,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.result import build
-from tests.unit.plugins.module_utils._guest.run.stage import Stage
+from tests.unit.plugins.module_utils._guest.run.fake_run import FakeRun
 
 
-@pytest.fixture(name="stage")
-def _stage(tmp_path: Path) -> Stage:
-    return Stage(tmp_path)
+@pytest.fixture(name="fake")
+def _fake(tmp_path: Path) -> FakeRun:
+    return FakeRun(tmp_path)
 
 
 def failed(record: RunRecord) -> Optional[str]:
@@ -43,27 +43,27 @@ def send(number: int) -> Any:
         ("flush", False, ["pre", "post"], 0),
         ("freeze", True, ["pre", "post"], 2),
         ("take", True, ["pre", "post"], 2),
-        ("pay", True, ["pre", "post"], 2),
+        ("post-script", True, ["pre", "post"], 2),
     ],
 )
-def test_signals(
-    stage: Stage, number: int, what: str, frozen: bool, scripts: Any, kept: int
+def test_signal_ends_the_run_safely(
+    fake: FakeRun, number: int, what: str, frozen: bool, scripts: Any, kept: int
 ) -> None:
     before = signal.getsignal(number)
-    stage.events[what] = send(number)
-    record = stage.run()
+    fake.events[what] = send(number)
+    record = fake.run()
     assert failed(record) == "Interrupted"
     assert signal.Signals(number).name in str(record.failure)
-    assert ("thaw" in stage.log) == frozen
-    assert stage.ran() in (scripts, scripts[1:])
-    assert len(stage.store.snapshots) == kept == len(build(record)["snapshot_set"]["left_behind"])
-    assert stage.log[-1] == "unlock"
+    assert ("thaw" in fake.log) == frozen
+    assert fake.ran() in (scripts, scripts[1:])
+    assert len(fake.store.snapshots) == kept == len(build(record)["snapshot_set"]["left_behind"])
+    assert fake.log[-1] == "unlock"
     assert signal.getsignal(number) is before
 
 
-def test_a_signal_ends_the_pre_script(stage: Stage) -> None:
-    stage.pre = f"kill -TERM {os.getpid()}; exec sleep 1000"
-    record = stage.run()
+def test_signal_ends_the_pre_script(fake: FakeRun) -> None:
+    fake.pre = f"kill -TERM {os.getpid()}; exec sleep 1000"
+    record = fake.run()
     assert failed(record) == "Interrupted"
     assert record.pre is not None and (record.pre.rc, record.pre.timed_out) == (None, False)
-    assert stage.ran() == ["pre", "post"]
+    assert fake.ran() == ["pre", "post"]

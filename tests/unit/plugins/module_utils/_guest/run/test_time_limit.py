@@ -61,7 +61,7 @@ def _descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_values_refusals_and_mistakes() -> None:
+def test_calls_return_values_and_raise_errors() -> None:
     before = _descriptors()
     with BoundedCalls(CALLS) as calls:
         calls.limit(60.0)
@@ -77,7 +77,7 @@ def test_values_refusals_and_mistakes() -> None:
     assert _descriptors() == before
 
 
-def test_a_call_that_does_not_return_in_time() -> None:
+def test_hanging_call_is_killed() -> None:
     with BoundedCalls(CALLS) as calls:
         calls.limit(60.0)
         pid = calls.call("saying which")
@@ -85,18 +85,18 @@ def test_a_call_that_does_not_return_in_time() -> None:
         with pytest.raises(CallFailedError) as caught:
             calls.call("hanging")
         assert caught.value.failure.name == "ValidationTimeout"
-        assert "it was hanging" in caught.value.failure.message
+        assert "was hanging" in caught.value.failure.message
         assert not Path(f"/proc/{pid}").exists()
 
 
-def test_one_limit_for_several_calls() -> None:
+def test_limit_is_shared_by_calls() -> None:
     with BoundedCalls(CALLS) as calls:
         calls.limit(0.0)
-        with pytest.raises(CallFailedError, match="within 0 s"):
+        with pytest.raises(CallFailedError, match="exceeded 0 s"):
             calls.call("adding", 1, 2)
 
 
-def test_its_process_is_killed() -> None:
+def test_killed_process_ends_the_calls() -> None:
     with BoundedCalls(CALLS) as calls:
         calls.limit(60.0)
         with pytest.raises(CallFailedError) as caught:
@@ -106,7 +106,7 @@ def test_its_process_is_killed() -> None:
             calls.call("adding", 1, 2)
 
 
-def test_its_process_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_fork_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_more() -> NoReturn:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
@@ -117,7 +117,7 @@ def test_its_process_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _descriptors() == before
 
 
-def test_what_the_caller_notices_ends_the_wait() -> None:
+def test_error_of_check_ends_the_wait() -> None:
     def signalled() -> None:
         raise InterruptedError
 
@@ -128,7 +128,7 @@ def test_what_the_caller_notices_ends_the_wait() -> None:
 
 
 @pytest.mark.root
-def test_it_holds_no_lock_and_no_output_of_the_run(tmp_path: Path) -> None:
+def test_process_holds_no_lock_and_no_output(tmp_path: Path) -> None:
     lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     with BoundedCalls(CALLS) as calls:
@@ -152,7 +152,7 @@ with BoundedCalls(CALLS) as calls:
 """
 
 
-def test_it_ends_with_the_run() -> None:
+def test_process_ends_with_the_run() -> None:
     run = subprocess.Popen(
         [sys.executable, "-c", _PARENT],
         stdout=subprocess.PIPE,

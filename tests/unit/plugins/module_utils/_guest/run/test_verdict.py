@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""When a snapshot was in the window, to the nanosecond."""
+"""The bounds of the window, to the nanosecond."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def test_window_is_from_the_last_freeze_to_the_first_thaw() -> None:
     assert window == Window(opened_ns=10, frozen_ns=30, thaw_ns=60, closed_ns=90)
 
 
-def test_a_filesystem_that_somebody_thawed_still_has_a_window() -> None:
+def test_foreign_thaw_still_has_a_window() -> None:
     window = window_of([filesystem(10, 30, 70, None, outcome=THAWED_EARLY)])
     assert window == Window(10, 30, 70, 70)
 
 
 @pytest.mark.parametrize("times", [(10, None, 70, 80), (10, 30, None, None), (None,) * 4])
-def test_no_window_when_one_was_not_frozen(times: "tuple[Optional[int], ...]") -> None:
+def test_filesystem_not_frozen_has_no_window(times: "tuple[Optional[int], ...]") -> None:
     late = filesystem(*times, outcome=FREEZE_LATE)
     assert window_of([filesystem(10, 30, 70, 75), late]) is None
     assert window_of([]) is None
@@ -63,7 +63,7 @@ def test_no_window_when_one_was_not_frozen(times: "tuple[Optional[int], ...]") -
 )
 def test_in_window(requested: Optional[int], acknowledged: Optional[int], inside: bool) -> None:
     window = Window(10, 30, 60, 70)
-    take = SnapshotOutcome("disk", "a snapshot", "uri", requested, acknowledged)
-    assert in_window(take, window) is inside
-    assert in_window(take, None) is False
+    outcome = SnapshotOutcome("disk", "a snapshot", "uri", requested, acknowledged)
+    assert in_window(outcome, window) is inside
+    assert in_window(outcome, None) is False
     assert in_window(SnapshotOutcome("disk", None, None, requested, acknowledged), window) is False

@@ -28,6 +28,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storag
 )
 from tests.unit.plugins.module_utils._guest.storage.fake_sysfs import FakeMachine
 from tests.unit.plugins.module_utils._guest.storage.loop_devices import LoopDevices
+from tests.unit.plugins.module_utils.disks import make_disk
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def loops() -> Iterator[LoopDevices]:
 
 
 def disk(machine: FakeMachine, name: str) -> Disk:
-    return Disk(name, "https://a.example/b", device=str(machine.dev / name))
+    return make_disk(name, device=str(machine.dev / name))
 
 
 def targets(machine: FakeMachine, *points: str) -> list[Target]:
@@ -123,7 +124,7 @@ def test_filesystem_read_only_or_boot_loader_is_covered(machine: FakeMachine) ->
 def test_disk_unknown_leaves_coverage_unknown(machine: FakeMachine) -> None:
     machine.device("sdb")
     machine.mount("sdb", "/b")
-    unknown = Disk("d", "https://a.example/b", lun=7)
+    unknown = make_disk("d", lun=7)
     found = covered(machine, ["/b"], disk(machine, "sdb"), unknown)
     assert found.covered is None
     assert "LUN 7" in found.warnings[0]
@@ -239,13 +240,13 @@ def test_scan_without_time_is_incomplete() -> None:
 
 def found_on(device: str, points: list[Path], name: str = "d") -> Coverage:
     plan = plan_targets([str(point) for point in points] or "none", [])
-    return check_coverage(plan.targets, [Disk(name, "https://a.example/b", device=device)])
+    return check_coverage(plan.targets, [make_disk(name, device=device)])
 
 
 def test_scan_incomplete_leaves_coverage_unknown(loops: LoopDevices, folder: Path) -> None:
     """Check that a disk is not covered while a process may write to it."""
     device = loops.device(folder / "image", "")
-    disks = [Disk("d", "https://a.example/b", device=device)]
+    disks = [make_disk("d", device=device)]
     found = check_coverage([], disks, limit_s=0.0)
     assert found.covered is None
     assert "Could not determine all processes" in found.warnings[0]

@@ -18,6 +18,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storag
 )
 from tests.unit.plugins.module_utils._guest.storage.fake_sysfs import FakeMachine
 from tests.unit.plugins.module_utils._guest.storage.loop_devices import LoopDevices, run
+from tests.unit.plugins.module_utils.disks import make_disk
 
 
 @pytest.fixture
@@ -40,8 +41,8 @@ def plan(machine: FakeMachine, freeze: str | Sequence[str], *disks: Disk) -> Fre
 
 
 def disk(name: str, **more: object) -> Disk:
-    address = f"https://a.example/b/{name}?sig=x"
-    return Disk(name, address, **more)  # type: ignore[arg-type] - of several types
+    address = f"https://a.example/b/{name}"
+    return make_disk(name, address, **more)  # type: ignore[arg-type] - of several types
 
 
 def points(found: FreezePlan) -> list[str]:

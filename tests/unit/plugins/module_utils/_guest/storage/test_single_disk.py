@@ -15,8 +15,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.single_disk import (
     is_single_disk,
 )
+from tests.unit.plugins.module_utils.disks import make_disk
 
-OS_DISK = Disk("os", "https://store.invalid/os")
+OS_DISK = make_disk("os")
 
 
 class FakeSysfs:
@@ -65,7 +66,7 @@ def test_one_disk_is_single(machine: FakeSysfs) -> None:
 
 
 def test_two_given_disks_are_not_single(machine: FakeSysfs) -> None:
-    assert not machine.single(OS_DISK, Disk("data", "https://store.invalid/data"))
+    assert not machine.single(OS_DISK, make_disk("data"))
 
 
 def test_other_disk_of_guest_counts(machine: FakeSysfs) -> None:
@@ -103,4 +104,4 @@ def test_given_loop_device_is_single(machine: FakeSysfs) -> None:
     folder.mkdir(parents=True)
     name = f"{os.major(number)}:{os.minor(number)}"
     (folder / name).symlink_to(machine.sysfs / "devices" / "virtual" / "block" / "loop0")
-    assert machine.single(Disk("lab", "https://store.invalid/lab", device=str(loops[0])))
+    assert machine.single(make_disk("lab", device=str(loops[0])))

@@ -32,26 +32,26 @@ def _page(azurite: Azurite, size: int) -> str:
 
 @pytest.mark.parametrize("data", [b"{}", b"", b"\xff\x00" * 3_000_000])
 @pytest.mark.parametrize("sas", ["rw", "rcw", "w"])
-def test_replaces_a_block_blob(azurite: Azurite, data: bytes, sas: str) -> None:
+def test_block_blob_is_replaced(azurite: Azurite, data: bytes, sas: str) -> None:
     url = _block(azurite)
     write_document(azurite.sas(url, sas), data, limit_s=60)
     assert azurite.read(url) == data
 
 
-def test_makes_a_block_blob_where_there_is_none(azurite: Azurite) -> None:
+def test_missing_block_blob_is_made(azurite: Azurite) -> None:
     url = _block(azurite).replace(".json", "-new.json")
     write_document(azurite.sas(url, "rcw"), b"{}", limit_s=60)
     assert azurite.read(url) == b"{}"
 
 
-def test_a_block_blob_takes_one_request(azurite: Azurite, proxy: FaultProxy) -> None:
+def test_block_blob_needs_one_write(azurite: Azurite, proxy: FaultProxy) -> None:
     url = _block(azurite)
     write_document(proxy.url(azurite.sas(url, "rw")), b"x" * 5_000_000, limit_s=60)
     assert [one.operation for one in proxy.seen] == ["head", "put"]
 
 
 @pytest.mark.parametrize("length", [0, 1, 511, 512, 513, 2048])
-def test_fills_a_page_blob_up_and_clears_the_rest(azurite: Azurite, length: int) -> None:
+def test_page_blob_is_padded_and_cleared(azurite: Azurite, length: int) -> None:
     url = _page(azurite, 2048)
     azurite.write(url, b"o" * 2048)
     write_document(azurite.sas(url, "rw"), b"n" * length, limit_s=60)
@@ -59,7 +59,7 @@ def test_fills_a_page_blob_up_and_clears_the_rest(azurite: Azurite, length: int)
     assert azurite.read(url) == padded + b"\0" * (2048 - len(padded))
 
 
-def test_resizes_a_page_blob_that_is_too_small(azurite: Azurite) -> None:
+def test_small_page_blob_is_resized(azurite: Azurite) -> None:
     url = _page(azurite, 512)
     data = b"n" * (9 * 1024 * 1024 + 1)
     write_document(azurite.sas(url, "rw"), data, limit_s=60)
@@ -76,7 +76,7 @@ def _fails(uri: str, limit_s: float = 60) -> QuiesceError:
     return error
 
 
-def test_says_what_the_store_refuses(azurite: Azurite) -> None:
+def test_refused_write_is_reported(azurite: Azurite) -> None:
     url = _block(azurite)
     error = _fails(azurite.sas(url, "r"))
     assert isinstance(error, StoreError)
@@ -87,14 +87,14 @@ def test_says_what_the_store_refuses(azurite: Azurite) -> None:
     assert "404" in str(_fails(azurite.account_sas(missing)))
 
 
-def test_refuses_an_address_that_cannot_serve() -> None:
+def test_unusable_address_is_refused() -> None:
     for uri in ("nonsense", "http://account.blob.core.windows.net/c/b?sig=SIGNATURE"):
         error = _fails(uri)
         assert isinstance(error, SettingsError)
         assert "SIGNATURE" not in str(error)
 
 
-def test_tries_again_when_the_connection_is_cut(azurite: Azurite, proxy: FaultProxy) -> None:
+def test_cut_connection_is_retried(azurite: Azurite, proxy: FaultProxy) -> None:
     url = _block(azurite)
     proxy.rules.append(Rule(reset_before(), operation="head", times=1))
     proxy.rules.append(Rule(reset_after(), operation="put", times=1))
@@ -102,13 +102,13 @@ def test_tries_again_when_the_connection_is_cut(azurite: Azurite, proxy: FaultPr
     assert azurite.read(url) == b"{}"
 
 
-def test_gives_up_in_time(azurite: Azurite, proxy: FaultProxy) -> None:
+def test_no_answer_ends_at_the_limit(azurite: Azurite, proxy: FaultProxy) -> None:
     url = _block(azurite)
     proxy.rules.append(Rule(hang(), operation=""))
     assert _fails(proxy.url(azurite.sas(url, "rw")), limit_s=5).failure.name == "NoAnswer"
 
 
-def test_passes_on_what_the_store_says(azurite: Azurite, proxy: FaultProxy) -> None:
+def test_error_of_the_store_keeps_its_name(azurite: Azurite, proxy: FaultProxy) -> None:
     url = _block(azurite)
     proxy.rules.append(Rule(reply(503, "Busy", "ServerBusy"), operation="put"))
     assert _fails(proxy.url(azurite.sas(url, "rw"))).failure.name == "ServerBusy"

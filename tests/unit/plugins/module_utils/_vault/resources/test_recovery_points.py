@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Optional
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.ids import VmId
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._consistency import reaches
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_backup import (
     read_request,
@@ -24,7 +25,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.resour
     RecoveryPoint,
     least,
     point_of_job,
-    reaches,
     read_point,
 )
 

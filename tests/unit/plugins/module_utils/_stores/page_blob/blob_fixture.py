@@ -10,7 +10,6 @@ import time
 import uuid
 from typing import Any, List, Optional
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.page_blob.store import (
     PageBlobStore,
 )
@@ -19,13 +18,14 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store
 )
 from tests.lab.azurite import Azurite, Snapshot, signatures
 from tests.lab.proxy import Action, Exchange, FaultProxy, PeerClosedError, Rule
+from tests.unit.plugins.module_utils.disks import make_disk, make_store
 
-#: Long enough for whatever must happen, on a machine that is busy with other things.
+#: Long enough for every step, on a busy machine.
 LONG_S = 60.0
 
 
-class Bench:
-    """Some page blobs of their own names, and a store for them by way of the proxy."""
+class BlobFixture:
+    """Page blobs with new names, and a store for them behind the proxy."""
 
     def __init__(
         self, azurite: Azurite, proxy: FaultProxy, count: int = 3, sas: str = "account"
@@ -35,8 +35,8 @@ class Bench:
         self.set_id = f"set-{run}"
         self.urls = [azurite.page_blob(f"{run}/disk{one}.vhd", 4096) for one in range(count)]
         self.uris = [proxy.url(self._signed(url, sas)) for url in self.urls]
-        self.disks = [Disk(f"d{number}", uri) for number, uri in enumerate(self.uris)]
-        self.store = PageBlobStore(self.disks, "task-1", self.set_id)
+        self.disks = [make_disk(f"d{number}", uri) for number, uri in enumerate(self.uris)]
+        self.store = make_store(self.disks, self.set_id, "task-1", {"team": "blue"})
 
     def _signed(self, url: str, sas: str) -> str:
         if sas == "container":
@@ -47,26 +47,26 @@ class Bench:
         return self.azurite.sas(url, sas)
 
     def ready(self) -> PageBlobStore:
-        """The store, ready for the window."""
-        self.store.prepare(600, {"team": "blue"})
+        """Return the store, ready for the window."""
+        self.store.prepare(600)
         self.store.refresh()
         return self.store
 
     def fault(self, action: Action, disk: Optional[int] = 1, **options: Any) -> None:
-        """Have the proxy do this to the requests for that disk, or for all."""
+        """Let the proxy apply an action to the requests for a disk, or for all."""
         path = "" if disk is None else f"disk{disk}.vhd"
         self.proxy.rules.append(Rule(action, path=path, **options))
 
     def take(self, limit_s: float = LONG_S) -> List[SnapshotOutcome]:
-        """SnapshotOutcome the snapshots within so many seconds."""
+        """Take the snapshots within `limit_s`."""
         return self.store.take(time.monotonic_ns() + int(limit_s * 1e9))
 
     def snapshots(self, disk: int) -> List[Snapshot]:
-        """The snapshots of the disk that there are."""
+        """Return the snapshots of a disk in the store."""
         return self.azurite.snapshots(self.urls[disk])
 
     def assert_secret(self, *shown: object) -> None:
-        """No signature is in what these values show of themselves."""
+        """Check that neither text nor repr of the values has a signature."""
         text = " ".join(f"{one} {one!r}" for one in shown)
         for uri in self.uris:
             for form in signatures(uri):
@@ -74,6 +74,6 @@ class Bench:
 
 
 def answer_and_close(exchange: Exchange) -> None:
-    """Answer as the store does, and close the connection without saying so."""
+    """Answer as the store does, and close the connection without an announcement."""
     exchange.answer(exchange.forward())
     raise PeerClosedError

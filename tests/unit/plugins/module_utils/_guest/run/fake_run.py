@@ -2,17 +2,15 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Parts of a run that stand in for supervisors and store, so that each answer can be chosen."""
+"""Dependencies of a run for tests, whose answers a test can choose."""
 
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
     QuiesceError,
@@ -54,9 +52,11 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storag
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.storage.freeze_plan import (
     FreezePlan,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.labels import disk_labels
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store import (
     SnapshotOutcome,
 )
+from tests.unit.plugins.module_utils.disks import make_disk
 
 TARGETS = (
     Target("/srv/a", "/dev/loop91", "ext4", 91),
@@ -64,51 +64,51 @@ TARGETS = (
 )
 
 
-class ChosenFreezer:
-    """Freezer that freeze nothing and say what a test wants; they run the post-script for real."""
+class FakeFreezer:
+    """A freezer that freezes nothing and does run the post-script."""
 
-    def __init__(self, stage: Stage, targets: Sequence[Target], post: Optional[ScriptSpec]) -> None:
-        self._stage = stage
+    def __init__(self, run: FakeRun, targets: Sequence[Target], post: Optional[ScriptSpec]) -> None:
+        self._run = run
         self._targets = targets
         self._post = post
-        self._owed = False
+        self._is_due = False
         self._records: Tuple[FilesystemRecord, ...] = ()
         self.protection: Dict[str, Any] = {"filesystems": len(targets)}
         self.expedited: Dict[str, Any] = {"used": False}
         self.deadline_ns = 0
 
-    def _say(self, what: str) -> None:
-        self._stage.log.append(what)
-        self._stage.happen(what)
+    def _log(self, event: str) -> None:
+        self._run.log.append(event)
+        self._run.happen(event)
 
     def stage(self, name: str, limit_s: float) -> None:
         assert limit_s > 0
-        self._say(f"stage {name}")
+        self._log(f"stage {name}")
 
     def before_script(self) -> None:
-        """Called in another process."""
+        """Do nothing; the script's own process calls this."""
 
     def script_ended(self) -> None:
-        self._say("script ended")
+        self._log("script ended")
 
     def mark_post_script_due(self) -> None:
-        self._owed = True
+        self._is_due = True
 
     def verify(self) -> None:
-        self._say("verify")
+        self._log("verify")
 
     def flush(self, limit_s: float) -> float:
-        self._say("flush")
+        self._log("flush")
         return 0.0
 
     def freeze(self) -> None:
         started = time.monotonic_ns()
-        self.deadline_ns = started + int(self._stage.freeze_timeout_s * 1e9)
-        self._say("freeze")
+        self.deadline_ns = started + int(self._run.freeze_timeout_s * 1e9)
+        self._log("freeze")
         self._records = tuple(
             FilesystemRecord(
                 target,
-                self._stage.outcome,
+                self._run.outcome,
                 freeze_started_ns=started,
                 frozen_ns=time.monotonic_ns(),
                 freeze_errno=0,
@@ -117,14 +117,14 @@ class ChosenFreezer:
         )
 
     def is_window_over(self) -> bool:
-        return self._stage.window_over
+        return self._run.window_over
 
     def is_taken_over(self) -> bool:
-        return self._stage.window_over
+        return self._run.window_over
 
     def thaw(self) -> Tuple[FilesystemRecord, ...]:
         started = time.monotonic_ns()
-        self._say("thaw")
+        self._log("thaw")
         self._records = tuple(
             replace(one, thaw_started_ns=started, thawed_ns=time.monotonic_ns(), thaw_errno=0)
             for one in self._records
@@ -132,58 +132,56 @@ class ChosenFreezer:
         return self._records
 
     def run_post_script(self) -> Optional[ScriptOutcome]:
-        self._say("pay")
-        if not self._owed or self._post is None:
+        self._log("post-script")
+        if not self._is_due or self._post is None:
             return None
-        self._owed = False
+        self._is_due = False
         return run_script(self._post)
 
     def stop(self) -> None:
-        assert not self._owed
-        self._say("stop")
+        assert not self._is_due
+        self._log("stop")
 
 
-class ChosenStore:
+class FakeStore:
     """A store that keeps its snapshots in a dictionary."""
 
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
+    def __init__(self, run: FakeRun) -> None:
+        self._run = run
         self.snapshots: Dict[str, str] = {}
-        self.labels: Mapping[str, str] = {}
         self.warnings: List[str] = []
 
-    def _say(self, what: str) -> None:
-        self._stage.log.append(what)
-        self._stage.happen(what)
+    def _log(self, event: str) -> None:
+        self._run.log.append(event)
+        self._run.happen(event)
 
-    def prepare(self, deadline_s: float, labels: Mapping[str, str]) -> None:
+    def prepare(self, deadline_s: float) -> None:
         assert deadline_s > 0
-        self._say("store prepare")
-        self.labels = labels
+        self._log("store prepare")
 
     def refresh(self) -> None:
-        self._say("refresh")
+        self._log("refresh")
 
     def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[SnapshotOutcome]:
         assert deadline_ns > time.monotonic_ns()
-        takes = []
-        self._stage.happen("before take")
-        for disk in self._stage.request.disks:
+        outcomes = []
+        self._run.happen("before take")
+        for disk in self._run.request.disks:
             now = time.monotonic_ns()
             if over():
-                takes.append(
+                outcomes.append(
                     SnapshotOutcome(disk.name, failure=Failure("NotAskedInTime", "It is over."))
                 )
                 continue
-            failure = self._stage.refused.get(disk.name)
+            failure = self._run.refused.get(disk.name)
             if failure is not None:
-                takes.append(SnapshotOutcome(disk.name, request_ns=now, failure=failure))
-            elif disk.name in self._stage.unanswered:
-                takes.append(SnapshotOutcome(disk.name, request_ns=now, unknown=True))
+                outcomes.append(SnapshotOutcome(disk.name, request_ns=now, failure=failure))
+            elif disk.name in self._run.unanswered:
+                outcomes.append(SnapshotOutcome(disk.name, request_ns=now, unknown=True))
             else:
-                takes.append(self._snapshot(disk.name, now))
-        self._say("take")
-        return takes
+                outcomes.append(self._snapshot(disk.name, now))
+        self._log("take")
+        return outcomes
 
     def _snapshot(self, name: str, request_ns: int) -> SnapshotOutcome:
         self.snapshots[name] = f"snapshot of {name}"
@@ -191,34 +189,96 @@ class ChosenStore:
         return SnapshotOutcome(name, self.snapshots[name], uri, request_ns, time.monotonic_ns())
 
     def resolve_unknown(
-        self, takes: Sequence[SnapshotOutcome], limit_s: float
+        self, outcomes: Sequence[SnapshotOutcome], limit_s: float
     ) -> List[SnapshotOutcome]:
         assert limit_s > 0
-        self._say("settle")
+        self._log("resolve")
         found = []
-        for take in takes:
-            if take.unknown and self._stage.unanswered[take.disk]:
-                found.append(self._snapshot(take.disk, take.request_ns or 0))
+        for outcome in outcomes:
+            if outcome.unknown and self._run.unanswered[outcome.disk]:
+                found.append(self._snapshot(outcome.disk, outcome.request_ns or 0))
             else:
-                found.append(replace(take, unknown=False) if take.unknown else take)
+                found.append(replace(outcome, unknown=False) if outcome.unknown else outcome)
         return found
 
-    def discard(self, takes: Sequence[SnapshotOutcome]) -> Dict[str, str]:
-        self._say("discard")
-        for take in takes:
-            if take.disk not in self._stage.undeletable:
-                del self.snapshots[take.disk]
-        return {
-            name: why for name, why in self._stage.undeletable.items() if name in self.snapshots
-        }
+    def discard(self, outcomes: Sequence[SnapshotOutcome]) -> Dict[str, str]:
+        self._log("discard")
+        for outcome in outcomes:
+            if outcome.disk not in self._run.undeletable:
+                del self.snapshots[outcome.disk]
+        return {name: why for name, why in self._run.undeletable.items() if name in self.snapshots}
 
     def close(self) -> None:
-        self._say("store close")
+        self._log("store close")
+
+
+class FakeLock:
+    """A lock that is always free."""
+
+    def __init__(self, run: FakeRun) -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        self._run.log.append("lock")
+        self._run.happen("lock")
+
+    def __exit__(self, *_error: object) -> None:
+        self._run.log.append("unlock")
+
+    def remember_task(self) -> None:
+        self._run.happen("begin")
+
+
+class FakeMachine:
+    """A guest with the chosen configuration, mounts and disks."""
+
+    def __init__(self, run: FakeRun) -> None:
+        self._run = run
+        self.examine = run.examine
+
+    def __enter__(self) -> None:
+        """Start nothing."""
+
+    def __exit__(self, *_error: object) -> None:
+        """End nothing."""
+
+    def limit(self, _limit_s: float, _check: Callable[[], None]) -> None:
+        self._run.happen("limit")
+
+    def is_single_disk(self) -> bool:
+        return self._run.single_disk
+
+    def plan(self) -> FreezePlan:
+        return FreezePlan(self._run.targets)
+
+    def cover(self, _targets: Tuple[Target, ...]) -> Coverage:
+        covered = self._run.covered
+        return Coverage(covered, ("bare",) * (covered is False))
+
+    def check_expedite(self) -> None:
+        """Accept every setting."""
+
+
+class FakePublisher:
+    """A publisher that only logs."""
+
+    def __init__(self, run: FakeRun) -> None:
+        self._run = run
+
+    def _log(self, event: str) -> None:
+        self._run.log.append(event)
+        self._run.happen(event)
+
+    def announce(self, _record: RunRecord) -> None:
+        self._log("announce")
+
+    def publish(self, _record: RunRecord) -> None:
+        self._log("publish")
 
 
 @dataclass
-class Stage:
-    """Everything that a test can choose, and what happened."""
+class FakeRun:
+    """A run whose dependencies answer as a test chooses, with a log of its events."""
 
     folder: Path
     disks: int = 2
@@ -237,25 +297,25 @@ class Stage:
     state: str = ""
     findings: Tuple[Failure, ...] = ()
     refused: Dict[str, Failure] = field(default_factory=dict)
-    #: By disk: whether the snapshot came into being after all.
+    #: By disk: True if the snapshot was made although its request got no answer.
     unanswered: Dict[str, bool] = field(default_factory=dict)
     undeletable: Dict[str, str] = field(default_factory=dict)
-    #: What to do when something happens: raise, send a signal, wait.
+    #: Functions to call at an event: they raise, send a signal or wait.
     events: Dict[str, Callable[[], None]] = field(default_factory=dict)
     log: List[str] = field(default_factory=list)
-    #: What the supervisors say when they are asked.
+    #: The answer of `is_window_over` and `is_taken_over`.
     window_over: bool = False
 
-    def happen(self, what: str) -> None:
-        event = self.events.get(what)
-        if event is not None:
-            event()
+    def happen(self, event: str) -> None:
+        action = self.events.get(event)
+        if action is not None:
+            action()
 
-    def raises(self, what: str, error: Exception) -> None:
-        def event() -> None:
+    def raises(self, event: str, error: Exception) -> None:
+        def action() -> None:
             raise error
 
-        self.events[what] = event
+        self.events[event] = action
 
     def _spec(self, kind: str, body: Optional[str]) -> Optional[ScriptSpec]:
         if body is None:
@@ -267,13 +327,13 @@ class Stage:
         return ScriptSpec(kind=kind, path=str(script), identity=identity(script.lstat()), **fields)
 
     def ran(self) -> List[str]:
-        """The scripts that ran, in their order."""
+        """Return the scripts that ran, in their order."""
         try:
             return (self.folder / "ran").read_text().split()
         except FileNotFoundError:
             return []
 
-    def _examine(self) -> Readiness:
+    def examine(self) -> Readiness:
         self.happen("examine")
         pre, post = self._spec("pre", self.pre), self._spec("post", self.post)
         config = None
@@ -291,55 +351,35 @@ class Stage:
         return Readiness(config, pre, post, self.findings, (), ReadinessState(state))
 
     def run(self) -> RunRecord:
-        """The run, with everything as chosen."""
-        disks = tuple(Disk(f"disk{n}", f"https://store.invalid/{n}") for n in range(self.disks))
-        fields = {"freeze_timeout_s": self.freeze_timeout_s, **self.options}
+        """Return the record of the run."""
+        disks = tuple(
+            make_disk(f"disk{n}", f"https://store.invalid/vhds/{n}") for n in range(self.disks)
+        )
+        labels = disk_labels(disks, None, "the-set", {})
+        fields = {"freeze_timeout_s": self.freeze_timeout_s, "labels": labels, **self.options}
         self.request = RunRequest(disks, "the-set", "/etc/azure/x.json", **fields)
-        self.store = ChosenStore(self)
-        self.supervisors: List[ChosenFreezer] = []
+        self.store = FakeStore(self)
+        self.supervisors: List[FakeFreezer] = []
 
-        @contextmanager
-        def lock() -> Iterator[None]:
-            self.log.append("lock")
-            self.happen("lock")
-            try:
-                yield
-            finally:
-                self.log.append("unlock")
-
-        def start(targets: Any, _timeout: float, post: Optional[ScriptSpec]) -> ChosenFreezer:
+        def start(targets: Any, _timeout: float, post: Optional[ScriptSpec]) -> FakeFreezer:
             self.log.append("supervisors")
             self.happen("supervisors")
-            self.supervisors.append(ChosenFreezer(self, targets, post))
+            self.supervisors.append(FakeFreezer(self, targets, post))
             return self.supervisors[0]
-
-        def tell(what: str) -> Callable[[RunRecord], None]:
-            def say(_record: RunRecord) -> None:
-                self.log.append(what)
-                self.happen(what)
-
-            return say
 
         return SnapshotRun(
             self.request,
             Dependencies(
-                lock=lock,
-                limit_looks=lambda _limit_s, _check: self.happen("limit looks"),
-                examine=self._examine,
-                check_disks=lambda _seconds: self.happen("check disks"),
-                label=lambda: {"set": "the-set"},
-                plan=lambda: FreezePlan(self.targets),
-                cover=lambda _targets: Coverage(self.covered, ("bare",) * (self.covered is False)),
-                is_single_disk=lambda: self.single_disk,
+                lock=FakeLock(self),
+                machine=FakeMachine(self),
                 start_freezer=start,
                 make_store=lambda: self.store,
-                begin=lambda: self.happen("begin"),
-                announce=tell("announce"),
-                publish=tell("publish"),
+                check_disks=lambda _seconds: self.happen("check disks"),
+                publisher=FakePublisher(self),
             ),
         ).run()
 
 
 def error(name: str = "Broken") -> QuiesceError:
-    """Some failure of a part."""
+    """Return an error of a dependency."""
     return QuiesceError(Failure(name, "It broke."))
