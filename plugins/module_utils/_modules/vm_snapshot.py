@@ -26,7 +26,7 @@ from .._guest.run.sequence import SnapshotRun
 from .._stores.page_blob.sas import check_disks
 from .._stores.store import Store
 from .base import TaskContext
-from .vm_snapshot_options import document_uris, read_documents, read_options
+from .vm_snapshot_options import document_uris, read_documents, read_options, stated_task_id
 
 
 class RunFailedError(QuiesceError):
@@ -58,7 +58,7 @@ def run_snapshot(context: TaskContext) -> Dict[str, Any]:
         request = read_options(params, documents)
     except SettingsError as error:
         if not check_mode:
-            _publish_refusal(publisher, error.failure)
+            _publish_refusal(publisher, error.failure, stated_task_id(params, documents))
         raise
     run = SnapshotRun(request, _dependencies(request, publisher, check_mode))
     record = run.check() if check_mode else run.run()
@@ -84,10 +84,10 @@ def _require_proc() -> None:
         )
 
 
-def _publish_refusal(publisher: StatusPublisher, failure: Failure) -> None:
+def _publish_refusal(publisher: StatusPublisher, failure: Failure, task_id: str) -> None:
     """Write the refusal: Azure Backup waits for a status, even for wrong options."""
     try:
-        publisher.refuse(failure)
+        publisher.refuse(failure, task_id)
     except QuiesceError:
         # The user needs the error of the options, not that of the status.
         return

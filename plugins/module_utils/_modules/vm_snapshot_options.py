@@ -102,6 +102,13 @@ def document_uris(
     return status or None, logs or None
 
 
+def stated_task_id(params: Mapping[str, Any], documents: Optional[ExtensionDocuments]) -> str:
+    """Return the valid task id of options that may be wrong otherwise, or an empty text."""
+    stated = (params["task_id"], documents.settings.get("taskId") if documents else None)
+    texts = [text.strip() for text in stated if isinstance(text, str)]
+    return next(filter(is_task_id, texts), "")
+
+
 def read_options(
     params: Mapping[str, Any], documents: Optional[ExtensionDocuments] = None
 ) -> RunRequest:

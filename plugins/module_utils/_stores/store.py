@@ -40,7 +40,7 @@ class Store(Protocol):
     def prepare(self, deadline_s: float) -> None:
         """Do everything that is possible before the window, so that `take` only sends and waits.
 
-        This imports, reads credentials, resolves names and opens one connection a disk. An
+        This imports, reads credentials, resolves names and opens a connection for each disk. An
         authenticated request on it proves that the disk exists and is of the right kind.
         The credentials must stay valid for `deadline_s` seconds from now.
         Raise `StoreError` or `SettingsError`; then no snapshot was made.

@@ -66,9 +66,9 @@ class StatusPublisher:
             lambda: log_document(log_entries(build(record), self._started_ms)),
         )
 
-    def refuse(self, failure: Failure) -> None:
+    def refuse(self, failure: Failure, task_id: str = "") -> None:
         """Write that the options were refused, before a run began."""
-        status = StatusInput("", self._now_ms(), failure=failure, version=VERSION)
+        status = StatusInput(task_id, self._now_ms(), failure=failure, version=VERSION)
         text = f"{failure.name}: {failure.message} {failure.recommended_action}"
         self._write_both(
             lambda: status_document(status),

@@ -21,6 +21,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_s
     new_set_id,
     read_documents,
     read_options,
+    stated_task_id,
 )
 
 URI = "https://account.blob.core.windows.net/vhds/{}?sr=b&sp=rw&sig=SECRET"
@@ -173,6 +174,15 @@ def test_invalid_settings_keep_the_place_of_the_status() -> None:
     with pytest.raises(SettingsError):
         read_options(params, documents)
     assert document_uris(params, documents) == (URI.format("public-status"), URI.format("log"))
+
+
+def test_stated_task_id_survives_other_errors() -> None:
+    params = options(disks=None, extension_settings=extension(commandToExecute="format"))
+    assert stated_task_id(params, read_documents(params)) == "the-task_1"
+    for wrong in (5, None, "a b", URI.format("x")):
+        params = options(disks=None, extension_settings=extension(taskId=wrong))
+        assert stated_task_id(params, read_documents(params)) == ""
+    assert stated_task_id(options(task_id="mine"), None) == "mine"
 
 
 def test_set_ids_are_unique_and_sort_by_time() -> None:

@@ -95,7 +95,8 @@ def test_failed_status_still_writes_the_log(
 
 
 def test_refused_options_are_published(place: Place, publisher: StatusPublisher) -> None:
-    publisher.refuse(Failure("NoDisks", "The list of disks is empty.", "Name one."))
+    publisher.refuse(Failure("NoDisks", "The list of disks is empty.", "Name one."), "t_1")
+    assert place.status()["taskId"] == "t_1"
     assert place.status()["status"] == "error"
     assert b"NoDisks: The list of disks is empty. Name one." in place.written[LOG][0]
 
