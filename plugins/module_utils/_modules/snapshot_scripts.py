@@ -51,7 +51,7 @@ SNAPSHOT_SCRIPTS_INFO = ArgumentSpec(_INFO_OPTIONS)
 def _check_root() -> None:
     if os.geteuid() != 0:
         message = "This module must run as root, who owns the configuration and the scripts."
-        raise SettingsError(Failure("NotRoot", message, "Set become: true."))
+        raise SettingsError("NotRoot", message, "Set become: true.")
 
 
 def apply_scripts(context: TaskContext) -> dict[str, Any]:

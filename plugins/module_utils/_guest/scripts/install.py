@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..._errors import Failure, SettingsError, documented
+from ..._errors import SettingsError, documented
 from .agent_shell import why_not_for_sh
 from .config import (
     AGENT_KEYS,
@@ -78,22 +78,18 @@ def desired_config(params: Mapping[str, Any]) -> ScriptConfig:
     """Return the configuration of the options. Raise `SettingsError` for an invalid value."""
     for name in ("pre_script_no_of_retries", "post_script_no_of_retries"):
         if params[name] < 0:
-            raise _refusal(_INVALID_OPTION, f"{name} must be 0 or more; it is {params[name]}.")
+            raise SettingsError(_INVALID_OPTION, f"{name} must be 0 or more; it is {params[name]}.")
     timeout = params["timeout_in_seconds"]
     if not 1 <= timeout <= TIMEOUT_MAX_S:
-        raise _refusal(
+        raise SettingsError(
             _INVALID_OPTION,
             f"timeout_in_seconds must be from 1 to {TIMEOUT_MAX_S}; it is {timeout}.",
         )
     for kind in KINDS:
         reason = unusable_params(params[f"{kind}_script_params"])
         if reason:
-            raise _refusal(_INVALID_OPTION, f"{kind}_script_params cannot be used: {reason}.")
+            raise SettingsError(_INVALID_OPTION, f"{kind}_script_params cannot be used: {reason}.")
     return ScriptConfig.from_options(params)
-
-
-def _refusal(name: str, message: str, action: str = "") -> SettingsError:
-    return SettingsError(Failure(name, message, action))
 
 
 def plan_present(params: Mapping[str, Any], config: ScriptConfig) -> InstallPlan:
@@ -132,13 +128,15 @@ def _check_paths(params: Mapping[str, Any]) -> None:
         path = params[name]
         _check_full_path(name, path)
         if name != "config_path" and path in own:
-            raise _refusal(_INVALID_OPTION, f"{name} and config_path name the same file, {path}.")
+            raise SettingsError(
+                _INVALID_OPTION, f"{name} and config_path name the same file, {path}."
+            )
         check_ancestors(path)
 
 
 def _check_full_path(name: str, path: str) -> None:
     if not is_full_path(path):
-        raise _refusal(
+        raise SettingsError(
             _INVALID_OPTION, f"{name} must be a full path without . and ..; it is {path!r}."
         )
 
@@ -161,7 +159,7 @@ def _script_change(kind: str, path: str, sources: Sequence[_Source]) -> Change:
     before = _read_file(path)
     contents = {source.content for source in sources if source.content is not None}
     if len(contents) > 1:
-        raise _refusal(
+        raise SettingsError(
             _INVALID_OPTION,
             f"Both scripts have the path {path}, but their contents differ.",
             "Set a different path for each script, or the same content for both.",
@@ -177,7 +175,7 @@ def _script_change(kind: str, path: str, sources: Sequence[_Source]) -> Change:
     if reason:
         message = f"The {kind}-script {path} could not be started: {reason}."
         action = f"Correct {kind}_script_content, or the file at {kind}_script_location."
-        raise _refusal("InvalidScript", message, action)
+        raise SettingsError("InvalidScript", message, action)
     return Change(path, before, data, SCRIPT_MODE)
 
 
@@ -187,10 +185,12 @@ def _read_file(path: str) -> FileState | None:
         state = inspect(path)
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}."
-        raise _refusal("UnreadableFile", message, f"Check the filesystem of {path}.") from error
+        raise SettingsError(
+            "UnreadableFile", message, f"Check the filesystem of {path}."
+        ) from error
     if state is not None and state.kind != FILE:
         message = f"{path} is {state.kind}, not a regular file."
-        raise _refusal("UntrustedPath", message, f"Remove {path}, or set another path.")
+        raise SettingsError("UntrustedPath", message, f"Remove {path}, or set another path.")
     return state
 
 

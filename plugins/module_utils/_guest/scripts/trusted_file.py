@@ -17,7 +17,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..._errors import Failure, SettingsError
+from ..._errors import SettingsError
 
 Identity = tuple[int, int, int, int]
 
@@ -116,7 +116,7 @@ def check_ancestors(path: str) -> None:
     reason = why_untrusted(path)
     if reason:
         message = f"{path} cannot be trusted: {reason}."
-        raise SettingsError(Failure("UntrustedPath", message, _ADVICE))
+        raise SettingsError("UntrustedPath", message, _ADVICE)
 
 
 def is_full_path(path: str) -> bool:

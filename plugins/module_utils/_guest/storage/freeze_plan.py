@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable, NamedTuple, Optional
 
 from ..._disks import Disk
-from ..._errors import Failure, SettingsError
+from ..._errors import SettingsError
 from ..model import Target
 from .block_devices import BlockDevices
 from .device_stack import Stack, own_stack
@@ -84,7 +84,7 @@ def plan_targets(
     stack = own_stack(read_mounts(), blocks) if mounts is None else Stack(mounts, blocks)
     if isinstance(freeze, str):
         if freeze != "auto":
-            raise _refusal(
+            raise SettingsError(
                 _INVALID_FREEZE,
                 f"freeze is {freeze!r}.",
                 "Set freeze to auto, none or a list of mount points.",
@@ -95,10 +95,6 @@ def plan_targets(
         warnings = ()
         _check_duplicates(selected)
     return FreezePlan(_ranked(stack, selected), warnings)
-
-
-def _refusal(name: str, message: str, action: str) -> SettingsError:
-    return SettingsError(Failure(name, message, action))
 
 
 def find_devices(
@@ -128,7 +124,7 @@ def find_devices(
             continue
         for other, other_number in known.items():
             if other_number == number:
-                raise _refusal(
+                raise SettingsError(
                     _INVALID_DEVICE,
                     f"Disks {other} and {disk.name} have the same device, {blocks.node(number)}.",
                     "Set a different device or lun for each disk.",
@@ -144,7 +140,7 @@ def _device_of_path(disk: str, path: str, blocks: BlockDevices) -> int:
     except HangingPathError as error:
         number, reason = None, str(error)
     if number is None:
-        raise _refusal(
+        raise SettingsError(
             _INVALID_DEVICE,
             f"Disk {disk}: {path} {reason}.",
             "Correct device of the disk, or remove device.",
@@ -171,25 +167,25 @@ def _device_of_lun(lun: int, blocks: BlockDevices) -> int | None:
 def _normalized(paths: Sequence[str]) -> list[str]:
     """Return the paths without trailing slashes. Raise if one cannot be a mount point."""
     if not paths:
-        raise _refusal(
+        raise SettingsError(
             _INVALID_FREEZE, "freeze is an empty list.", "Set freeze: none to freeze nothing."
         )
     normalized = []
     for path in paths:
         if not isinstance(path, str) or not path or "\0" in path:
-            raise _refusal(
+            raise SettingsError(
                 _INVALID_FREEZE,
                 f"freeze has {path!r}, which is not a path.",
                 "Set freeze to a list of mount points.",
             )
         if not path.startswith("/"):
-            raise _refusal(
+            raise SettingsError(
                 _INVALID_FREEZE,
                 f"freeze has {path}, a relative path.",
                 "Set freeze to absolute paths.",
             )
         if ".." in path.split("/"):
-            raise _refusal(
+            raise SettingsError(
                 _INVALID_FREEZE,
                 f"freeze has {path}, which contains '..'.",
                 "Set freeze to paths without '..'.",
@@ -203,7 +199,7 @@ def _named(stack: Stack, path: str, place_at: PlaceAt) -> Candidate:
     try:
         real = stack.blocks.paths.resolve(path)
         if real != path:
-            raise _refusal(
+            raise SettingsError(
                 _INVALID_FREEZE,
                 f"freeze has {path}, which leads through a symbolic link to {real}.",
                 f"Use {real} in freeze.",
@@ -212,13 +208,13 @@ def _named(stack: Stack, path: str, place_at: PlaceAt) -> Candidate:
     except HangingPathError as error:
         if error.mount.mount_point == path:
             _check_freezable(stack, error.mount)
-        raise _refusal(
+        raise SettingsError(
             _INVALID_FREEZE,
             f"freeze has {path}, which {error}.",
             "Mount it elsewhere, or remove it from freeze.",
         ) from error
     except OSError as error:
-        raise _refusal(
+        raise SettingsError(
             _INVALID_FREEZE,
             f"freeze has {path}, which cannot be read: {error.strerror or error}.",
             "Correct the path in freeze, or mount the filesystem.",
@@ -227,17 +223,17 @@ def _named(stack: Stack, path: str, place_at: PlaceAt) -> Candidate:
     mount = _mount_of(stack, place)
     if place is None or mount is None or mount.mount_point != path:
         where = f" It is in the filesystem at {mount.mount_point}." if mount else ""
-        raise _refusal(
+        raise SettingsError(
             _INVALID_FREEZE, f"freeze has {path}, which is not a mount point.{where}", _ADVICE
         )
     if not stat.S_ISDIR(status.st_mode):
-        raise _refusal(
+        raise SettingsError(
             _INVALID_FREEZE, f"freeze has {path}, which is a file, not a folder.", _ADVICE
         )
     _check_freezable(stack, mount)
     if mount.read_only:
         writable = [m.mount_point for m in stack.filesystems[mount.dev] if not m.read_only]
-        raise _refusal(
+        raise SettingsError(
             _INVALID_FREEZE,
             f"freeze has {path}, which is mounted read-only.",
             f"Use {writable[0]} in freeze, where the filesystem is mounted for writing."
@@ -274,7 +270,7 @@ def _check_freezable(stack: Stack, mount: Mount) -> None:
         if holders:
             holder = max(holders, key=lambda other: len(other.mount_point))
             advice = f"Use {holder.mount_point} in freeze, which holds the upper folder {upper}."
-    raise _refusal(
+    raise SettingsError(
         _INVALID_FREEZE, f"freeze has {mount.mount_point} of type {mount.fstype}: {reason}.", advice
     )
 
@@ -290,7 +286,7 @@ def _check_duplicates(selected: Sequence[Candidate]) -> None:
     seen: dict[int, str] = {}
     for mount, _place in selected:
         if mount.dev in seen:
-            raise _refusal(
+            raise SettingsError(
                 _INVALID_FREEZE,
                 f"freeze has one filesystem twice: {seen[mount.dev]} and {mount.mount_point} "
                 f"are both {mount.source}.",
