@@ -10,7 +10,6 @@ import argparse
 import os
 import random
 import sys
-from typing import List, Optional
 
 from tests.faults import _chaos as chaos
 from tests.faults._engine import run_all
@@ -18,7 +17,7 @@ from tests.faults._matrix import matrix
 from tests.lab._process import orderly_end
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the cases that the command line selects; return 0 if all passed."""
     parser = argparse.ArgumentParser(prog="./dev faults", description=__doc__)
     parser.add_argument("what", nargs="?", choices=["matrix", "chaos"], default="matrix")

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable
 
 if TYPE_CHECKING:
     from tests.faults._harness import Harness
@@ -37,18 +38,18 @@ class Setting:
     """The preconditions of a case."""
 
     #: A filesystem per disk.
-    filesystems: Tuple[str, ...] = ("ext4", "xfs")
+    filesystems: tuple[str, ...] = ("ext4", "xfs")
     #: Disks of the set that hold no filesystem.
     bare_disks: int = 0
     #: Indices of filesystems whose storage the case can block: their disks lie on a filesystem
     #: that the case freezes. No writer runs on them, because they must stay clean.
-    blockable: Tuple[int, ...] = ()
+    blockable: tuple[int, ...] = ()
     #: Indices of filesystems whose disks are page blobs behind a server that the case can stop.
-    served: Tuple[int, ...] = ()
+    served: tuple[int, ...] = ()
     #: Bodies of the scripts in sh; None for no script. `$MARKS` is the folder in which scripts
     #: leave marks, `$MOUNT` the first mount point.
-    pre: Optional[str] = ""
-    post: Optional[str] = ""
+    pre: str | None = ""
+    post: str | None = ""
     #: True: the script waits until the case releases it.
     hold_pre: bool = False
     hold_post: bool = False
@@ -77,16 +78,16 @@ class Case:
     phase: str
     inject: Callable[[Harness], None]
     #: The allowed outcomes.
-    expect: Tuple[str, ...]
+    expect: tuple[str, ...]
     #: A regular expression of the cause, which a result must contain (in any letter case).
     cause: str = ""
     #: The required number of starts of the post-script; None: one if the pre-script was started.
-    post_runs: Optional[int] = None
+    post_runs: int | None = None
     setting: Setting = field(default_factory=Setting)
     #: Indices of filesystems whose stall is not judged, because the case itself blocked them.
-    unjudged: Tuple[int, ...] = ()
+    unjudged: tuple[int, ...] = ()
     #: An additional check at the end; raises AssertionError.
-    also: Optional[Callable[[Harness], None]] = None
+    also: Callable[[Harness], None] | None = None
     #: The longest time, in seconds, that a stopped run stays stopped.
     patience_s: float = 30.0
     fast: bool = False
@@ -100,7 +101,7 @@ class Outcome:
     outcome: str = ""
     #: The longest pause of a writer on a filesystem of the freeze, in milliseconds.
     stall_ms: float = 0.0
-    problems: "list[str]" = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     missed: bool = False
     #: The reason why the case cannot run on this machine.
     unavailable: str = ""

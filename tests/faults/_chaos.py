@@ -16,7 +16,6 @@ import signal
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
 
 from tests.faults import _engine as engine
 from tests.faults import _processes as processes
@@ -24,7 +23,7 @@ from tests.faults._case import ANY_VERDICT, DIED, FAILED, POST, PRE, Case, Outco
 from tests.faults._harness import Harness
 from tests.lab.proxy import Rule, delay_answer
 
-_ROLES: Tuple[Tuple[str, ...], ...] = (
+_ROLES: tuple[tuple[str, ...], ...] = (
     ("run",),
     ("guard",),
     ("watchdog",),
@@ -38,7 +37,7 @@ _ROLES: Tuple[Tuple[str, ...], ...] = (
 class Plan:
     """One run of the chaos."""
 
-    roles: Tuple[str, ...]
+    roles: tuple[str, ...]
     #: The event to wait for: `start`, `pre` (the pre-script's start), `window` (the first request).
     aim: str
     #: The delay after that event, in seconds.
@@ -49,7 +48,7 @@ class Plan:
     apart_s: float
 
 
-def plans(runs: int, seed: int) -> List[Plan]:
+def plans(runs: int, seed: int) -> list[Plan]:
     """Return the plans of a seed."""
     numbers = random.Random(seed)
     found = []
@@ -109,7 +108,7 @@ class Striker:
 _LOAD = 'i=0; while :; do i=$((i+1)); echo $i > "$0/load.$((i%50))"; sleep 0.005; done'
 
 
-def _end(load: "subprocess.Popen[bytes]") -> None:
+def _end(load: subprocess.Popen[bytes]) -> None:
     load.kill()
     load.wait(60)
 
@@ -126,7 +125,7 @@ def _where(harness: Harness) -> str:
 
 def case_of(number: int, plan: Plan, seed: int = 0) -> Case:
     """Return the plan as a case."""
-    expect: Tuple[str, ...] = (*ANY_VERDICT, FAILED)
+    expect: tuple[str, ...] = (*ANY_VERDICT, FAILED)
     if "run" in plan.roles:
         expect = (*expect, DIED)
     return Case(
@@ -140,14 +139,14 @@ def case_of(number: int, plan: Plan, seed: int = 0) -> Case:
     )
 
 
-def run(runs: int, seed: int, jobs: int) -> List[Outcome]:
+def run(runs: int, seed: int, jobs: int) -> list[Outcome]:
     """Run all plans; show each failure with its number."""
     print(f"chaos: {runs} runs, --seed {seed}")
     print(engine.HEADING)
     began = time.monotonic()
     with engine.ground() as (azurite, tree), engine.workers(jobs) as pool:
 
-        def run_and_show(numbered: Tuple[int, Plan]) -> Outcome:
+        def run_and_show(numbered: tuple[int, Plan]) -> Outcome:
             case = case_of(*numbered, seed)
             outcome = engine.run_case(case, azurite, tree)
             engine.show(outcome, getattr(case.inject, "where", None))
@@ -160,10 +159,10 @@ def run(runs: int, seed: int, jobs: int) -> List[Outcome]:
     return outcomes
 
 
-def _count(outcomes: List[Outcome]) -> None:
-    where: "dict[str, int]" = {}
+def _count(outcomes: list[Outcome]) -> None:
+    where: dict[str, int] = {}
     for outcome in outcomes:
-        phase: Optional[str] = getattr(outcome.case.inject, "where", None)
+        phase: str | None = getattr(outcome.case.inject, "where", None)
         where[phase or "?"] = where.get(phase or "?", 0) + 1
     longest = max((outcome.stall_ms for outcome in outcomes), default=0.0)
     struck = ", ".join(f"{count} {phase}" for phase, count in sorted(where.items()))

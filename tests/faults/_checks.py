@@ -15,7 +15,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.rcu_expedited import (
     SettingPaths,
@@ -37,9 +37,9 @@ def outcome_of(harness: Harness) -> str:
     return FAILED if result.get("failed") else str(result.get("consistency"))
 
 
-def all_of(case: Case, harness: Harness) -> List[str]:
+def all_of(case: Case, harness: Harness) -> list[str]:
     """Return the failed checks, each as a sentence that begins with its letter."""
-    checks: Tuple[Callable[[], List[str]], ...] = (
+    checks: tuple[Callable[[], list[str]], ...] = (
         lambda: _ended(harness),
         lambda: _thawed(harness),
         lambda: _stall(case, harness),
@@ -51,7 +51,7 @@ def all_of(case: Case, harness: Harness) -> List[str]:
         _setting,
         lambda: _also(case, harness),
     )
-    problems: List[str] = []
+    problems: list[str] = []
     for check in checks:
         found = check()
         for problem in found:
@@ -60,7 +60,7 @@ def all_of(case: Case, harness: Harness) -> List[str]:
     return problems
 
 
-def _also(case: Case, harness: Harness) -> List[str]:
+def _also(case: Case, harness: Harness) -> list[str]:
     try:
         if case.also is not None:
             case.also(harness)
@@ -69,12 +69,12 @@ def _also(case: Case, harness: Harness) -> List[str]:
     return []
 
 
-def _ended(harness: Harness) -> List[str]:
+def _ended(harness: Harness) -> list[str]:
     left = processes.marked(harness.token)
     return [f"(g) still running: {member.comm} {member.pid} ({member.state})" for member in left]
 
 
-def _thawed(harness: Harness) -> List[str]:
+def _thawed(harness: Harness) -> list[str]:
     # FITHAW answers EINVAL for what is not frozen, and thaws what is.
     frozen = [mount for mount in harness.mount_points if harness.guarded.thaw(mount)]
     problems = [f"(a) {mount} was still frozen" for mount in frozen]
@@ -98,20 +98,20 @@ def judged_stall_ms(case: Case, harness: Harness) -> float:
     return max((harness.writers.longest_judged_ms(mount) for mount in folders), default=0.0)
 
 
-def _stall(case: Case, harness: Harness) -> List[str]:
+def _stall(case: Case, harness: Harness) -> list[str]:
     limit = (case.setting.freeze_timeout + GRACE_S) * 1000
     stall = judged_stall_ms(case, harness)
     return [f"(b) a writer waited {stall:.0f} ms, at most {limit:.0f}"] if stall > limit else []
 
 
-def _post_script(case: Case, harness: Harness) -> List[str]:
+def _post_script(case: Case, harness: Harness) -> list[str]:
     ran, due = harness.started("post"), _due_starts(case, harness)
     if ran in due:
         return []
     return [f"(c) the post-script was started {ran} times, due {' or '.join(map(str, due))}"]
 
 
-def _due_starts(case: Case, harness: Harness) -> Tuple[int, ...]:
+def _due_starts(case: Case, harness: Harness) -> tuple[int, ...]:
     """Return the allowed numbers of starts of the post-script."""
     if case.post_runs is not None:
         return (case.post_runs,)
@@ -124,7 +124,7 @@ def _due_starts(case: Case, harness: Harness) -> Tuple[int, ...]:
     return (0, 1) if case.setting.pre is not None and outcome_of(harness) == DIED else (0,)
 
 
-def snapshots(harness: Harness) -> Dict[str, Dict[str, str]]:
+def snapshots(harness: Harness) -> dict[str, dict[str, str]]:
     """Return the labels of the current snapshots of the case's blobs, by address."""
     return {
         found.uri: found.metadata
@@ -133,7 +133,7 @@ def snapshots(harness: Harness) -> Dict[str, Dict[str, str]]:
     }
 
 
-def _snapshots(harness: Harness) -> List[str]:
+def _snapshots(harness: Harness) -> list[str]:
     return [
         f"(d) snapshot {name} has no label that names its owner: {labels}"
         for name, labels in snapshots(harness).items()
@@ -141,7 +141,7 @@ def _snapshots(harness: Harness) -> List[str]:
     ]
 
 
-def _verdict_and_cause(case: Case, harness: Harness) -> List[str]:
+def _verdict_and_cause(case: Case, harness: Harness) -> list[str]:
     outcome = outcome_of(harness)
     problems = []
     if outcome not in case.expect:
@@ -158,7 +158,7 @@ def _verdict_and_cause(case: Case, harness: Harness) -> List[str]:
     return problems
 
 
-def _texts(result: Dict[str, Any]) -> str:
+def _texts(result: dict[str, Any]) -> str:
     """Return the texts of the result, without its keys and numbers."""
     parts = [result.get(key) for key in ("msg", "failure", "warnings", "evidence", "scripts")]
     parts += [disk.get("failure") for disk in result.get("disks") or []]
@@ -171,7 +171,7 @@ def _values(part: Any) -> Any:
     return [_values(value) for value in part] if isinstance(part, list) else part
 
 
-def _secrets(harness: Harness) -> List[str]:
+def _secrets(harness: Harness) -> list[str]:
     places = {
         "the run's output": harness.output(),
         "the process list": harness.command_lines,
@@ -192,7 +192,7 @@ def _text_below(harness: Harness) -> str:
     )
 
 
-def _left(harness: Harness) -> List[str]:
+def _left(harness: Harness) -> list[str]:
     problems = [
         f"(g) left in its scratch folder: {path}"
         for path in harness.scratch.rglob("*")
@@ -210,12 +210,12 @@ def _left(harness: Harness) -> List[str]:
     return problems
 
 
-def _setting() -> List[str]:
+def _setting() -> list[str]:
     paths = SettingPaths()
     return [f"(h) {paths.value} was left on without a run that uses it"] if left_on(paths) else []
 
 
-def _held(mount: str) -> Optional[str]:
+def _held(mount: str) -> str | None:
     """Return the error of a read-only remount if a file is open for writing; None if none is."""
     if not Path(mount).is_mount():
         return None

@@ -13,9 +13,9 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Iterator, List, Optional, Sequence
 
 from tests.faults import _checks as checks
 from tests.faults import _phases as phases
@@ -40,7 +40,7 @@ def workers(jobs: int) -> Iterator[ThreadPoolExecutor]:
 
 
 @contextlib.contextmanager
-def ground() -> Iterator["tuple[Azurite, Path]"]:
+def ground() -> Iterator[tuple[Azurite, Path]]:
     """Make what all cases share: a blob store, and a folder to import the collection from."""
     with tempfile.TemporaryDirectory(prefix="quiesce-tree-") as folder:
         namespace = Path(folder) / "ansible_collections" / "quiesce"
@@ -110,7 +110,7 @@ def _attempt(case: Case, harness: Harness) -> Outcome:
     return outcome
 
 
-def row(outcome: Outcome, phase: Optional[str] = None) -> str:
+def row(outcome: Outcome, phase: str | None = None) -> str:
     """Return the case as a row of the table."""
     mark = "ok" if outcome.passed else "FAILED"
     mark = "MISSED" if outcome.missed else "cannot" if outcome.unavailable else mark
@@ -123,7 +123,7 @@ def row(outcome: Outcome, phase: Optional[str] = None) -> str:
 HEADING = f"{'':6} {'fault':58} {'phase':9} {'outcome':12} {'stall':>10} {'took':>8}"
 
 
-def show(outcome: Outcome, phase: Optional[str] = None) -> None:
+def show(outcome: Outcome, phase: str | None = None) -> None:
     """Print the row, and below it the problems."""
     with _printing:
         print(row(outcome, phase))
@@ -138,7 +138,7 @@ def show(outcome: Outcome, phase: Optional[str] = None) -> None:
         sys.stdout.flush()
 
 
-def run_all(cases: Sequence[Case], jobs: int) -> List[Outcome]:
+def run_all(cases: Sequence[Case], jobs: int) -> list[Outcome]:
     """Run the cases, `jobs` at a time, and print each row when its case ends."""
     print(HEADING)
     with ground() as (azurite, tree), workers(jobs) as pool:

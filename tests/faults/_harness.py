@@ -16,8 +16,9 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set
+from typing import Any, Callable
 
 from tests.faults import _processes as processes
 from tests.faults._case import POST, PRE, MissedPhaseError, Setting
@@ -50,25 +51,25 @@ class Harness:
         self.marks = self.folder / "marks"
         self.scratch = self.folder / "tmp"
         self.config_path = self.folder / "VMSnapshotScriptPluginConfig.json"
-        self.disks: List[MountedDisk] = []
+        self.disks: list[MountedDisk] = []
         #: The servers of the served disks.
-        self.servers: List["subprocess.Popen[bytes]"] = []
-        self.outer: Dict[int, LoopDisk] = {}
+        self.servers: list[subprocess.Popen[bytes]] = []
+        self.outer: dict[int, LoopDisk] = {}
         #: The disks' blobs, without and with a SAS.
-        self.blobs: List[str] = []
-        self.urls: List[str] = []
-        self.secrets: List[str] = []
+        self.blobs: list[str] = []
+        self.urls: list[str] = []
+        self.secrets: list[str] = []
         #: Addresses of the status and log documents of the case.
-        self.documents: List[str] = []
+        self.documents: list[str] = []
         self.gate = Gate()
-        self.run: Optional["subprocess.Popen[bytes]"] = None
-        self.hit_ns: Optional[int] = None
+        self.run: subprocess.Popen[bytes] | None = None
+        self.hit_ns: int | None = None
         self.command_lines = ""
         #: Prefixes of names in the scratch folder that do not belong to the module.
-        self.unjudged_files: Set[str] = set()
+        self.unjudged_files: set[str] = set()
         #: True: the output of the run is not that of the module.
         self.unjudged_output = False
-        self.more_env: Dict[str, str] = dict(setting.env)
+        self.more_env: dict[str, str] = dict(setting.env)
         self.witness = Witness(self)
         self._stack = contextlib.ExitStack()
 
@@ -86,9 +87,7 @@ class Harness:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def _capture_if_failed(
-        self, _kind: object, error: Optional[BaseException], _at: object
-    ) -> None:
+    def _capture_if_failed(self, _kind: object, error: BaseException | None, _at: object) -> None:
         """Capture evidence when a step of the clean-up fails, before the next step."""
         if error is not None:
             self.witness.capture(f"the case could not be left: {error!r}", error)
@@ -121,7 +120,7 @@ class Harness:
         self._exit_callbacks = self._stack.enter_context(contextlib.ExitStack())
         self._stack.callback(self._release_all)
 
-    def write_to(self, mounts: List[str]) -> None:
+    def write_to(self, mounts: list[str]) -> None:
         """Start writers on these filesystems, until the case is left."""
         self.writers = StallWriter(mounts)
         self._stack.enter_context(self.writers)
@@ -159,7 +158,7 @@ class Harness:
         return self.proxy.url(signed)
 
     def _scripts(self) -> None:
-        config: Dict[str, Any] = {
+        config: dict[str, Any] = {
             "pluginName": "ScriptRunner",
             "preScriptLocation": "",
             "postScriptLocation": "",
@@ -214,9 +213,9 @@ class Harness:
 
     # -- the run ------------------------------------------------------------------------------
 
-    def options(self) -> Dict[str, Any]:
+    def options(self) -> dict[str, Any]:
         """Return the options of the module for this case."""
-        options: Dict[str, Any] = {
+        options: dict[str, Any] = {
             "disks": [
                 {"name": f"disk{index}", "blob_uri": url, "device": str(self.disks[index].device)}
                 for index, url in enumerate(self.urls)
@@ -229,7 +228,7 @@ class Harness:
         options.update(self.setting.options)
         return options
 
-    def environment(self) -> Dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """Return the environment of the module's process."""
         return {
             "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -254,15 +253,15 @@ class Harness:
         path.write_text(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
         return path
 
-    def command(self, arguments: Path) -> List[str]:
+    def command(self, arguments: Path) -> list[str]:
         """Return the command that becomes the module's process."""
         return self.isolated([sys.executable, "-B", "-m", _MODULE, str(arguments)])
 
-    def isolated(self, command: List[str]) -> List[str]:
+    def isolated(self, command: list[str]) -> list[str]:
         """Return the command with a run lock of its own, so that cases can run in parallel."""
         return [*own_lock(self.folder / "locks"), *command]
 
-    def start(self, wrapper: "tuple[str, ...]" = (), **more: Any) -> None:
+    def start(self, wrapper: tuple[str, ...] = (), **more: Any) -> None:
         """Start the module as a process of its own."""
         self.run = self.spawn("run", [*wrapper, *self.command(self.write_arguments(**more))])
         self.witness.note(f"the run was started: {self.run.pid}")
@@ -274,8 +273,8 @@ class Harness:
         return self.run.pid
 
     def spawn(
-        self, name: str, command: List[str], env: Optional[Mapping[str, str]] = None
-    ) -> "subprocess.Popen[bytes]":
+        self, name: str, command: list[str], env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a process whose output goes to files of the case."""
         out, err = (self.folder / f"{name}.{end}" for end in ("out", "err"))
         with out.open("wb") as stdout, err.open("wb") as stderr:
@@ -297,7 +296,7 @@ class Harness:
             if path.exists()
         )
 
-    def result(self, name: str = "run") -> Optional[Dict[str, Any]]:
+    def result(self, name: str = "run") -> dict[str, Any] | None:
         """Return the result of the module; None if it left none."""
         for path in (self.folder / f"{name}.kept", self.folder / f"{name}.out"):
             text = path.read_text(errors="replace") if path.exists() else ""
@@ -310,7 +309,7 @@ class Harness:
 
     # -- phases and holds ---------------------------------------------------------------------
 
-    def roles(self) -> Dict[str, int]:
+    def roles(self) -> dict[str, int]:
         """Return the living processes of the three, by role."""
         assert self.run is not None
         return processes.by_role(self.token, self.run.pid)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import fnmatch
-from typing import List, Optional
 
 from tests.faults import (
     cases_freeze,
@@ -35,7 +34,7 @@ _PARTS = (
 )
 
 
-def matrix(fast: bool = False, only: Optional[str] = None) -> List[Case]:
+def matrix(fast: bool = False, only: str | None = None) -> list[Case]:
     """Return all cases, the fast ones, or those whose name matches or begins with a pattern."""
     cases = [case for part in _PARTS for case in part.cases()]
     names = [case.name for case in cases]

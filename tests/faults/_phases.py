@@ -16,7 +16,7 @@ import os
 import signal
 import subprocess
 import time
-from typing import Callable, Dict, Tuple
+from typing import Callable
 
 from tests.faults import _processes as processes
 from tests.faults._case import (
@@ -84,7 +84,7 @@ def resume(harness: Harness) -> None:
     harness.need("post-script", lambda: harness.started(POST))
 
 
-REACH: Dict[str, Callable[[Harness], None]] = {
+REACH: dict[str, Callable[[Harness], None]] = {
     QUIESCE: quiesce,
     FLUSH: flush,
     FREEZING: freezing,
@@ -92,7 +92,7 @@ REACH: Dict[str, Callable[[Harness], None]] = {
     THAWING: thawing,
     RESUME: resume,
 }
-SETTINGS: Dict[str, Setting] = {
+SETTINGS: dict[str, Setting] = {
     QUIESCE: Setting(hold_pre=True, freeze_timeout=4),
     FLUSH: Setting(hold_pre=True, blockable=(0,), freeze_timeout=4),
     FREEZING: Setting(hold_pre=True, blockable=(0,), freeze_timeout=4),
@@ -102,7 +102,7 @@ SETTINGS: Dict[str, Setting] = {
 }
 
 
-def signal_to(roles: Tuple[str, ...], signum: int, phase: str) -> Callable[[Harness], None]:
+def signal_to(roles: tuple[str, ...], signum: int, phase: str) -> Callable[[Harness], None]:
     """Return a function that sends a signal to these processes in this phase."""
 
     def inject(harness: Harness) -> None:
@@ -132,7 +132,7 @@ def release_after_fault(harness: Harness, phase: str, run_hit: bool) -> None:
     harness.release()
 
 
-def finish(harness: Harness, limit_s: float = LIMIT_S, patience_s: float = 30.0) -> "list[str]":
+def finish(harness: Harness, limit_s: float = LIMIT_S, patience_s: float = 30.0) -> list[str]:
     """Wait for the end of the run and of its supervisors; return a problem for each that remains.
 
     A stopped run is continued when the supervisors have run the post-script without it, or after

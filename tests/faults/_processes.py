@@ -16,7 +16,7 @@ import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Callable
 
 MARK = "QUIESCE_FAULT_CASE"
 RUN, GUARD, WATCHDOG = "run", "guard", "watchdog"
@@ -44,7 +44,7 @@ def _read(path: Path) -> bytes:
         return b""
 
 
-def process(pid: int) -> Optional[Process]:
+def process(pid: int) -> Process | None:
     """Return the process as it is now; None if it has ended.
 
     A killed process lives on while a thread of it is in an uninterruptible system call, even if the
@@ -59,7 +59,7 @@ def process(pid: int) -> Optional[Process]:
     return None
 
 
-def _tasks_of(pid: int) -> List[Path]:
+def _tasks_of(pid: int) -> list[Path]:
     """Return the folders of a process's threads, the main thread first."""
     try:
         return sorted(Path(f"/proc/{pid}/task").iterdir(), key=lambda task: int(task.name))
@@ -72,14 +72,14 @@ def _has_mark(pid: int, token: str) -> bool:
     return any(wanted in _read(task / "environ").split(b"\0") for task in _tasks_of(pid))
 
 
-def marked(token: str) -> List[Process]:
+def marked(token: str) -> list[Process]:
     """Return all living processes whose mark has this token."""
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
     found = [process(pid) for pid in pids if _has_mark(pid, token)]
     return [member for member in found if member is not None]
 
 
-def mentions(text: str) -> List[Process]:
+def mentions(text: str) -> list[Process]:
     """Return all living processes whose command line contains this text (a case's folder)."""
     found = []
     for entry in Path("/proc").iterdir():
@@ -90,9 +90,9 @@ def mentions(text: str) -> List[Process]:
     return found
 
 
-def by_role(token: str, run_pid: int) -> Dict[str, int]:
+def by_role(token: str, run_pid: int) -> dict[str, int]:
     """Return the three processes by role; the supervisors are known by their names."""
-    roles: Dict[str, int] = {}
+    roles: dict[str, int] = {}
     for member in marked(token):
         if member.pid == run_pid:
             roles[RUN] = member.pid
@@ -103,19 +103,19 @@ def by_role(token: str, run_pid: int) -> Dict[str, int]:
     return roles
 
 
-def tasks_in(token: str, request: int) -> List[int]:
+def tasks_in(token: str, request: int) -> list[int]:
     """Return the tasks of the case that are inside `ioctl` with this request now."""
     number = _CALLS.get(os.uname().machine, _UNKNOWN)[0]
     return _tasks(token, lambda call: call[:1] == [str(number)] and int(call[2], 16) == request)
 
 
-def tasks_in_syncfs(token: str) -> List[int]:
+def tasks_in_syncfs(token: str) -> list[int]:
     """Return the tasks of the case that are inside `syncfs` now."""
     number = _CALLS.get(os.uname().machine, _UNKNOWN)[1]
     return _tasks(token, lambda call: call[:1] == [str(number)])
 
 
-def tasks_in_execve(token: str) -> List[int]:
+def tasks_in_execve(token: str) -> list[int]:
     """Return the tasks of the case that are inside `execve` now."""
     number = _CALLS.get(os.uname().machine, _UNKNOWN)[2]
     return _tasks(token, lambda call: call[:1] == [str(number)])
@@ -128,7 +128,7 @@ def is_freezing(pid: int) -> bool:
     return any([*call[:1], *call[2:3]] == wanted for call in calls)
 
 
-def _tasks(token: str, wanted: Callable[[List[str]], bool]) -> List[int]:
+def _tasks(token: str, wanted: Callable[[list[str]], bool]) -> list[int]:
     found = []
     for member in marked(token):
         for task in Path(f"/proc/{member.pid}/task").glob("*"):

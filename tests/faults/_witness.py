@@ -20,8 +20,9 @@ import re
 import subprocess
 import time
 import traceback
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Dict, Iterable, Iterator, List, Optional, Set, Tuple
+from typing import TYPE_CHECKING
 
 from tests.faults import _processes as processes
 from tests.lab._process import LAB
@@ -54,16 +55,16 @@ class Witness:
         self._harness = harness
         self._began_ns = time.monotonic_ns()
         self._wall = time.time()
-        self._timeline: List[Tuple[int, str]] = []
-        self._files: Dict[str, bytes] = {}
+        self._timeline: list[tuple[int, str]] = []
+        self._files: dict[str, bytes] = {}
         self._captures = 0
-        self._seen: Optional[BaseException] = None
+        self._seen: BaseException | None = None
 
     def note(self, text: str) -> None:
         """Add a line to the timeline."""
         self._timeline.append((time.monotonic_ns(), text))
 
-    def capture(self, why: str, error: Optional[BaseException] = None) -> None:
+    def capture(self, why: str, error: BaseException | None = None) -> None:
         """Capture the whole machine and the case's files; the same `error` only once."""
         self.note(f"capture: {why}")
         if self._captures >= _MAX_CAPTURES or (error is not None and error is self._seen):
@@ -170,7 +171,7 @@ class Witness:
                 for begin, end in pauses
             )
 
-    def _own(self) -> List[int]:
+    def _own(self) -> list[int]:
         harness = self._harness
         found = {item.pid for item in processes.marked(harness.token)}
         return sorted(found | {item.pid for item in processes.mentions(str(harness.folder))})
@@ -186,7 +187,7 @@ class Witness:
             yield f"{path.parts[3]} {_text(path)}"
         own = set(self._own())
         yield "--- processes: number, parent, group, session, state, niceness, start, name, command"
-        stuck: Set[int] = set()
+        stuck: set[int] = set()
         for pid in _numbers():
             line, state = _described(pid)
             if line:
@@ -206,11 +207,11 @@ def _text(path: Path) -> str:
         return f"({error.strerror})"
 
 
-def _numbers() -> List[int]:
+def _numbers() -> list[int]:
     return sorted(int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
 
 
-def _described(pid: int) -> Tuple[str, str]:
+def _described(pid: int) -> tuple[str, str]:
     """Return the process as a line of a table, and its state; both empty if it has ended."""
     stat = _text(Path(f"/proc/{pid}/stat"))
     if not stat[:1].isdigit():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from typing import Callable, List
+from typing import Callable
 
 from tests.faults import _phases as phases
 from tests.faults import _processes as processes
@@ -54,7 +54,7 @@ def _others_write(harness: Harness, index: int) -> None:
         assert took < 20, f"(a) {mount} is still frozen while {harness.mount_points[index]} blocks"
 
 
-def _blocking_cases() -> List[Case]:
+def _blocking_cases() -> list[Case]:
     return [
         Case(
             name=f"freeze/blocks/{index}/{'after' if after else 'before'}{'/guard' * guard_dies}",
@@ -118,12 +118,12 @@ done
 _SERVED_TIMEOUT = 6
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait(60)
 
 
-def _served_cases() -> List[Case]:
+def _served_cases() -> list[Case]:
     return [
         Case(
             name=f"freeze/server-stopped/{'after' if after else 'before'}",
@@ -172,7 +172,7 @@ def _thawed_early(harness: Harness) -> None:
     )
 
 
-def cases() -> List[Case]:
+def cases() -> list[Case]:
     """Return all cases of this file."""
     return [
         *_blocking_cases(),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable
 
 from tests.faults import _phases as phases
 from tests.faults._case import (
@@ -97,7 +98,7 @@ def _inside(harness: Harness, *words: str) -> None:
     subprocess.run(enter, check=True, capture_output=True, timeout=60)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: subprocess.Popen[bytes]) -> None:
     process.kill()
     process.wait(60)
 
@@ -142,7 +143,7 @@ def _without(key: int) -> Callable[[Harness], None]:
     """Leave one disk out of the set, whose filesystem is frozen anyway."""
 
     def inject(harness: Harness) -> None:
-        disks: List[Dict[str, Any]] = harness.options()["disks"]
+        disks: list[dict[str, Any]] = harness.options()["disks"]
         harness.start(disks=[disk for index, disk in enumerate(disks) if index != key])
 
     return inject
@@ -168,10 +169,10 @@ def _hung(harness: Harness) -> None:
     harness.start()
 
 
-def cases() -> List[Case]:
+def cases() -> list[Case]:
     """Return all cases of this file."""
     three = Setting(filesystems=("ext4", "xfs", "btrfs"))
-    rows: List[Any] = [
+    rows: list[Any] = [
         ("bind", "a bind mount is named", _bind(False), _HELD, "", three, True),
         (
             "bind-both",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import signal
-from typing import Callable, List, Tuple
+from typing import Callable
 
 from tests.faults import _processes as processes
 from tests.faults._case import DIED, POST, PRE, QUIESCE, RESUME, Case, Setting, UnavailableError
@@ -36,7 +36,7 @@ def _hold(harness: Harness, kind: str) -> int:
     return held
 
 
-def _killed(kind: str, roles: Tuple[str, ...]) -> Callable[[Harness], None]:
+def _killed(kind: str, roles: tuple[str, ...]) -> Callable[[Harness], None]:
     def inject(harness: Harness) -> None:
         harness.start()
         # By now the run has read and checked its scripts; it will only start them.
@@ -61,7 +61,7 @@ def _did_not_begin(harness: Harness) -> None:
     assert not harness.started(PRE), "the pre-script began although its run was killed before"
 
 
-def cases() -> List[Case]:
+def cases() -> list[Case]:
     """Return a case for each script, with the run killed alone or with the guard."""
     return [
         Case(

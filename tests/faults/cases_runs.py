@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable
 
 from tests.faults import _phases as phases
 from tests.faults import _processes as processes
@@ -101,7 +101,7 @@ def _clock_case(name: str, step: int) -> Case:
 
 def _documents(refused: str) -> Callable[[Harness], None]:
     def inject(harness: Harness) -> None:
-        more: Dict[str, Any] = {}
+        more: dict[str, Any] = {}
         for option in ("status", "logs"):
             url = harness.azurite.block_blob(option, b"", harness.container)
             harness.documents.append(url)
@@ -113,7 +113,7 @@ def _documents(refused: str) -> Callable[[Harness], None]:
     return inject
 
 
-def cases() -> List[Case]:
+def cases() -> list[Case]:
     """Return all cases of this file."""
     return [
         Case(

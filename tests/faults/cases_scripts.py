@@ -10,7 +10,6 @@ import json
 import os
 import signal
 from dataclasses import dataclass
-from typing import List, Tuple
 
 from tests.faults._case import (
     APPLICATION,
@@ -39,7 +38,7 @@ class _Fault:
     attempts: int = 1
 
 
-FAULTS: Tuple[_Fault, ...] = (
+FAULTS: tuple[_Fault, ...] = (
     _Fault("exit-1", "exits 1", "exit 1", "ExecutionFailed"),
     _Fault(
         "retry",
@@ -71,7 +70,7 @@ FAULTS: Tuple[_Fault, ...] = (
 )
 
 
-def _expected(fault: _Fault, kind: str, go_on: bool, disks: int) -> Tuple[str, ...]:
+def _expected(fault: _Fault, kind: str, go_on: bool, disks: int) -> tuple[str, ...]:
     if not fault.error:
         return (APPLICATION,)
     if go_on:
@@ -120,7 +119,7 @@ def _case(fault: _Fault, kind: str, go_on: bool, disks: int) -> Case:
     )
 
 
-def cases() -> List[Case]:
+def cases() -> list[Case]:
     """Return a case for every fault with every policy, and three without a freeze."""
     found = [
         _case(fault, kind, go_on, disks)

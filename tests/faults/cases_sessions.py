@@ -16,8 +16,9 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable, Iterator, List, Set
+from typing import Callable
 
 from tests.faults import _processes as processes
 from tests.faults._case import APPLICATION, DIED, WINDOW, Case, MissedPhaseError, UnavailableError
@@ -33,7 +34,7 @@ def _free_port() -> int:
 
 
 @contextlib.contextmanager
-def _ssh(harness: Harness, *options: str) -> Iterator["tuple[subprocess.Popen[bytes], list[str]]"]:
+def _ssh(harness: Harness, *options: str) -> Iterator[tuple[subprocess.Popen[bytes], list[str]]]:
     """Start an SSH server on loopback; yield it and the ssh command that connects to it."""
     if shutil.which("ssh") is None or not Path(_SSHD).exists():
         raise UnavailableError("no SSH server or client is installed (Debian: openssh-server)")
@@ -69,7 +70,7 @@ def _ssh(harness: Harness, *options: str) -> Iterator["tuple[subprocess.Popen[by
     yield server, words
 
 
-def _children(pid: int) -> List[int]:
+def _children(pid: int) -> list[int]:
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -80,7 +81,7 @@ def _children(pid: int) -> List[int]:
     return found
 
 
-def _end_tree(server: "subprocess.Popen[bytes]") -> None:
+def _end_tree(server: subprocess.Popen[bytes]) -> None:
     for child in _children(server.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
@@ -174,7 +175,7 @@ def _asynchronously(kill: bool) -> Callable[[Harness], None]:
 _INTO_GROUPS = 'for group in $0; do echo $$ > "$group/cgroup.procs" || exit 1; done; exec "$@"'
 
 
-def _hierarchies(*wanted: str) -> List[Path]:
+def _hierarchies(*wanted: str) -> list[Path]:
     """Return the mount points of these cgroup hierarchies; `unified` is that of version 2."""
     found = []
     for line in Path("/proc/self/mounts").read_text().splitlines():
@@ -188,7 +189,7 @@ def _hierarchies(*wanted: str) -> List[Path]:
 
 
 @contextlib.contextmanager
-def _groups(harness: Harness, *wanted: str) -> Iterator[List[Path]]:
+def _groups(harness: Harness, *wanted: str) -> Iterator[list[Path]]:
     """Make a control group in each of these hierarchies that exists."""
     groups = [folder / f"quiesce-{harness.token[:12]}" for folder in _hierarchies(*wanted)]
     if not groups:
@@ -260,11 +261,11 @@ def _group_killed(harness: Harness) -> None:
         harness.gate.open()
 
 
-def _members(groups: List[Path]) -> Set[str]:
+def _members(groups: list[Path]) -> set[str]:
     return {pid for group in groups for pid in (group / "cgroup.procs").read_text().split()}
 
 
-def cases() -> List[Case]:
+def cases() -> list[Case]:
     """Return all cases of this file."""
     return [
         Case(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
-from typing import List, Tuple
 
 from tests.faults._case import (
     ANY_VERDICT,
@@ -26,7 +25,7 @@ from tests.faults._case import (
 from tests.faults._phases import SETTINGS, signal_to
 from tests.faults._processes import GUARD, RUN, WATCHDOG
 
-ROLES: Tuple[Tuple[str, ...], ...] = (
+ROLES: tuple[tuple[str, ...], ...] = (
     (RUN,),
     (GUARD,),
     (WATCHDOG,),
@@ -37,7 +36,7 @@ ROLES: Tuple[Tuple[str, ...], ...] = (
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGSTOP)
 
 
-def _expected(roles: Tuple[str, ...], signum: signal.Signals) -> Tuple[str, ...]:
+def _expected(roles: tuple[str, ...], signum: signal.Signals) -> tuple[str, ...]:
     if RUN not in roles:
         # Without a supervisor the run may succeed or fail; it must end with a result.
         return (*ANY_VERDICT, FAILED)
@@ -46,7 +45,7 @@ def _expected(roles: Tuple[str, ...], signum: signal.Signals) -> Tuple[str, ...]
     return (*ANY_VERDICT, FAILED, DIED)
 
 
-def _fast(roles: Tuple[str, ...], signum: signal.Signals, phase: str) -> bool:
+def _fast(roles: tuple[str, ...], signum: signal.Signals, phase: str) -> bool:
     if signum == signal.SIGKILL and phase == WINDOW:
         return True
     if signum == signal.SIGKILL and roles == (RUN,):
@@ -61,7 +60,7 @@ def _setting(signum: signal.Signals, phase: str) -> Setting:
     return SETTINGS[phase]
 
 
-def cases() -> List[Case]:
+def cases() -> list[Case]:
     """Return all 144 cases."""
     return [
         Case(

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Tuple
+from typing import Callable
 
 from tests.faults import _checks as checks
 from tests.faults._case import ANY_VERDICT, APPLICATION, CRASH, FAILED, WINDOW, Case, Setting
@@ -27,7 +27,7 @@ _TIMEOUT = 3
 _LATE_S = _TIMEOUT + 1.5
 
 #: Short name, description, action of the proxy, and the cause that the result must name.
-FAULTS: Tuple[Tuple[str, str, Callable[[], Action], str], ...] = (
+FAULTS: tuple[tuple[str, str, Callable[[], Action], str], ...] = (
     ("hang", "snapshot request hangs", hang, "deadline|answer|time"),
     (
         "late-request",
@@ -127,7 +127,7 @@ def _kept(harness: Harness) -> None:
     assert checks.snapshots(harness), "on_partial keep kept nothing"
 
 
-def cases() -> List[Case]:
+def cases() -> list[Case]:
     """Return each fault for one disk of four and for all four; three with `on_partial` keep."""
     found = []
     four = ("ext4", "xfs", "ext4", "ext4")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Callable, List
+from typing import Callable
 
 from tests.faults._case import (
     APPLICATION,
@@ -109,7 +109,7 @@ _SWAPS = (
 )
 
 
-def cases() -> List[Case]:
+def cases() -> list[Case]:
     """Return each swap for both scripts, and one for the configuration."""
     found = []
     for short, words, swap in _SWAPS:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 import pytest
 
@@ -17,7 +17,7 @@ from tests.faults._case import ANY_VERDICT, DIED, POST, PRE, WINDOW, Case, Setti
 _RESULT = {"failed": False, "consistency": "application"}
 
 
-def _harness(pre: int, post: int, result: Optional[Dict[str, Any]]) -> Any:
+def _harness(pre: int, post: int, result: dict[str, Any] | None) -> Any:
     started = {PRE: pre, POST: post}
     return SimpleNamespace(
         started=started.__getitem__, unjudged_output=False, result=lambda: result
@@ -41,7 +41,7 @@ def _harness(pre: int, post: int, result: Optional[Dict[str, Any]]) -> Any:
     ],
 )
 def test_post_script_starts_are_judged_by_pre_script(
-    pre: int, post: int, result: Optional[Dict[str, Any]], problem: str
+    pre: int, post: int, result: dict[str, Any] | None, problem: str
 ) -> None:
     """Check for one start after a pre-script that began, at most one if the run was killed."""
     case = Case("one", "none", WINDOW, lambda harness: None, (*ANY_VERDICT, DIED))
@@ -59,7 +59,7 @@ def test_post_script_starts_are_judged_by_pre_script(
     ],
 )
 def test_post_script_without_pre_script_is_not_due(
-    setting: Setting, post_runs: Optional[int], due: Tuple[int, ...]
+    setting: Setting, post_runs: int | None, due: tuple[int, ...]
 ) -> None:
     """Check that the number of the case counts, and that 0 counts without scripts."""
     case = Case(

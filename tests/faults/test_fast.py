@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import Future
-from typing import Dict, Iterator
 
 import pytest
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can freeze 
 
 
 @pytest.fixture(scope="module")
-def outcomes(request: pytest.FixtureRequest) -> Iterator[Dict[str, "Future[Outcome]"]]:
+def outcomes(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Outcome]]]:
     """Start the selected cases."""
     names = {getattr(getattr(item, "callspec", None), "id", "") for item in request.session.items}
     with engine.ground() as (azurite, tree), engine.workers(_JOBS) as pool:
@@ -36,7 +36,7 @@ def outcomes(request: pytest.FixtureRequest) -> Iterator[Dict[str, "Future[Outco
 
 
 @pytest.mark.parametrize("case", _CASES, ids=[case.name for case in _CASES])
-def test_fault(case: Case, outcomes: Dict[str, "Future[Outcome]"]) -> None:
+def test_fault(case: Case, outcomes: dict[str, Future[Outcome]]) -> None:
     """Check that the fault hit its phase and that all checks after it passed."""
     outcome = outcomes[case.name].result()
     if outcome.unavailable:

@@ -15,8 +15,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List
 
 import pytest
 
@@ -51,7 +51,7 @@ _QUIET_TARGET = re.compile(r"^(pipe|socket|anon_inode|TCP|TCPv6|UNIX|UNIX-STREAM
 _SETTING = "/sys/kernel/rcu_expedited"
 
 
-def window(trace: List[str]) -> List[str]:
+def window(trace: list[str]) -> list[str]:
     """Return the lines from the first FIFREEZE to the last FITHAW, without process numbers."""
     calls = [re.sub(r"^(\[pid +\d+\] |\d+ +)", "", line) for line in trace]
     freezes = [index for index, call in enumerate(calls) if _is(call, "FIFREEZE")]
@@ -67,7 +67,7 @@ def _is(call: str, name: str) -> bool:
     return call.startswith("ioctl(") and (name in call or f"_IOC_WRITE, 0x58, {parts}" in call)
 
 
-def noise(calls: List[str]) -> List[str]:
+def noise(calls: list[str]) -> list[str]:
     """Return the calls that do not belong in a window."""
     found = []
     for call in calls:

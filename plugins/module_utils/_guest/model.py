@@ -11,7 +11,6 @@ of one machine share.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,15 @@ class FilesystemRecord:
 
     target: Target
     outcome: str
-    freeze_started_ns: Optional[int] = None
-    frozen_ns: Optional[int] = None
-    thaw_started_ns: Optional[int] = None
-    thawed_ns: Optional[int] = None
+    freeze_started_ns: int | None = None
+    frozen_ns: int | None = None
+    thaw_started_ns: int | None = None
+    thawed_ns: int | None = None
     #: errno of FIFREEZE and of FITHAW; 0 for success, None if not called.
-    freeze_errno: Optional[int] = None
-    thaw_errno: Optional[int] = None
+    freeze_errno: int | None = None
+    thaw_errno: int | None = None
     #: `run`, `guard` or `watchdog`.
-    thawed_by: Optional[str] = None
+    thawed_by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,14 +62,14 @@ class ScriptSpec:
     #: `pre` or `post`.
     kind: str
     path: str
-    params: Tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
     #: Attempts after the first one.
     retries: int = 0
     #: The limit for all attempts together, in seconds.
     timeout_s: float = 30.0
     #: The identity of the checked file: (st_dev, st_ino, st_ctime_ns, st_size). A file whose
     #: identity has changed since the check does not run.
-    identity: Tuple[int, int, int, int] = (0, 0, 0, 0)
+    identity: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,7 @@ class ScriptOutcome:
     attempts: int
     #: Exit status of the last attempt; negative for the number of a signal; None if it did not end
     #: by itself or did not start.
-    rc: Optional[int]
+    rc: int | None
     duration_ms: float
     #: The last 64 KiB of the output of all attempts, invalid UTF-8 replaced.
     tail: str = ""

@@ -16,7 +16,6 @@ import fcntl
 import os
 import resource
 import signal
-from typing import List, Optional, Tuple
 
 #: `_IOWR('X', 119, int)` and `_IOWR('X', 120, int)` of `linux/fs.h`, alike on each architecture.
 FIFREEZE = 0xC0045877
@@ -30,7 +29,7 @@ _PR_SET_NAME = 15
 _libc = ctypes.CDLL(None, use_errno=True)
 
 #: RLIMIT_CORE at the start of this program; empty until it was changed.
-_core_limits: List[Tuple[int, int]] = []
+_core_limits: list[tuple[int, int]] = []
 
 
 def freeze(descriptor: int) -> int:
@@ -116,7 +115,7 @@ def spare_from_oom(score: int = -1000) -> bool:
     return True
 
 
-def start_time(pid: int) -> Optional[int]:
+def start_time(pid: int) -> int | None:
     """Return when a process started, in clock ticks since the boot; None if none lives.
 
     Number and start time together identify a process, because the kernel reuses numbers.

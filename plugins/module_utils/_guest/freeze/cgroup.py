@@ -15,8 +15,8 @@ import contextlib
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, Tuple
 
 #: How the process left; the shared state holds the index.
 NOT_LEFT, SYSTEMD_SCOPE, ROOT_GROUP, NOTHING_TO_LEAVE = range(4)
@@ -51,7 +51,7 @@ def leave_login_cgroup() -> int:
     return NOT_LEFT
 
 
-def _session_groups() -> List[Tuple[str, str]]:
+def _session_groups() -> list[tuple[str, str]]:
     """Return the hierarchies that hold sessions, and the group of this process in each."""
     groups = []
     for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
@@ -106,7 +106,7 @@ def _move_to_root() -> None:
                 (Path(folder) / "cgroup.procs").write_text(f"{os.getpid()}\n", encoding="ascii")
 
 
-def _hierarchies() -> Iterator[Tuple[str, str]]:
+def _hierarchies() -> Iterator[tuple[str, str]]:
     """Yield the controllers and the mount point of each hierarchy that holds sessions."""
     for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines():
         _source, folder, fstype, options = line.split(" ")[:4]

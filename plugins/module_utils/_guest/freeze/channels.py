@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-from typing import Set
 
 from .shared_state import ACTORS
 
@@ -30,7 +29,7 @@ class Channels:
         for ends in self._wake.values():
             for end in ends:
                 os.set_blocking(end, False)
-        self._open: Set[int] = {
+        self._open: set[int] = {
             end for ends in (*self._alive.values(), *self._wake.values()) for end in ends
         }
 
@@ -45,7 +44,7 @@ class Channels:
             self._close(end)
 
     @property
-    def descriptors(self) -> Set[int]:
+    def descriptors(self) -> set[int]:
         """The open ends."""
         return set(self._open)
 
@@ -66,7 +65,7 @@ class Channels:
             with contextlib.suppress(OSError):
                 os.write(end, b".")
 
-    def wait(self, actor: int, timeout_ms: float, watched: Set[int]) -> Set[int]:
+    def wait(self, actor: int, timeout_ms: float, watched: set[int]) -> set[int]:
         """Wait until `actor` is woken, one of the `watched` processes ends or the time is up.
 
         Return the processes that have ended. The timeout runs on the monotonic clock, so a step of

@@ -12,8 +12,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable, Dict, Iterator, Set
+from typing import Callable
 
 from .. import syscalls
 
@@ -56,7 +57,7 @@ class Children:
     """The processes that a run has forked, by a key."""
 
     def __init__(self) -> None:
-        self._pids: Dict[int, int] = {}
+        self._pids: dict[int, int] = {}
 
     def fork(self, key: int, main: Callable[[], None]) -> int:
         """Fork another process; return its number."""
@@ -91,7 +92,7 @@ def _has_ended(pid: int) -> bool:
         return True
 
 
-def daemonize(name: str, keep: Set[int]) -> None:
+def daemonize(name: str, keep: set[int]) -> None:
     """Make this process independent of the run: session, signals, descriptors, folder.
 
     The folder is `/proc`, which no run freezes and no program unmounts. No core dump holds the

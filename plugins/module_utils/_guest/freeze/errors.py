@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import Dict, Iterable, Optional, Sequence
+from collections.abc import Iterable, Sequence
 
 from ..._errors import Failure, FreezeError
 from ..model import BUSY, FREEZE_FAILED, FREEZE_LATE, NOT_THAWED, FilesystemRecord, Target
 from .shared_state import SharedState
 
-_EXPLANATIONS: Dict[int, str] = {
+_EXPLANATIONS: dict[int, str] = {
     errno.EPERM: "not permitted: the run lacks CAP_SYS_ADMIN",
     errno.EOPNOTSUPP: "this type of filesystem cannot be frozen",
     errno.EIO: "input/output error on its device",
@@ -98,7 +98,7 @@ def _late_error(names: str, timeout_s: float) -> FreezeError:
     )
 
 
-def thaw_failure(records: Sequence[FilesystemRecord]) -> Optional[Failure]:
+def thaw_failure(records: Sequence[FilesystemRecord]) -> Failure | None:
     """Return the failure that names the filesystems still frozen; None if all are thawed."""
     stuck = [record for record in records if record.outcome == NOT_THAWED]
     if not stuck:

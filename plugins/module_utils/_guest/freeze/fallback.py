@@ -11,7 +11,7 @@ import os
 import select
 import threading
 import time
-from typing import Optional, Sequence
+from collections.abc import Sequence
 
 from .channels import Channels
 from .mount_handles import MountHandle
@@ -33,7 +33,7 @@ class FallbackThaw:
         state: SharedState,
         handles: Sequence[MountHandle],
         channels: Channels,
-        setting: Optional[Setting] = None,
+        setting: Setting | None = None,
     ) -> None:
         self._state = state
         self._channels = channels

@@ -14,8 +14,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Dict, Optional, Sequence, Tuple, Type
 
 from ..._errors import Failure, SettingsError
 from .. import syscalls
@@ -44,10 +44,10 @@ class Freezer:
         self._context = context
         self._state = context.state
         self._channels = context.channels
-        self._targets: Tuple[Target, ...] = tuple(handle.target for handle in context.handles)
+        self._targets: tuple[Target, ...] = tuple(handle.target for handle in context.handles)
         self._timeout_s = freeze_timeout_s
         self._post = context.post_script(RUN)
-        self._fallback: Optional[FallbackThaw] = None
+        self._fallback: FallbackThaw | None = None
         self._pool = SupervisorPool(context, freeze_timeout_s)
         self._stopped = False
 
@@ -56,9 +56,9 @@ class Freezer:
         cls,
         targets: Sequence[Target],
         freeze_timeout_s: float,
-        post: Optional[ScriptSpec],
+        post: ScriptSpec | None,
         keep_open: Sequence[int] = (),
-        setting: Optional[Setting] = None,
+        setting: Setting | None = None,
     ) -> Freezer:
         """Open the filesystems and start guard and watchdog.
 
@@ -93,9 +93,9 @@ class Freezer:
 
     def __exit__(
         self,
-        _type: Optional[Type[BaseException]],
-        _error: Optional[BaseException],
-        _trace: Optional[TracebackType],
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -209,7 +209,7 @@ class Freezer:
             or self._channels.has_exited(GUARD)
         )
 
-    def thaw(self) -> Tuple[FilesystemRecord, ...]:
+    def thaw(self) -> tuple[FilesystemRecord, ...]:
         """Thaw all filesystems that this run froze; return the record of each.
 
         Waits until all are thawed, 10 seconds at most. The supervisors thaw a filesystem whose
@@ -240,11 +240,11 @@ class Freezer:
             self._fallback.close()
         return self.records()
 
-    def records(self) -> Tuple[FilesystemRecord, ...]:
+    def records(self) -> tuple[FilesystemRecord, ...]:
         """Return what has happened to each filesystem so far."""
         return self._state.records(self._targets)
 
-    def run_post_script(self) -> Optional[ScriptOutcome]:
+    def run_post_script(self) -> ScriptOutcome | None:
         """Run the post-script once if it is due; return its outcome, or None if it is not due.
 
         If a supervisor has started the script, wait for its end.
@@ -259,12 +259,12 @@ class Freezer:
         return self._pool.is_taken_over()
 
     @property
-    def protection(self) -> Dict[str, object]:
+    def protection(self) -> dict[str, object]:
         """The number of filesystems and their supervisors, for the result."""
         return {"filesystems": len(self._targets), **self._pool.protection}
 
     @property
-    def expedited(self) -> Dict[str, object]:
+    def expedited(self) -> dict[str, object]:
         """The setting that makes FIFREEZE short, for the result."""
         return self._context.expedited()
 
@@ -311,9 +311,9 @@ class Freezer:
 
 def _make_context(
     targets: Sequence[Target],
-    post: Optional[ScriptSpec],
+    post: ScriptSpec | None,
     keep_open: Sequence[int],
-    setting: Optional[Setting],
+    setting: Setting | None,
 ) -> SupervisorContext:
     """Open the filesystems and make what the processes share; close all of it on failure."""
     with contextlib.ExitStack() as opened:

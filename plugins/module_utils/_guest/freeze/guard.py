@@ -14,7 +14,6 @@ import errno
 import functools
 import threading
 import time
-from typing import Dict, List
 
 from .. import syscalls
 from .shared_state import GUARD, RUN
@@ -40,7 +39,7 @@ class Guard(Supervisor):
     def __init__(self, context: SupervisorContext, freeze_timeout_s: float) -> None:
         super().__init__(context)
         self._short_ns = short_pass_ns(freeze_timeout_s)
-        ranks: Dict[int, List[int]] = {}
+        ranks: dict[int, list[int]] = {}
         for index, handle in enumerate(self.handles):
             ranks.setdefault(handle.target.rank, []).append(index)
         self._remaining_ranks = [ranks[rank] for rank in sorted(ranks)]

@@ -11,9 +11,9 @@ descriptors that it opened at the start.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
 
 from ..._errors import Failure, FreezeError, SettingsError
 from ..model import Target
@@ -36,12 +36,12 @@ class MountHandle:
             return False
 
 
-def open_all(targets: Sequence[Target]) -> Tuple[MountHandle, ...]:
+def open_all(targets: Sequence[Target]) -> tuple[MountHandle, ...]:
     """Open each mount point and check that it is the planned filesystem.
 
     Raises `SettingsError` if one is not; then no descriptor is left open.
     """
-    handles: List[MountHandle] = []
+    handles: list[MountHandle] = []
     try:
         for target in targets:
             handles.append(_open(target))  # noqa: PERF401 - an error must close those open so far
@@ -109,7 +109,7 @@ def _open(target: Target) -> MountHandle:
 
 
 def _check_duplicates(handles: Sequence[MountHandle]) -> None:
-    seen: Dict[int, str] = {}
+    seen: dict[int, str] = {}
     for handle in handles:
         target = handle.target
         if target.dev in seen:
@@ -132,5 +132,5 @@ def _mount_id(descriptor: int) -> int:
     return -1
 
 
-def _mount_points() -> Dict[int, str]:
+def _mount_points() -> dict[int, str]:
     return {mount.mount_id: mount.mount_point for mount in read_mounts()}

@@ -19,7 +19,7 @@ import fcntl
 import os
 import signal
 import time
-from typing import Callable, NamedTuple, Optional
+from typing import Callable, NamedTuple
 
 from .. import syscalls
 from ..model import ScriptOutcome, ScriptSpec
@@ -101,7 +101,7 @@ class PostScript:
             else:
                 time.sleep(_POLL_S)
 
-    def outcome(self) -> Optional[ScriptOutcome]:
+    def outcome(self) -> ScriptOutcome | None:
         """Return the outcome; None until it is published."""
         state = self._state
         if not state.post_done:

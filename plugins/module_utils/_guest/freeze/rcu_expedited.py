@@ -26,7 +26,6 @@ import stat
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Optional, Tuple
 
 from ..._errors import Failure, SettingsError
 from .shared_state import ExpediteState
@@ -51,7 +50,7 @@ class SettingPaths:
     normal: str = "/sys/kernel/rcu_normal"
     realtime: str = "/sys/kernel/realtime"
     #: Lists of CPUs that the kernel keeps free of interruptions.
-    reserved: Tuple[str, ...] = (
+    reserved: tuple[str, ...] = (
         "/sys/devices/system/cpu/isolated",
         "/sys/devices/system/cpu/nohz_full",
         "/sys/fs/cgroup/cpuset.cpus.isolated",
@@ -67,7 +66,7 @@ class Setting:
     never block.
     """
 
-    def __init__(self, wish: str, paths: Optional[SettingPaths] = None, version: str = "") -> None:
+    def __init__(self, wish: str, paths: SettingPaths | None = None, version: str = "") -> None:
         """Decide whether to use the setting, open its files and reset what a dead run left.
 
         `version`: the kernel version as `uname -v` prints it; by default that of this machine.
@@ -96,7 +95,7 @@ class Setting:
         self._value = self._lock = -1
 
     @property
-    def descriptors(self) -> Tuple[int, ...]:
+    def descriptors(self) -> tuple[int, ...]:
         """Descriptors that must stay open in every process of the run."""
         return tuple(number for number in (self._value, self._lock) if number >= 0)
 
@@ -153,7 +152,7 @@ class Setting:
         os.pwrite(self._value, b"%d\n" % number, 0)
 
 
-def why_not(wish: str, paths: Optional[SettingPaths] = None, version: str = "") -> str:
+def why_not(wish: str, paths: SettingPaths | None = None, version: str = "") -> str:
     """Return the reason not to use the setting; empty if it will be used. Changes nothing.
 
     Raises `SettingsError` if the wish is `yes` and the setting would have no effect.
@@ -168,7 +167,7 @@ def why_not(wish: str, paths: Optional[SettingPaths] = None, version: str = "") 
     return reason
 
 
-def expedited(setting: Optional[Setting], state: ExpediteState) -> Dict[str, object]:
+def expedited(setting: Setting | None, state: ExpediteState) -> dict[str, object]:
     """Return the part of the result about the setting: if it was used, and the reason if not."""
     if setting is None or setting.reason:
         message = setting.reason if setting is not None else "There was nothing to freeze."
@@ -225,7 +224,7 @@ def _why_unwanted(paths: SettingPaths, version: str) -> str:
     return ""
 
 
-def _text(path: str) -> Optional[bytes]:
+def _text(path: str) -> bytes | None:
     try:
         return Path(path).read_bytes()
     except OSError:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import errno
 import mmap
 import time
-from typing import List, Optional, Sequence, Tuple, Type
+from collections.abc import Sequence
 
 from ..model import (
     BUSY,
@@ -42,7 +42,7 @@ _REASON_BYTES = 4096
 class Field:
     """One 64-bit word of a struct; a class numbers its fields in the order of their definition."""
 
-    def __set_name__(self, owner: Type[Struct], _name: str) -> None:
+    def __set_name__(self, owner: type[Struct], _name: str) -> None:
         self._index = owner.FIELDS
         owner.FIELDS += 1
 
@@ -225,7 +225,7 @@ class SharedState(Struct):
         words = memoryview(self.memory)[: self._texts_at].cast("q")
         super().__init__(words, 0)
         self.expedite = ExpediteState(words, expedite_at)
-        self.filesystems: List[FilesystemState] = [
+        self.filesystems: list[FilesystemState] = [
             FilesystemState(words, filesystems_at + _FILESYSTEM_WORDS * index)
             for index in range(filesystems)
         ]
@@ -271,7 +271,7 @@ class SharedState(Struct):
         self.memory[at : at + len(reason_bytes)] = reason_bytes
         self.post_tail_bytes, self.post_reason_bytes = len(tail_bytes), len(reason_bytes)
 
-    def read_texts(self) -> Tuple[str, str]:
+    def read_texts(self) -> tuple[str, str]:
         """Return the output and the reason that `write_texts` stored."""
         at = self._texts_at
         tail = bytes(self.memory[at : at + self.post_tail_bytes])
@@ -279,7 +279,7 @@ class SharedState(Struct):
         reason = bytes(self.memory[at : at + self.post_reason_bytes])
         return tail.decode("utf-8", "replace"), reason.decode("utf-8", "replace")
 
-    def records(self, targets: Sequence[Target]) -> Tuple[FilesystemRecord, ...]:
+    def records(self, targets: Sequence[Target]) -> tuple[FilesystemRecord, ...]:
         """Return what has happened to each filesystem so far."""
         return tuple(
             self._record(filesystem, target)
@@ -305,7 +305,7 @@ class SharedState(Struct):
             thawed_by=ACTORS[actor] if actor and thaw and thaw.errno == 0 else None,
         )
 
-    def _outcome(self, filesystem: FilesystemState, thaw_errno: Optional[int]) -> str:
+    def _outcome(self, filesystem: FilesystemState, thaw_errno: int | None) -> str:
         if not filesystem.called_ns or filesystem.freeze_errno == errno.ECANCELED:
             return NOT_FROZEN
         if filesystem.freeze_errno == UNSET:

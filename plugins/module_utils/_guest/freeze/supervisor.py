@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Dict, Optional, Sequence, Set, Tuple
 
 from .. import syscalls
 from ..model import ScriptSpec
@@ -38,15 +38,15 @@ class SupervisorContext:
     state: SharedState
     channels: Channels
     handles: Sequence[MountHandle]
-    post: Optional[ScriptSpec]
+    post: ScriptSpec | None
     #: Descriptors for the post-script, which any of the processes may run.
     script_descriptors: SharedDescriptors
     #: Further descriptors that the supervisors hold open as long as they live.
-    keep_open: Tuple[int, ...] = ()
+    keep_open: tuple[int, ...] = ()
     #: The setting that makes FIFREEZE short; None if nothing will be frozen.
-    setting: Optional[Setting] = None
+    setting: Setting | None = None
 
-    def expedited(self) -> Dict[str, object]:
+    def expedited(self) -> dict[str, object]:
         """Return the part of the result about the setting that makes FIFREEZE short."""
         return expedited(self.setting, self.state.expedite)
 
@@ -56,7 +56,7 @@ class SupervisorContext:
         if self.setting is not None:
             self.setting.close()
 
-    def post_script(self, actor: int) -> Optional[PostScript]:
+    def post_script(self, actor: int) -> PostScript | None:
         """Return the post-script for use by `actor`; None without a post-script."""
         if self.post is None:
             return None
@@ -80,7 +80,7 @@ class Supervisor:
         self.own_state = context.state.supervisors[self.ACTOR]
         self._context = context
         self._post = context.post_script(self.ACTOR)
-        self._others: Set[int] = {RUN, GUARD, WATCHDOG} - {self.ACTOR}
+        self._others: set[int] = {RUN, GUARD, WATCHDOG} - {self.ACTOR}
         #: When the run was first found exited or silent; 0 while it is not.
         self._unresponsive_since_ns = 0
         self._takeover_begun = False

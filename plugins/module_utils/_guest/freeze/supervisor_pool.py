@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Dict, Set
+from typing import Callable
 
 from . import cgroup
 from .daemon import Children
@@ -79,7 +79,7 @@ class SupervisorPool:
 
     def wait(self, done: Callable[[], bool], until_ns: int) -> None:
         """Wait until `done` or the time is up; a supervisor wakes the run, and so does its end."""
-        watched: Set[int] = {
+        watched: set[int] = {
             actor for actor in self._children if not self._channels.has_exited(actor)
         }
         while not done():
@@ -104,9 +104,9 @@ class SupervisorPool:
             time.sleep(0.02)
 
     @property
-    def protection(self) -> Dict[str, object]:
+    def protection(self) -> dict[str, object]:
         """The supervisors, for the result."""
-        supervisors: Dict[str, object] = {}
+        supervisors: dict[str, object] = {}
         for actor, state in self._state.supervisors.items():
             supervisors[ACTORS[actor]] = {
                 "running": not self._channels.has_exited(actor),

@@ -18,7 +18,8 @@ import queue
 import signal
 import threading
 import time
-from typing import Callable, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
+from typing import Callable
 
 from .. import syscalls
 from .channels import Channels
@@ -80,7 +81,7 @@ class ThawWorkers:
         state: SharedState,
         handles: Sequence[MountHandle],
         channels: Channels,
-        setting: Optional[Setting] = None,
+        setting: Setting | None = None,
     ) -> None:
         self._actor = actor
         self._state = state
@@ -88,7 +89,7 @@ class ThawWorkers:
         self._channels = channels
         self._setting = setting
         self._requested = False
-        self.workers: Tuple[WorkerThread, ...] = tuple(
+        self.workers: tuple[WorkerThread, ...] = tuple(
             WorkerThread(f"filesystem-{index}") for index in range(len(handles))
         )
         self._setting_worker = WorkerThread("setting")
@@ -118,7 +119,7 @@ class ThawWorkers:
         self._retry_until_resolved(filesystem, thaw)
 
     def _retry_until_resolved(
-        self, target: Union[FilesystemState, ExpediteState], attempt: Callable[[bool], None]
+        self, target: FilesystemState | ExpediteState, attempt: Callable[[bool], None]
     ) -> None:
         """Repeat an attempt to undo what the guard did until it certainly is undone.
 

@@ -19,10 +19,11 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Type
+from typing import Any, Callable
 
 from tests.lab.disk import LoopDisk
 from tests.lab.frozen import Guarded
@@ -62,7 +63,7 @@ def lives(pid: int) -> bool:
 
 def hangs(pid: int) -> bool:
     """Return True if a thread of the process keeps waiting for a disk."""
-    waiting: Optional[Set[str]] = None
+    waiting: set[str] | None = None
     for _poll in range(10):
         found = set()
         for task in Path(f"/proc/{pid}/task").glob("*"):
@@ -78,7 +79,7 @@ def _has_ended(pid: int) -> bool:
     return not lives(pid)
 
 
-def script(path: Path, body: str, *, timeout_s: float = 30.0, retries: int = 0) -> Dict[str, Any]:
+def script(path: Path, body: str, *, timeout_s: float = 30.0, retries: int = 0) -> dict[str, Any]:
     """Write a script; return its description for the run."""
     path.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
     path.chmod(0o700)
@@ -92,7 +93,7 @@ def script(path: Path, body: str, *, timeout_s: float = 30.0, retries: int = 0) 
     }
 
 
-def target(disk: LoopDisk, rank: int = 0) -> Dict[str, Any]:
+def target(disk: LoopDisk, rank: int = 0) -> dict[str, Any]:
     """Return the description of a disk for the run."""
     return {
         "mount_point": disk.mount_point,
@@ -113,18 +114,18 @@ class FreezeHarness:
         self._plan = plan
         self._starts = folder / "starts"
         self.paths = setting_paths(folder)
-        self.pids: Dict[str, int] = {}
-        self.disks: List[LoopDisk] = []
+        self.pids: dict[str, int] = {}
+        self.disks: list[LoopDisk] = []
         self.thawed_by_itself = True
         #: The required value of the setting that makes FIFREEZE short, at the end.
         self.setting_at_end = 0
 
     @property
-    def post(self) -> Dict[str, Any]:
+    def post(self) -> dict[str, Any]:
         """A post-script that counts its starts."""
         return script(self._folder / "post.sh", f"echo started >> '{self._starts}'")
 
-    def waiting_post(self, timeout_s: float = 30.0) -> Dict[str, Any]:
+    def waiting_post(self, timeout_s: float = 30.0) -> dict[str, Any]:
         """Return a post-script that counts its starts and waits for `release_post`."""
         body = f"echo started >> '{self._starts}'\n"
         body += f"while [ ! -e '{self._folder}/go' ]; do sleep 0.1; done; echo released"
@@ -149,7 +150,7 @@ class FreezeHarness:
             raise
         return self
 
-    def start(self, move: Callable[[int], None] = lambda _pid: None, **more: Any) -> Dict[str, Any]:
+    def start(self, move: Callable[[int], None] = lambda _pid: None, **more: Any) -> dict[str, Any]:
         """Start the run with its supervisors; return its answer. `move` may move its process."""
         plan = {
             "targets": [target(disk) for disk in self.disks],
@@ -176,7 +177,7 @@ class FreezeHarness:
                 self.pids[_NAMES[name]] = pid
         return answer
 
-    def ask(self, command: str) -> Dict[str, Any]:
+    def ask(self, command: str) -> dict[str, Any]:
         """Have the run execute a command; return its answer, a value or an error."""
         return self.request(command)
 
@@ -189,7 +190,7 @@ class FreezeHarness:
             value = answer["value"]
         return value
 
-    def request(self, line: str) -> Dict[str, Any]:
+    def request(self, line: str) -> dict[str, Any]:
         """Write a line to the run and read its answer."""
         self.send_line(line)
         return self.answer()
@@ -205,7 +206,7 @@ class FreezeHarness:
         assert self.run.stdout is not None
         return bool(select.select([self.run.stdout], [], [], seconds)[0])
 
-    def answer(self) -> Dict[str, Any]:
+    def answer(self) -> dict[str, Any]:
         """Read an answer of the run."""
         assert self.has_answer_within(2 * PATIENCE_S), "the run does not answer"
         assert self.run.stdout is not None
@@ -232,7 +233,7 @@ class FreezeHarness:
         """Send a signal to the run, the guard or the watchdog."""
         os.kill(self.pids[role], number)
 
-    def wait_writable(self, disks: Optional[Sequence[LoopDisk]] = None) -> None:
+    def wait_writable(self, disks: Sequence[LoopDisk] | None = None) -> None:
         """Wait until these filesystems, by default all, take a write."""
         disks = self.disks if disks is None else disks
         done = [threading.Event() for _disk in disks]
@@ -256,8 +257,8 @@ class FreezeHarness:
 
     def __exit__(
         self,
-        kind: Optional[Type[BaseException]],
-        _error: Optional[BaseException],
+        kind: type[BaseException] | None,
+        _error: BaseException | None,
         _trace: object,
     ) -> None:
         try:
@@ -290,6 +291,6 @@ def run_cases(folder: Path, case: Callable[[Path, Faults], None], cases: Sequenc
             future.result()
 
 
-def outcomes(records: List[Dict[str, Any]]) -> List[Tuple[str, Optional[str]]]:
+def outcomes(records: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
     """Return the outcome of each filesystem and the process that thawed it."""
     return [(record["outcome"], record["thawed_by"]) for record in records]

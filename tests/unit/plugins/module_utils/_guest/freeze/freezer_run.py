@@ -14,7 +14,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import QuiesceError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.freeze.freezer import (
@@ -33,7 +33,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.script
 )
 
 
-def _spec(kind: str, given: Optional[Dict[str, Any]]) -> Optional[ScriptSpec]:
+def _spec(kind: str, given: dict[str, Any] | None) -> ScriptSpec | None:
     if given is None:
         return None
     return ScriptSpec(
@@ -48,7 +48,7 @@ def _spec(kind: str, given: Optional[Dict[str, Any]]) -> Optional[ScriptSpec]:
 class Commands:
     """The commands, by name."""
 
-    def __init__(self, plan: Dict[str, Any]) -> None:
+    def __init__(self, plan: dict[str, Any]) -> None:
         self._plan = plan
         targets = [Target(**target) for target in plan["targets"]]
         self._freezer = Freezer.start(
@@ -122,7 +122,7 @@ class Commands:
         return None
 
 
-def _answer(command: Callable[[], object]) -> Dict[str, Any]:
+def _answer(command: Callable[[], object]) -> dict[str, Any]:
     try:
         return {"value": command()}
     except QuiesceError as error:
@@ -132,7 +132,7 @@ def _answer(command: Callable[[], object]) -> Dict[str, Any]:
 def main() -> None:
     """Execute commands until the input ends; then exit without cleanup, like a killed run."""
     plan = json.loads(sys.stdin.readline())
-    commands: Dict[str, Commands] = {}
+    commands: dict[str, Commands] = {}
 
     def start() -> object:
         commands["run"] = Commands(plan)

@@ -10,8 +10,9 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable
 
 import pytest
 
@@ -36,7 +37,7 @@ from tests.unit.plugins.module_utils._guest.freeze.freeze_harness import (
 pytestmark = pytest.mark.root
 
 #: The signals that are sent while FIFREEZE blocks.
-_FAULTS: List[Faults] = [
+_FAULTS: list[Faults] = [
     {},
     {"guard": signal.SIGKILL},
     {"guard": signal.SIGSTOP},
@@ -59,7 +60,7 @@ class Blocked:
         self.inner = inner
         self._outer = outer
         self._guarded = guarded
-        self.writer: Optional[subprocess.Popen[bytes]] = None
+        self.writer: subprocess.Popen[bytes] | None = None
 
     def block(self) -> None:
         """Freeze the filesystem that the disk's image lies on."""

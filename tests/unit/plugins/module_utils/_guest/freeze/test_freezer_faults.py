@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import signal
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.root
 
 _ROLES = ("run", "guard", "watchdog")
 _SIGNALS = (signal.SIGKILL, signal.SIGSTOP)
-_SINGLE: List[Faults] = [{role: signum} for role, signum in itertools.product(_ROLES, _SIGNALS)]
-_DOUBLE: List[Faults] = [
+_SINGLE: list[Faults] = [{role: signum} for role, signum in itertools.product(_ROLES, _SIGNALS)]
+_DOUBLE: list[Faults] = [
     {one: first, other: second}
     for one, other in itertools.combinations(_ROLES, 2)
     for first, second in itertools.product(_SIGNALS, _SIGNALS)
@@ -78,13 +78,13 @@ def _before_the_freeze(folder: Path, faults: Faults) -> None:
 
 
 @pytest.mark.parametrize("cases", [_SINGLE, _DOUBLE], ids=["one", "two"])
-def test_in_the_window(tmp_path: Path, cases: List[Faults]) -> None:
+def test_in_the_window(tmp_path: Path, cases: list[Faults]) -> None:
     """Send the signals while all is frozen."""
     run_cases(tmp_path, _in_the_window, cases)
 
 
 @pytest.mark.parametrize("cases", [_SINGLE, _DOUBLE], ids=["one", "two"])
-def test_before_the_freeze(tmp_path: Path, cases: List[Faults]) -> None:
+def test_before_the_freeze(tmp_path: Path, cases: list[Faults]) -> None:
     """Send the signals while the post-script is due: no freeze without both supervisors."""
     run_cases(tmp_path, _before_the_freeze, cases)
 
@@ -153,7 +153,7 @@ def _runner_fails(folder: Path, faults: Faults) -> None:
         harness.send(runner, signum)
         if runner != "run":
             harness.send("run", signal.SIGCONT)
-            outcome: Dict[str, Any] = harness.do("run_once")
+            outcome: dict[str, Any] = harness.do("run_once")
             assert (outcome["run_by"], outcome["rc"]) == (runner, None)
             assert runner in outcome["tail"]
             harness.do("stop")

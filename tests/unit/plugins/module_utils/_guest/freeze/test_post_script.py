@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable
 
 import pytest
 
@@ -52,12 +52,12 @@ class Runners:
         self.state = SharedState(0)
         self.state.post_due = 1
         self.children = Children()
-        self.pids: Dict[int, int] = {}
+        self.pids: dict[int, int] = {}
         self._spec = spec
         self._descriptors = SharedDescriptors.make()
         self._gate = os.pipe()
 
-    def fork(self, actors: List[int]) -> None:
+    def fork(self, actors: list[int]) -> None:
         """Fork the processes, which wait at the gate."""
         for actor in actors:
             self.pids[actor] = self.children.fork(actor, self._wait_and_run(actor))

@@ -12,7 +12,6 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional
 
 import pytest
 
@@ -237,7 +236,7 @@ def test_lock_open_to_others_is_refused(paths: SettingPaths, tmp_path: Path, wha
     ],
 )
 def test_result_of_each_answer(
-    paths: SettingPaths, answer: Optional[int], restore_errno: int, used: bool, words: str
+    paths: SettingPaths, answer: int | None, restore_errno: int, used: bool, words: str
 ) -> None:
     setting, expedite = Setting("auto", paths, _PLAIN), SharedState(0).expedite
     if answer is not None:

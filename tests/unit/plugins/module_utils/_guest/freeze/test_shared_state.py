@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import errno
-from typing import Dict, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_each_field_has_a_word_of_its_own() -> None:
         ({GUARD: errno.EINVAL, RUN: 0}, HELD),
     ],
 )
-def test_outcome_by_results_of_fithaw(answers: Dict[int, int], outcome: str) -> None:
+def test_outcome_by_results_of_fithaw(answers: dict[int, int], outcome: str) -> None:
     state = SharedState(1)
     filesystem = state.filesystems[0]
     filesystem.called_ns, filesystem.returned_ns, filesystem.freeze_errno = 10, 20, 0

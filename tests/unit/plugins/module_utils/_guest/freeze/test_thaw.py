@@ -9,8 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, List, Optional
 
 import pytest
 
@@ -76,7 +76,7 @@ class Stage:
         self.filesystem.called_ns = 1
         self.state.end_window()
 
-    def workers(self, setting: Optional[Setting] = None) -> ThawWorkers:
+    def workers(self, setting: Setting | None = None) -> ThawWorkers:
         """Make the workers under test."""
         return ThawWorkers(WATCHDOG, self.state, self.handles, self.channels, setting)
 
@@ -99,7 +99,7 @@ def stage() -> Iterator[Stage]:
             made.close()
 
 
-def _results(stage: Stage) -> List[int]:
+def _results(stage: Stage) -> list[int]:
     """Return the results of FITHAW that count."""
     thaw = stage.filesystem.thaws[WATCHDOG]
     return [thaw.errno] if thaw.ended_ns else []
