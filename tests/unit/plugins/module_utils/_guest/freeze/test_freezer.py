@@ -175,6 +175,6 @@ def test_post_script_that_changed_is_not_started(tmp_path: Path) -> None:
         harness.start(post=harness.post)
         (tmp_path / "post.sh").write_text("#!/bin/sh\necho evil\n")
         outcome = harness.do("mark_due", "run_once")
-        assert "not the file" in outcome["not_started"]
+        assert outcome["not_started"] and outcome["attempts"] == 0
         harness.do("stop")
         assert harness.post_script_starts() == 0
