@@ -9,8 +9,6 @@ They are plain strings, as options and results hold them.
 
 from __future__ import annotations
 
-from typing import Optional
-
 NONE = "none"
 CRASH = "crash"
 FILE_SYSTEM = "file-system"
@@ -19,6 +17,6 @@ APPLICATION = "application"
 ORDER = (NONE, CRASH, FILE_SYSTEM, APPLICATION)
 
 
-def reaches(consistency: Optional[str], required: str) -> bool:
+def reaches(consistency: str | None, required: str) -> bool:
     """Return True if a consistency is at least the required one; unknown ones never are."""
     return consistency in ORDER and ORDER.index(consistency) >= ORDER.index(required)

@@ -13,9 +13,9 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ._errors import SettingsError
@@ -47,18 +47,18 @@ class BlobAddress:
     #: As it is in the address: percent-encoded.
     path: str
     #: The letters of `sp`; None when a stored access policy (`si`) may grant them.
-    permissions: Optional[str]
+    permissions: str | None
     #: Seconds since 1970; None where the address does not state them.
-    starts_s: Optional[float]
-    expires_s: Optional[float]
+    starts_s: float | None
+    expires_s: float | None
     #: The times of the key that signed a user-delegation SAS, which is valid no longer than that.
-    key_starts_s: Optional[float]
-    key_expires_s: Optional[float]
+    key_starts_s: float | None
+    key_expires_s: float | None
     #: Signed resource `sr` of a service SAS; empty for an account SAS.
     resource: str
 
     @property
-    def identity(self) -> Tuple[str, int, str]:
+    def identity(self) -> tuple[str, int, str]:
         """Return a value that is the same for two addresses of the same blob."""
         return (self.host, self.port, unquote(self.path))
 
@@ -81,9 +81,9 @@ class Disk:
 
     name: str
     address: BlobAddress
-    lun: Optional[int] = None
+    lun: int | None = None
     #: Block device of the disk on the guest, when given.
-    device: Optional[str] = None
+    device: str | None = None
 
 
 def parse_blob_uri(uri: str, subject: str) -> BlobAddress:
@@ -131,12 +131,12 @@ def parse_blob_uri(uri: str, subject: str) -> BlobAddress:
     )
 
 
-def disk_names(given: Sequence[Optional[str]], addresses: Sequence[BlobAddress]) -> List[str]:
+def disk_names(given: Sequence[str | None], addresses: Sequence[BlobAddress]) -> list[str]:
     """Return a name for each disk: the given one, or its blob's, with a number if that is taken.
 
     Raise `SettingsError` if two disks have the same given name or are the same blob.
     """
-    taken: Set[str] = set()
+    taken: set[str] = set()
     for name in filter(None, given):
         if name in taken:
             raise SettingsError(
@@ -164,13 +164,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _free_name(name: str, number: int, taken: Set[str]) -> str:
+def _free_name(name: str, number: int, taken: set[str]) -> str:
     numbered = (f"{name}-{more}" for more in itertools.count(number))
     return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
 
 def _check_identities(names: Sequence[str], addresses: Sequence[BlobAddress]) -> None:
-    owners: Dict[Tuple[str, int, str], str] = {}
+    owners: dict[tuple[str, int, str], str] = {}
     for name, address in zip(names, addresses):
         if address.identity in owners:
             raise SettingsError(
@@ -212,7 +212,7 @@ def _resource(query: Mapping[str, str], subject: str) -> str:
     return resource
 
 
-def _time(query: Mapping[str, str], key: str, subject: str) -> Optional[float]:
+def _time(query: Mapping[str, str], key: str, subject: str) -> float | None:
     """Return a time of the SAS, in any form of ISO 8601 that the service takes."""
     text = query.get(key)
     if text is None:

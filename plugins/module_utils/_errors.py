@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, NoReturn, Optional, Union
+from typing import Any, NoReturn
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Documented:
     """
 
     name: str
-    code: Optional[int]
+    code: int | None
     recommended_action: str
 
 
@@ -78,7 +78,7 @@ _DOCUMENTED = (
     ),
 )
 
-CATALOGUE: Dict[str, Documented] = {entry.name: entry for entry in _DOCUMENTED}
+CATALOGUE: dict[str, Documented] = {entry.name: entry for entry in _DOCUMENTED}
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,15 @@ class Failure:
     name: str
     message: str
     recommended_action: str = ""
-    code: Optional[int] = None
+    code: int | None = None
     #: These three are known only for answers of Azure; a result shows those that are known.
     correlation_id: str = ""
-    http_status: Optional[int] = None
+    http_status: int | None = None
     vm: str = ""
     #: Azure's own message, by which the advice is chosen. Not part of the result.
     azure_message: str = ""
 
-    def to_result(self) -> Dict[str, Any]:
+    def to_result(self) -> dict[str, Any]:
         """Return the failure as the `failure` value of a result."""
         extra = {
             "correlation_id": self.correlation_id,
@@ -129,7 +129,7 @@ class QuiesceError(Exception):
     """
 
     def __init__(
-        self, failure: Union[Failure, str], message: str = "", recommended_action: str = ""
+        self, failure: Failure | str, message: str = "", recommended_action: str = ""
     ) -> None:
         if isinstance(failure, str):
             failure = Failure(failure, message, recommended_action)

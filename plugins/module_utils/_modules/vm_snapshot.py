@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any
 
 from .._errors import Failure, QuiesceError, SettingsError
 from .._guest import syscalls
@@ -37,7 +38,7 @@ class RunFailedError(QuiesceError):
         self.result = dict(result)
 
 
-def run_snapshot(context: TaskContext) -> Dict[str, Any]:
+def run_snapshot(context: TaskContext) -> dict[str, Any]:
     """Take a snapshot, or in check mode check whether a snapshot could be taken.
 
     Raise `QuiesceError`; that of a run has its result.
@@ -99,7 +100,7 @@ def _dependencies(
     lock = RunLock(check_mode=check_mode, task_id=request.task_id)
 
     def start_freezer(
-        targets: Tuple[Target, ...], timeout_s: float, post: Optional[ScriptSpec]
+        targets: tuple[Target, ...], timeout_s: float, post: ScriptSpec | None
     ) -> Freezer:
         return Freezer.start(
             targets,

@@ -10,8 +10,9 @@ The functions depend only on the options, not on the state of the machine.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any
 
 from .._consistency import APPLICATION, CRASH, FILE_SYSTEM
 from .._disks import Disk, disk_names, parse_blob_uri
@@ -21,7 +22,7 @@ from .._guest.run.record import MAX_TASK_ID, RunRequest, is_task_id
 from .._stores.labels import disk_labels
 from .argument_spec import ArgumentSpec
 
-_OPTIONS: Dict[str, Any] = {
+_OPTIONS: dict[str, Any] = {
     "disks": {
         "type": "list",
         "elements": "dict",
@@ -83,7 +84,7 @@ def new_set_id() -> str:
     return f"{now.replace('-', '').replace(':', '')}Z-{uuid.uuid4().hex[:8]}"
 
 
-def read_documents(params: Mapping[str, Any]) -> Optional[ExtensionDocuments]:
+def read_documents(params: Mapping[str, Any]) -> ExtensionDocuments | None:
     """Return the parsed documents of `extension_settings`, if they are given.
 
     Raise `SettingsError` for documents that are not objects.
@@ -93,8 +94,8 @@ def read_documents(params: Mapping[str, Any]) -> Optional[ExtensionDocuments]:
 
 
 def document_uris(
-    params: Mapping[str, Any], documents: Optional[ExtensionDocuments]
-) -> Tuple[Optional[str], Optional[str]]:
+    params: Mapping[str, Any], documents: ExtensionDocuments | None
+) -> tuple[str | None, str | None]:
     """Return the addresses of status and log, with their SAS; the options go first."""
     status, logs = params["status_blob_uri"], params["logs_blob_uri"]
     if documents is not None:
@@ -102,7 +103,7 @@ def document_uris(
     return status or None, logs or None
 
 
-def stated_task_id(params: Mapping[str, Any], documents: Optional[ExtensionDocuments]) -> str:
+def stated_task_id(params: Mapping[str, Any], documents: ExtensionDocuments | None) -> str:
     """Return the valid task id of options that may be wrong otherwise, or an empty text."""
     stated = (params["task_id"], documents.settings.get("taskId") if documents else None)
     texts = [text.strip() for text in stated if isinstance(text, str)]
@@ -110,7 +111,7 @@ def stated_task_id(params: Mapping[str, Any], documents: Optional[ExtensionDocum
 
 
 def read_options(
-    params: Mapping[str, Any], documents: Optional[ExtensionDocuments] = None
+    params: Mapping[str, Any], documents: ExtensionDocuments | None = None
 ) -> RunRequest:
     """Return the request of the options. Raise `SettingsError` for values that cannot serve."""
     timeout = params["freeze_timeout"]
@@ -143,7 +144,7 @@ def read_options(
     )
 
 
-def _freeze(value: Any) -> Union[str, Tuple[str, ...]]:
+def _freeze(value: Any) -> str | tuple[str, ...]:
     if value is None:
         return "auto"
     if isinstance(value, str):
@@ -157,7 +158,7 @@ def _freeze(value: Any) -> Union[str, Tuple[str, ...]]:
     )
 
 
-def _task_id(value: Optional[str]) -> Optional[str]:
+def _task_id(value: str | None) -> str | None:
     if value is not None and not is_task_id(value):
         raise SettingsError(
             "InvalidTaskId",
@@ -167,7 +168,7 @@ def _task_id(value: Optional[str]) -> Optional[str]:
     return value
 
 
-def _disks(entries: Sequence[Mapping[str, Any]]) -> Tuple[Disk, ...]:
+def _disks(entries: Sequence[Mapping[str, Any]]) -> tuple[Disk, ...]:
     if not entries:
         raise SettingsError("NoDisks", "The list of disks is empty.", "Set disks.")
     addresses = [

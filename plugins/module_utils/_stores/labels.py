@@ -10,7 +10,7 @@ The rules are those of Microsoft's page on naming and referencing metadata.
 from __future__ import annotations
 
 import re
-from typing import Dict, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from .._disks import Disk
@@ -28,8 +28,8 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 
 
 def disk_labels(
-    disks: Sequence[Disk], task_id: Optional[str], set_id: str, more: Mapping[str, str]
-) -> Dict[str, Dict[str, str]]:
+    disks: Sequence[Disk], task_id: str | None, set_id: str, more: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
     """Return the metadata of each disk's snapshot, by the disk's name.
 
     Empty values are left out, because the service does not accept them.
@@ -58,7 +58,7 @@ def disk_labels(
 
 def check_labels(labels: Mapping[str, str]) -> None:
     """Raise `SettingsError` for names and values that the service does not accept."""
-    seen: Dict[str, str] = {}
+    seen: dict[str, str] = {}
     for name, value in labels.items():
         if not _NAME.match(name):
             raise SettingsError(
@@ -87,7 +87,7 @@ def check_labels(labels: Mapping[str, str]) -> None:
             )
 
 
-def common_labels(labels: Mapping[str, Mapping[str, str]]) -> Dict[str, str]:
+def common_labels(labels: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """Return the labels that the snapshots of all disks share."""
     return {
         name: value

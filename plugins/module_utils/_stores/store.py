@@ -9,8 +9,9 @@ All times are nanoseconds of the system's monotonic clock.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Protocol, Sequence
+from typing import Callable, Protocol
 
 from .._errors import Failure
 
@@ -21,12 +22,12 @@ class SnapshotOutcome:
 
     disk: str
     #: Identifier of the snapshot in its store; None when no snapshot is known.
-    snapshot: Optional[str] = None
+    snapshot: str | None = None
     #: Address of the snapshot without any secret.
-    uri: Optional[str] = None
-    request_ns: Optional[int] = None
-    acknowledged_ns: Optional[int] = None
-    failure: Optional[Failure] = None
+    uri: str | None = None
+    request_ns: int | None = None
+    acknowledged_ns: int | None = None
+    failure: Failure | None = None
     #: The request was sent and no usable answer came: a snapshot may exist or still be made.
     unknown: bool = False
 
@@ -35,7 +36,7 @@ class Store(Protocol):
     """A store that makes the snapshots of the disks of one run."""
 
     #: Problems that failed nothing, for the user; known after `prepare`.
-    warnings: List[str]
+    warnings: list[str]
 
     def prepare(self, deadline_s: float) -> None:
         """Do everything that is possible before the window, so that `take` only sends and waits.
@@ -49,7 +50,7 @@ class Store(Protocol):
     def refresh(self) -> None:
         """Open and prove the connections again just before the window. Raise as `prepare` does."""
 
-    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[SnapshotOutcome]:
+    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> list[SnapshotOutcome]:
         """Take snapshots of all disks at once and return by `deadline_ns`.
 
         Right before each request it checks the deadline and whether the window is `over`. If so,
@@ -60,10 +61,10 @@ class Store(Protocol):
 
     def resolve_unknown(
         self, outcomes: Sequence[SnapshotOutcome], limit_s: float
-    ) -> List[SnapshotOutcome]:
+    ) -> list[SnapshotOutcome]:
         """Find out, after the thaw and within `limit_s`, the results of unknown requests."""
 
-    def discard(self, outcomes: Sequence[SnapshotOutcome]) -> Dict[str, str]:
+    def discard(self, outcomes: Sequence[SnapshotOutcome]) -> dict[str, str]:
         """Delete these snapshots; return the reasons of those that remain, by disk."""
 
     def close(self) -> None:

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Iterable, List, Mapping
+from typing import Any
 
 from .status import clean
 
@@ -31,7 +32,7 @@ def log_document(entries: Iterable[LogEntry]) -> bytes:
     return "".join(lines).encode("utf-8", errors="replace")
 
 
-def log_entries(result: Mapping[str, Any], started_ms: int) -> List[LogEntry]:
+def log_entries(result: Mapping[str, Any], started_ms: int) -> list[LogEntry]:
     """Return the entries for the result of a run that started at `started_ms`."""
     entries = [
         LogEntry(

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import platform
 import time
-from typing import Any, Callable, Dict, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any, Callable
 
 from ..._errors import Failure, QuiesceError
 from ..run.record import RunRecord
@@ -38,8 +39,8 @@ class StatusPublisher:
     def __init__(
         self,
         write: Write,
-        status_uri: Optional[str] = None,
-        logs_uri: Optional[str] = None,
+        status_uri: str | None = None,
+        logs_uri: str | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._write = write
@@ -85,8 +86,8 @@ class StatusPublisher:
             raise error
 
     def _try(
-        self, uri: Optional[str], document: Callable[[], bytes], subject: str
-    ) -> Optional[QuiesceError]:
+        self, uri: str | None, document: Callable[[], bytes], subject: str
+    ) -> QuiesceError | None:
         try:
             if uri:
                 self._write(uri, document(), subject)
@@ -120,7 +121,7 @@ class StatusPublisher:
         )
 
 
-def _telemetry(result: Mapping[str, Any]) -> Dict[str, str]:
+def _telemetry(result: Mapping[str, Any]) -> dict[str, str]:
     system = os.uname()
     telemetry = {
         "extensionVersion": VERSION,

@@ -14,9 +14,10 @@ import base64
 import binascii
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any
 
 from ..._disks import BlobAddress, Disk, disk_names, parse_blob_uri
 from ..._errors import Failure, SettingsError
@@ -42,8 +43,8 @@ class ExtensionDocuments:
     settings: Mapping[str, Any] = field(repr=False)
     protected: Mapping[str, Any] = field(repr=False)
     #: With their SAS: never to be shown. None if neither document names them.
-    status_uri: Optional[str] = field(default=None, repr=False)
-    logs_uri: Optional[str] = field(default=None, repr=False)
+    status_uri: str | None = field(default=None, repr=False)
+    logs_uri: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,9 @@ class ExtensionRequest:
     """The request of Azure Backup to the extension."""
 
     task_id: str
-    disks: Tuple[Disk, ...]
+    disks: tuple[Disk, ...]
     #: As in the settings; None if they have none.
-    command_start_ticks: Optional[str] = None
+    command_start_ticks: str | None = None
     #: The metadata that the service wants for every snapshot.
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -73,7 +74,7 @@ def parse_documents(option: Mapping[str, Any]) -> ExtensionDocuments:
     return ExtensionDocuments(settings, protected, status, logs)
 
 
-def read_request(documents: ExtensionDocuments, now_s: Optional[float] = None) -> ExtensionRequest:
+def read_request(documents: ExtensionDocuments, now_s: float | None = None) -> ExtensionRequest:
     """Return the request of the documents.
 
     `now_s` is in seconds since 1970; the default is the time of this machine's clock.
@@ -115,7 +116,7 @@ def _mapping(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-def _text(settings: Mapping[str, Any], key: str, where: str = "settings") -> Optional[str]:
+def _text(settings: Mapping[str, Any], key: str, where: str = "settings") -> str | None:
     value = settings.get(key)
     if value is not None and not isinstance(value, str):
         raise _invalid(f"{where}: {key} must be a string.")
@@ -140,7 +141,7 @@ def _check_vm_type(settings: Mapping[str, Any]) -> None:
         )
 
 
-def _ticks_as_text(value: Any) -> Optional[str]:
+def _ticks_as_text(value: Any) -> str | None:
     """Return the ticks as text, from a string or a number."""
     if value is None or (isinstance(value, str) and not value.strip()):
         return None
@@ -199,7 +200,7 @@ def _unquoted(text: str) -> str:
     return text.strip().strip("'\"").strip()
 
 
-def _disks(protected: Mapping[str, Any]) -> Tuple[Disk, ...]:
+def _disks(protected: Mapping[str, Any]) -> tuple[Disk, ...]:
     if protected.get("objectStr") in (None, ""):
         raise _invalid(f"{_PROTECTED}: objectStr, which names the disks, is missing.")
     content = _object(protected["objectStr"], _PROTECTED)
@@ -223,7 +224,7 @@ def _address(number: int, uri: Any) -> BlobAddress:
         raise _invalid(error.failure.message) from None
 
 
-def _metadata(settings: Mapping[str, Any]) -> Dict[str, str]:
+def _metadata(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return `backupMetadata` of the public `objectStr`: items with `Key` and `Value`."""
     if settings.get("objectStr") in (None, ""):
         return {}
@@ -233,7 +234,7 @@ def _metadata(settings: Mapping[str, Any]) -> Dict[str, str]:
         return {}
     if not isinstance(items, list):
         raise _invalid("settings: backupMetadata in objectStr must be a list.")
-    metadata: Dict[str, str] = {}
+    metadata: dict[str, str] = {}
     for item in items:
         key = item.get("Key") if isinstance(item, Mapping) else None
         value = item.get("Value") if isinstance(item, Mapping) else None

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from ..._consistency import APPLICATION, CRASH, FILE_SYSTEM, NONE
@@ -66,7 +67,7 @@ class DiskStatus:
     #: The document has it without its query.
     blob_uri: str = field(repr=False)
     #: The snapshot's name, a time; None without a snapshot.
-    snapshot: Optional[str] = None
+    snapshot: str | None = None
     error: str = ""
 
 
@@ -80,13 +81,13 @@ class StatusInput:
     #: A consistency, see `_consistency`.
     consistency: str = NONE
     #: The failure of the run; `degraded_by` made it less consistent than planned.
-    failure: Optional[Failure] = None
-    degraded_by: Optional[Failure] = None
+    failure: Failure | None = None
+    degraded_by: Failure | None = None
     #: The run has just begun.
     in_progress: bool = False
-    disks: Tuple[DiskStatus, ...] = ()
+    disks: tuple[DiskStatus, ...] = ()
     #: As in the settings.
-    command_start_ticks: Optional[str] = None
+    command_start_ticks: str | None = None
     #: Version of the collection.
     version: str = ""
     telemetry: Mapping[str, str] = field(default_factory=dict)
@@ -126,7 +127,7 @@ def _code_of(failure: Failure) -> int:
     return ERROR_CODE
 
 
-def _health(status: StatusInput, code: int) -> Dict[str, int]:
+def _health(status: StatusInput, code: int) -> dict[str, int]:
     """Return the health of the VM; a failed script counts even if the run succeeded."""
     if code == SUCCESS_CODE and status.degraded_by is not None:
         reported = _code_of(status.degraded_by)
@@ -189,7 +190,7 @@ def _message(status: StatusInput) -> str:
     )
 
 
-def _storage() -> Dict[str, Any]:
+def _storage() -> dict[str, Any]:
     return {
         "partitionCount": 0,
         "totalUsedSizeInBytes": 0,
@@ -198,7 +199,7 @@ def _storage() -> Dict[str, Any]:
     }
 
 
-def _disk(disk: DiskStatus) -> Dict[str, Any]:
+def _disk(disk: DiskStatus) -> dict[str, Any]:
     blob = without_query(disk.blob_uri)
     snapshot = None if disk.snapshot is None else f"{blob}?snapshot={disk.snapshot}"
     return {

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import List, Optional
 
 from ..._consistency import NONE, reaches
 from ..._errors import Failure
@@ -16,7 +15,7 @@ from .record import DISCARD, RunRecord
 from .verdict import in_window, is_complete, judge, taken_after_resume, window_of
 
 
-def resolve_unknown(record: RunRecord, store: Optional[Store], limit_s: float) -> None:
+def resolve_unknown(record: RunRecord, store: Store | None, limit_s: float) -> None:
     """Resolve unknown snapshots, discard or keep a partial or late set, then require."""
     if store is not None and record.outcomes:
         if any(outcome.unknown for outcome in record.outcomes):
@@ -30,7 +29,7 @@ def resolve_unknown(record: RunRecord, store: Optional[Store], limit_s: float) -
     _require(record)
 
 
-def _set_failure(record: RunRecord) -> Optional[Failure]:
+def _set_failure(record: RunRecord) -> Failure | None:
     """Return the failure of a partial or late set; None for a whole set taken in time."""
     failed = [outcome for outcome in record.outcomes if outcome.snapshot is None]
     if failed:
@@ -85,7 +84,7 @@ def _discard_or_keep(record: RunRecord, store: Store, failure: Failure) -> None:
         record.fail(failure)
 
 
-def left_behind(record: RunRecord) -> List[str]:
+def left_behind(record: RunRecord) -> list[str]:
     """Return the names of the disks whose snapshots exist in the store."""
     return [
         outcome.disk

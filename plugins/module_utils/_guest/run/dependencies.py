@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Callable, Dict, Optional, Protocol, Tuple, Type
+from typing import Any, Callable, Optional, Protocol
 
 from ..._stores.store import Store
 from ..model import FilesystemRecord, ScriptOutcome, ScriptSpec, Target
@@ -27,9 +27,9 @@ class LockProtocol(Protocol):
 
     def __exit__(
         self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Release the lock."""
 
@@ -45,9 +45,9 @@ class MachineProtocol(Protocol):
 
     def __exit__(
         self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """End the process that reads."""
 
@@ -63,7 +63,7 @@ class MachineProtocol(Protocol):
     def plan(self) -> FreezePlan:
         """Return the filesystems to freeze, in their order."""
 
-    def cover(self, targets: Tuple[Target, ...]) -> Coverage:
+    def cover(self, targets: tuple[Target, ...]) -> Coverage:
         """Check whether freezing the targets stops every write to the disks."""
 
     def check_expedite(self) -> None:
@@ -78,11 +78,11 @@ class FreezerProtocol(Protocol):
         """Return the time at which everything is thawed in any case."""
 
     @property
-    def protection(self) -> Dict[str, Any]:
+    def protection(self) -> dict[str, Any]:
         """Return the protection of the run, for the result."""
 
     @property
-    def expedited(self) -> Dict[str, Any]:
+    def expedited(self) -> dict[str, Any]:
         """Return whether FIFREEZE was expedited, for the result."""
 
     def stage(self, name: str, limit_s: float) -> None:
@@ -112,10 +112,10 @@ class FreezerProtocol(Protocol):
     def is_taken_over(self) -> bool:
         """Return True if a supervisor completes the work in place of the run."""
 
-    def thaw(self) -> Tuple[FilesystemRecord, ...]:
+    def thaw(self) -> tuple[FilesystemRecord, ...]:
         """Thaw everything that was frozen."""
 
-    def run_post_script(self) -> Optional[ScriptOutcome]:
+    def run_post_script(self) -> ScriptOutcome | None:
         """Run the post-script if it is due."""
 
     def stop(self) -> None:
@@ -133,7 +133,7 @@ class PublisherProtocol(Protocol):
 
 
 #: Start guard and watchdog for targets, with the freeze timeout and the post-script.
-StartFreezer = Callable[[Tuple[Target, ...], float, Optional[ScriptSpec]], FreezerProtocol]
+StartFreezer = Callable[[tuple[Target, ...], float, Optional[ScriptSpec]], FreezerProtocol]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ import os
 import stat
 from pathlib import Path
 from types import TracebackType
-from typing import List, Optional, Type
 
 from ..._errors import SettingsError
 
@@ -45,13 +44,13 @@ class RunLock:
     """
 
     def __init__(
-        self, folder: str = FOLDER, check_mode: bool = False, task_id: Optional[str] = None
+        self, folder: str = FOLDER, check_mode: bool = False, task_id: str | None = None
     ) -> None:
         self._path = Path(folder)
         self._check_mode = check_mode
         self._task_id = task_id
-        self._folder: Optional[int] = None
-        self._lock: Optional[int] = None
+        self._folder: int | None = None
+        self._lock: int | None = None
 
     def __enter__(self) -> RunLock:
         self.acquire()
@@ -64,9 +63,9 @@ class RunLock:
 
     def __exit__(
         self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.release()
 
@@ -159,7 +158,7 @@ class RunLock:
         if self._task_id:
             self.remember(self._task_id)
 
-    def _tasks(self) -> List[str]:
+    def _tasks(self) -> list[str]:
         descriptor = self._open(_TASKS, os.O_RDONLY)
         if descriptor is None:
             return []
@@ -172,7 +171,7 @@ class RunLock:
             raise _unusable(f"{self._path / _TASKS} is damaged.")
         return tasks
 
-    def _open(self, name: str, flags: int) -> Optional[int]:
+    def _open(self, name: str, flags: int) -> int | None:
         """Open a file of the folder; return None if it is missing and `flags` do not create it."""
         if self._folder is None:
             return None

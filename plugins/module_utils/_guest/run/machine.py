@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Callable, Optional, Tuple, Type, cast
+from typing import Callable, cast
 
 from ..freeze.rcu_expedited import why_not
 from ..model import Target
@@ -45,9 +45,9 @@ class Machine:
 
     def __exit__(
         self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._calls.__exit__(kind, error, trace)
 
@@ -67,7 +67,7 @@ class Machine:
         """Return the filesystems to freeze, in their order."""
         return cast(FreezePlan, self._calls.call(_PLAN))
 
-    def cover(self, targets: Tuple[Target, ...]) -> Coverage:
+    def cover(self, targets: tuple[Target, ...]) -> Coverage:
         """Check whether freezing the targets stops every write to the disks."""
         return cast(Coverage, self._calls.call(_COVER, targets))
 

@@ -10,8 +10,9 @@ All times are nanoseconds of the system's monotonic clock.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any
 
 from ..._disks import Disk
 from ..._errors import Failure
@@ -32,22 +33,22 @@ _TASK_ID = re.compile(rf"[!-~]{{1,{MAX_TASK_ID}}}\Z")
 class RunRequest:
     """The options of a run, checked as far as the options alone permit."""
 
-    disks: Tuple[Disk, ...]
+    disks: tuple[Disk, ...]
     set_id: str
     config_path: str
     #: `auto`, `none` or the mount points.
-    freeze: Union[str, Tuple[str, ...]] = "auto"
+    freeze: str | tuple[str, ...] = "auto"
     freeze_timeout_s: float = 10.0
     on_partial: str = DISCARD
     #: `auto`, `yes` or `no`; see `rcu_expedited`.
     expedite: str = "auto"
     #: The metadata of each disk's snapshot, by the disk's name.
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    task_id: Optional[str] = None
+    task_id: str | None = None
     #: The least consistency that does not fail the run; None accepts any.
-    require_consistency: Optional[str] = None
+    require_consistency: str | None = None
     #: From the settings of the extension, for the status document.
-    command_start_ticks: Optional[str] = None
+    command_start_ticks: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,32 +66,32 @@ class RunRecord:
 
     request: RunRequest
     started_ns: int
-    phases: List[Phase] = field(default_factory=list)
-    warnings: List[str] = field(default_factory=list)
+    phases: list[Phase] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     #: The first failure of the run.
-    failure: Optional[Failure] = None
+    failure: Failure | None = None
     #: The traceback of a defect of the collection.
     traceback: str = ""
     #: The reason that the backup is less consistent than planned, without failing the run.
-    degraded_by: Optional[Failure] = None
-    readiness: Optional[Readiness] = None
-    plan: Optional[FreezePlan] = None
-    coverage: Optional[Coverage] = None
+    degraded_by: Failure | None = None
+    readiness: Readiness | None = None
+    plan: FreezePlan | None = None
+    coverage: Coverage | None = None
     #: The set is the only disk of the guest.
     single_disk: bool = False
     #: The documented fallback of a single disk: a snapshot without freeze, crash-consistent.
     crash_fallback: bool = False
-    pre: Optional[ScriptOutcome] = None
-    post: Optional[ScriptOutcome] = None
-    filesystems: Tuple[FilesystemRecord, ...] = ()
-    outcomes: Tuple[SnapshotOutcome, ...] = ()
+    pre: ScriptOutcome | None = None
+    post: ScriptOutcome | None = None
+    filesystems: tuple[FilesystemRecord, ...] = ()
+    outcomes: tuple[SnapshotOutcome, ...] = ()
     #: The reason that a snapshot could not be deleted, by disk.
-    not_discarded: Dict[str, str] = field(default_factory=dict)
+    not_discarded: dict[str, str] = field(default_factory=dict)
     discarded: bool = False
-    labels: Dict[str, str] = field(default_factory=dict)
-    protection: Dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    protection: dict[str, Any] = field(default_factory=dict)
     #: Whether FIFREEZE was expedited, as in the result.
-    expedited: Dict[str, Any] = field(default_factory=dict)
+    expedited: dict[str, Any] = field(default_factory=dict)
 
     @property
     def has_scripts(self) -> bool:
@@ -110,7 +111,7 @@ class RunRecord:
         return bool(self.filesystems) or not off
 
     @property
-    def targets(self) -> Tuple[Any, ...]:
+    def targets(self) -> tuple[Any, ...]:
         """Return the filesystems of the plan."""
         return self.plan.targets if self.plan else ()
 

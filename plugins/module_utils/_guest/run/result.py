@@ -9,7 +9,7 @@ Times in the result are milliseconds. A moment is counted from the start of the 
 
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any
 
 from ..model import NOT_FROZEN, FilesystemRecord, ScriptOutcome, Target
 from .cleanup import left_behind
@@ -17,7 +17,7 @@ from .record import RunRecord
 from .verdict import in_window, is_complete, judge, window_of
 
 
-def build(record: RunRecord) -> Dict[str, Any]:
+def build(record: RunRecord) -> dict[str, Any]:
     """Return the result; a failed run has the same keys, as far as they are known."""
     verdict = judge(record)
     return {
@@ -49,20 +49,20 @@ def _ms(nanoseconds: int) -> float:
     return round(nanoseconds / 1e6, 3)
 
 
-def _moment(record: RunRecord, moment_ns: Optional[int]) -> Optional[float]:
+def _moment(record: RunRecord, moment_ns: int | None) -> float | None:
     return None if moment_ns is None else _ms(moment_ns - record.started_ns)
 
 
-def _span(start_ns: Optional[int], end_ns: Optional[int]) -> Optional[float]:
+def _span(start_ns: int | None, end_ns: int | None) -> float | None:
     return None if start_ns is None or end_ns is None else _ms(end_ns - start_ns)
 
 
-def _failure(record: RunRecord) -> Optional[Dict[str, Any]]:
+def _failure(record: RunRecord) -> dict[str, Any] | None:
     failure = record.failure or record.degraded_by
     return failure.to_result() if failure else None
 
 
-def _snapshot_set(record: RunRecord) -> Dict[str, Any]:
+def _snapshot_set(record: RunRecord) -> dict[str, Any]:
     return {
         "id": record.request.set_id,
         "task_id": record.request.task_id,
@@ -96,7 +96,7 @@ def _disks(record: RunRecord) -> Any:
     return disks
 
 
-def _freeze(record: RunRecord) -> Dict[str, Any]:
+def _freeze(record: RunRecord) -> dict[str, Any]:
     window = window_of(record.filesystems)
     if record.filesystems:
         filesystems = [_filesystem(record, frozen) for frozen in record.filesystems]
@@ -111,7 +111,7 @@ def _freeze(record: RunRecord) -> Dict[str, Any]:
     }
 
 
-def _filesystem(record: RunRecord, frozen: FilesystemRecord) -> Dict[str, Any]:
+def _filesystem(record: RunRecord, frozen: FilesystemRecord) -> dict[str, Any]:
     return {
         **_planned(frozen.target),
         "outcome": frozen.outcome,
@@ -123,7 +123,7 @@ def _filesystem(record: RunRecord, frozen: FilesystemRecord) -> Dict[str, Any]:
     }
 
 
-def _planned(target: Target) -> Dict[str, Any]:
+def _planned(target: Target) -> dict[str, Any]:
     return {
         "mount_point": target.mount_point,
         "device": target.device,
@@ -137,7 +137,7 @@ def _planned(target: Target) -> Dict[str, Any]:
     }
 
 
-def _script(outcome: Optional[ScriptOutcome]) -> Optional[Dict[str, Any]]:
+def _script(outcome: ScriptOutcome | None) -> dict[str, Any] | None:
     if outcome is None:
         return None
     return {

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import gc
 import traceback
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Callable, Iterator, List, Optional
+from typing import Callable
 
 from ..._errors import Failure, FreezeError, QuiesceError, ScriptError, documented
 from ..._stores.labels import common_labels
@@ -58,7 +59,7 @@ class SnapshotRun:
         """Go through the phases. On return nothing is frozen, due or locked."""
         with ExitStack() as stack:
             stack.enter_context(self._signals)
-            stores: List[Store] = []
+            stores: list[Store] = []
             try:
                 with self._phase("lock"):
                     stack.enter_context(self._deps.lock)
@@ -155,7 +156,7 @@ class SnapshotRun:
             "documentation of the framework states."
         )
 
-    def _protected(self, stack: ExitStack, readiness: Readiness, stores: List[Store]) -> None:
+    def _protected(self, stack: ExitStack, readiness: Readiness, stores: list[Store]) -> None:
         """Run under supervisors, which start first: they fork, and the store starts threads."""
         record = self.record
         with ExitStack() as guarded:
@@ -277,7 +278,7 @@ class SnapshotRun:
                 )
             )
 
-    def _resume(self, freezer: FreezerProtocol, post: Optional[ScriptSpec]) -> None:
+    def _resume(self, freezer: FreezerProtocol, post: ScriptSpec | None) -> None:
         record = self.record
         outcome = freezer.run_post_script()
         if outcome is None or post is None:

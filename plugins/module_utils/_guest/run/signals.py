@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
-from typing import Any, Dict, Optional, Type
+from typing import Any
 
 from ..._errors import Failure, QuiesceError
 
@@ -28,8 +28,8 @@ class DeferredSignals:
     """
 
     def __init__(self) -> None:
-        self._received: Optional[int] = None
-        self._previous: Dict[int, Any] = {}
+        self._received: int | None = None
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> DeferredSignals:
         for number in _SIGNALS:
@@ -38,15 +38,15 @@ class DeferredSignals:
 
     def __exit__(
         self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for number, previous in self._previous.items():
             # None means a handler that was not set from Python.
             signal.signal(number, signal.SIG_DFL if previous is None else previous)
 
-    def _record(self, number: int, _frame: Optional[FrameType]) -> None:
+    def _record(self, number: int, _frame: FrameType | None) -> None:
         if self._received is None:
             self._received = number
 
@@ -54,7 +54,7 @@ class DeferredSignals:
         """Return True if a signal was received."""
         return self._received is not None
 
-    def failure(self) -> Optional[Failure]:
+    def failure(self) -> Failure | None:
         """Return the failure of a run that received a signal, else None."""
         if self._received is None:
             return None

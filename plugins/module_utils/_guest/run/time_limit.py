@@ -19,8 +19,9 @@ import select
 import signal
 import time
 import traceback
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple, Type
+from typing import Any, Callable
 
 from ..._errors import Failure, QuiesceError, SettingsError
 from .. import syscalls
@@ -79,9 +80,9 @@ class BoundedCalls:
 
     def __exit__(
         self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         os.close(self._requests)
         os.close(self._answers)
@@ -197,8 +198,8 @@ def _stopped(how: str) -> CallFailedError:
 
 
 def _answer(
-    calls: Dict[str, Callable[..., Any]], name: str, args: Tuple[Any, ...]
-) -> Tuple[str, Any]:
+    calls: dict[str, Callable[..., Any]], name: str, args: tuple[Any, ...]
+) -> tuple[str, Any]:
     try:
         return _VALUE, calls[name](*args)
     except QuiesceError as error:

@@ -9,8 +9,9 @@ All functions depend only on the record of the run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from ..._consistency import APPLICATION, CRASH, FILE_SYSTEM, NONE
 from ..._stores.store import SnapshotOutcome
@@ -59,10 +60,10 @@ class Window:
 class Evidence:
     """One condition of a verdict: it holds, does not hold, or is unknown (None)."""
 
-    holds: Optional[bool]
+    holds: bool | None
     words: str
 
-    def to_result(self) -> Dict[str, Any]:
+    def to_result(self) -> dict[str, Any]:
         """Return the evidence as a value of a result."""
         return {"holds": self.holds, "words": self.words}
 
@@ -72,10 +73,10 @@ class Verdict:
     """The consistency of a run, and the evidence by name."""
 
     consistency: str
-    evidence: Dict[str, Evidence]
+    evidence: dict[str, Evidence]
 
 
-def window_of(filesystems: Sequence[FilesystemRecord]) -> Optional[Window]:
+def window_of(filesystems: Sequence[FilesystemRecord]) -> Window | None:
     """Return the window; None unless every filesystem was frozen and thawed."""
     times = [
         (item.freeze_started_ns, item.frozen_ns, item.thaw_started_ns, item.thawed_ns)
@@ -91,7 +92,7 @@ def window_of(filesystems: Sequence[FilesystemRecord]) -> Optional[Window]:
     return Window(min(opened), max(frozen), min(thaw), max(closed or thaw))
 
 
-def in_window(outcome: SnapshotOutcome, window: Optional[Window]) -> bool:
+def in_window(outcome: SnapshotOutcome, window: Window | None) -> bool:
     """Return True if the snapshot was requested and acknowledged while all were frozen."""
     return (
         window is not None
@@ -103,7 +104,7 @@ def in_window(outcome: SnapshotOutcome, window: Optional[Window]) -> bool:
     )
 
 
-def taken_after_resume(record: RunRecord) -> List[str]:
+def taken_after_resume(record: RunRecord) -> list[str]:
     """Return the disks whose snapshots may show the resumed application.
 
     Without a freeze only the scripts make snapshots consistent. The snapshots must then have been
@@ -146,7 +147,7 @@ def judge(record: RunRecord) -> Verdict:
     return Verdict(_consistency(record, evidence), evidence)
 
 
-def _consistency(record: RunRecord, evidence: Dict[str, Evidence]) -> str:
+def _consistency(record: RunRecord, evidence: dict[str, Evidence]) -> str:
     if not is_complete(record):
         return NONE
     if record.crash_fallback:
@@ -215,7 +216,7 @@ def _words_of(outcome: str) -> str:
     return _OUTCOMES.get(outcome, f"has the unknown outcome {outcome!r}")
 
 
-def _snapshots(record: RunRecord, window: Optional[Window]) -> Evidence:
+def _snapshots(record: RunRecord, window: Window | None) -> Evidence:
     late = taken_after_resume(record)
     if late:
         words = f"Not acknowledged before the post-script was due: {', '.join(late)}."
@@ -252,7 +253,7 @@ def _covered(record: RunRecord) -> Evidence:
     return Evidence(False, " ".join(coverage.problems))
 
 
-def _window_held(evidence: Dict[str, Evidence], window: Optional[Window]) -> Evidence:
+def _window_held(evidence: dict[str, Evidence], window: Window | None) -> Evidence:
     held = evidence["filesystems_held"].holds
     taken = evidence["snapshots_in_window"].holds
     if held is None or taken is None:

@@ -11,8 +11,8 @@ Snapshot Blob.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from typing import Optional, Sequence
 
 from ..._disks import NEW_SAS, BlobAddress, Disk
 from ..._errors import SettingsError
@@ -21,7 +21,7 @@ from ..._errors import SettingsError
 _START_TOLERANCE_S = 300.0
 
 
-def check_disks(disks: Sequence[Disk], deadline_s: float, now_s: Optional[float] = None) -> None:
+def check_disks(disks: Sequence[Disk], deadline_s: float, now_s: float | None = None) -> None:
     """Raise `SettingsError` for the first disk whose SAS does not last for `deadline_s` from now.
 
     `now_s` is in seconds since 1970; the default is the time of this machine's clock.

@@ -12,10 +12,11 @@ bytes on all connections at once and waits for the answers.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
-from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional, Sequence, Tuple
+from typing import Any, Callable, NoReturn
 
 from ..._disks import BlobAddress, Disk
 from ..._errors import Failure, QuiesceError, SettingsError, StoreError
@@ -65,7 +66,7 @@ class _Blob:
     client: Any
     #: The bytes of the request for the snapshot; their first line holds the SAS.
     request: bytes = field(default=b"", repr=False)
-    exchange: Optional[Exchange] = None
+    exchange: Exchange | None = None
 
     @property
     def address(self) -> BlobAddress:
@@ -91,9 +92,9 @@ class PageBlobStore:
         self._labels = labels
         self._set_id = set_id
         self._wall_clock = wall_clock
-        self._blobs: List[_Blob] = []
+        self._blobs: list[_Blob] = []
         #: Problems that failed nothing, for the user; known after `prepare`.
-        self.warnings: List[str] = []
+        self.warnings: list[str] = []
 
     # --- before the window ---------------------------------------------------------------------
 
@@ -140,7 +141,7 @@ class PageBlobStore:
     def _for_all(self, work: Callable[[_Blob], None]) -> None:
         """Call `work` for all disks, several at once. Raise for the first disk that failed."""
 
-        def attempt(blob: _Blob) -> Optional[QuiesceError]:
+        def attempt(blob: _Blob) -> QuiesceError | None:
             try:
                 work(blob)
             except QuiesceError as error:
@@ -196,7 +197,7 @@ class PageBlobStore:
 
     # --- in the window -------------------------------------------------------------------------
 
-    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[SnapshotOutcome]:
+    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> list[SnapshotOutcome]:
         """Take snapshots of all disks at once. See the protocol."""
         exchanges = []
         for blob in self._blobs:
@@ -209,7 +210,7 @@ class PageBlobStore:
 
     def resolve_unknown(
         self, outcomes: Sequence[SnapshotOutcome], limit_s: float
-    ) -> List[SnapshotOutcome]:
+    ) -> list[SnapshotOutcome]:
         """Find out the results of unknown requests. See the protocol.
 
         First wait for late answers. Then list the snapshots with our labels, which needs a SAS
@@ -276,7 +277,7 @@ class PageBlobStore:
             )
         return replace(_with_remark(outcome, "The store lists no snapshot of it."), unknown=False)
 
-    def _newest_snapshot(self, blob: _Blob) -> Optional[str]:
+    def _newest_snapshot(self, blob: _Blob) -> str | None:
         """Return the newest snapshot of the blob with the label of this set."""
         name = blob.client.blob_name
         listed = container_client(blob.address, blob.client, blob.transport).list_blobs(
@@ -291,7 +292,7 @@ class PageBlobStore:
         ]
         return max(ours, default=None)
 
-    def discard(self, outcomes: Sequence[SnapshotOutcome]) -> Dict[str, str]:
+    def discard(self, outcomes: Sequence[SnapshotOutcome]) -> dict[str, str]:
         """Delete snapshots; one that no longer exists counts as deleted. See the protocol."""
         self._drop_unread()
         blobs = {blob.disk.name: blob for blob in self._blobs}
@@ -354,7 +355,7 @@ def _delete(blob: _Blob, outcome: SnapshotOutcome) -> str:
     return ""
 
 
-def _raise_first(failed: Sequence[Tuple[_Blob, QuiesceError]]) -> NoReturn:
+def _raise_first(failed: Sequence[tuple[_Blob, QuiesceError]]) -> NoReturn:
     blob, error = failed[0]
     message = f"Disk {blob.disk.name} ({blob.address.shown}): {error.failure.message}"
     if len(failed) > 1:

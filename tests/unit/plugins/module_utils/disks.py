@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import (
     Disk,
@@ -23,8 +24,8 @@ _SAS = "sr=b&sp=rcwd&sig=x"
 def make_disk(
     name: str,
     uri: str = "https://store.invalid/vhds/disk",
-    lun: Optional[int] = None,
-    device: Optional[str] = None,
+    lun: int | None = None,
+    device: str | None = None,
 ) -> Disk:
     """Return a disk; an address without a query gets a SAS."""
     signed = uri if "?" in uri else f"{uri}?{_SAS}"
@@ -34,8 +35,8 @@ def make_disk(
 def make_store(
     disks: Sequence[Disk],
     set_id: str = "the-set",
-    task_id: Optional[str] = None,
-    metadata: Optional[Mapping[str, str]] = None,
+    task_id: str | None = None,
+    metadata: Mapping[str, str] | None = None,
     **options: Any,
 ) -> PageBlobStore:
     """Return a store of the disks, which labels their snapshots."""

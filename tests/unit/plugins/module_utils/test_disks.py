@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
+from typing import Any
 
 import pytest
 
@@ -31,7 +31,7 @@ def sas_uri(blob: str = BLOB, **changes: Any) -> str:
     return blob + "?" + "&".join(f"{key}={value}" for key, value in fields.items() if value)
 
 
-def _check(*uris: str) -> List[BlobAddress]:
+def _check(*uris: str) -> list[BlobAddress]:
     addresses = [parse_blob_uri(uri, "it") for uri in uris]
     disk_names([f"d{number}" for number in range(len(uris))], addresses)
     return addresses
@@ -173,7 +173,7 @@ def test_two_disks_of_one_given_name_are_refused() -> None:
         (["a/.vhd", "b/x%0Ay.vhd"], [None, None], [".vhd", "x%0Ay"]),
     ],
 )
-def test_disk_names(blobs: List[str], given: List[Optional[str]], names: List[str]) -> None:
+def test_disk_names(blobs: list[str], given: list[str | None], names: list[str]) -> None:
     addresses = [parse_blob_uri(sas_uri(f"https://a.example/vhds/{blob}"), "it") for blob in blobs]
     assert disk_names(given, addresses) == names
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict
+from typing import Any
 
 import pytest
 
@@ -27,7 +27,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._modules.vm_s
 URI = "https://account.blob.core.windows.net/vhds/{}?sr=b&sp=rw&sig=SECRET"
 
 
-def options(**more: Any) -> Dict[str, Any]:
+def options(**more: Any) -> dict[str, Any]:
     """Return all options with their defaults, one disk, and the given options."""
     defaults = {name: spec.get("default") for name, spec in VM_SNAPSHOT.argument_spec.items()}
     return {**defaults, "disks": [{"blob_uri": URI.format("os.vhd")}], **more}
@@ -131,7 +131,7 @@ def test_invalid_metadata_is_rejected() -> None:
     assert refusal(metadata={"big": "x" * 9000}).startswith("MetadataTooLarge")
 
 
-def extension(**settings: Any) -> Dict[str, Any]:
+def extension(**settings: Any) -> dict[str, Any]:
     public = {
         "taskId": "the-task_1",
         "commandToExecute": "snapshot",

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from typing import Dict
-
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
@@ -48,7 +46,7 @@ def test_labels_name_set_task_and_disk() -> None:
         {"a": "\x00"},
     ],
 )
-def test_invalid_metadata_is_refused(labels: Dict[str, str]) -> None:
+def test_invalid_metadata_is_refused(labels: dict[str, str]) -> None:
     with pytest.raises(SettingsError) as caught:
         disk_labels(DISKS, None, "set1", labels)
     assert caught.value.failure.name == "InvalidMetadata"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 import yaml
@@ -31,8 +31,8 @@ class Place:
     """A writer of documents that keeps them, and refuses some addresses."""
 
     def __init__(self) -> None:
-        self.written: Dict[str, List[bytes]] = {}
-        self.refused: List[str] = []
+        self.written: dict[str, list[bytes]] = {}
+        self.refused: list[str] = []
 
     def write(self, uri: str, data: bytes, what: str) -> None:
         if uri in self.refused:

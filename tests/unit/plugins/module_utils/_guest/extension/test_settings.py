@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any, Dict, List
+from typing import Any
 
 import pytest
 
@@ -27,9 +27,9 @@ def uri(blob: str) -> str:
     return f"https://account.blob.example/vhds/{blob}?sv=2020-10-02&sr=b&sp=rw&sig={SECRET}"
 
 
-def document(blobs: object = None, **settings: object) -> Dict[str, Any]:
+def document(blobs: object = None, **settings: object) -> dict[str, Any]:
     uris = [uri("folder/os%20disk.vhd"), uri("data-1")] if blobs is None else blobs
-    public: Dict[str, Any] = {
+    public: dict[str, Any] = {
         "taskId": "e07354cf-041e-4370-929f-25a319ce8933_1",
         "commandToExecute": "snapshot",
         "commandStartTimeUTCTicks": str(NOW_TICKS),
@@ -47,11 +47,11 @@ def document(blobs: object = None, **settings: object) -> Dict[str, Any]:
     }
 
 
-def parse(given: Dict[str, Any]) -> ExtensionRequest:
+def parse(given: dict[str, Any]) -> ExtensionRequest:
     return read_request(parse_documents(given), NOW_S)
 
 
-def refused(given: Dict[str, Any], code: int = 11) -> str:
+def refused(given: dict[str, Any], code: int = 11) -> str:
     with pytest.raises(SettingsError) as caught:
         parse(given)
     assert caught.value.failure.code == code
@@ -144,7 +144,7 @@ def test_backup_metadata() -> None:
         ({"settings": {}, "protected_settings": uri("x")}, "protected_settings is not JSON"),
     ],
 )
-def test_invalid_documents_are_refused(given: Dict[str, Any], words: str) -> None:
+def test_invalid_documents_are_refused(given: dict[str, Any], words: str) -> None:
     assert words in refused(given)
 
 
@@ -174,7 +174,7 @@ def test_invalid_documents_are_refused(given: Dict[str, Any], words: str) -> Non
         ({"commandStartTimeUTCTicks": 0}, "Ticks"),
     ],
 )
-def test_invalid_public_settings_are_refused(settings: Dict[str, object], words: str) -> None:
+def test_invalid_public_settings_are_refused(settings: dict[str, object], words: str) -> None:
     assert words in refused(document(**settings))
 
 
@@ -203,7 +203,7 @@ def test_invalid_object_strs_are_refused(text: object, words: str) -> None:
     "bad", [None, 3, "", f"sig={SECRET}", "ftp://a/b/c", "https:///b", "https://a/b/", "http://["]
 )
 def test_invalid_address_names_its_item(bad: object) -> None:
-    blobs: List[object] = [uri("a"), bad]
+    blobs: list[object] = [uri("a"), bad]
     assert "item 2 of blobSASUri" in refused(document(blobs))
 
 

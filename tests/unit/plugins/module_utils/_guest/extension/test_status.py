@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Optional
+from typing import Any
 
 import pytest
 
@@ -27,7 +27,7 @@ SAS = f"{BLOB}?sv=2020-10-02&sp=rw&sig={SECRET}%3D"
 TIME = "2026-11-21T09:00:00.1234567Z"
 
 
-def read(status: StatusInput) -> Dict[str, Any]:
+def read(status: StatusInput) -> dict[str, Any]:
     data = status_document(status)
     assert SECRET.encode() not in data
     (found,) = json.loads(data)
@@ -36,8 +36,8 @@ def read(status: StatusInput) -> Dict[str, Any]:
 
 
 def code_of(
-    failure: Optional[Failure] = None, consistency: str = "none", **more: Any
-) -> Dict[str, Any]:
+    failure: Failure | None = None, consistency: str = "none", **more: Any
+) -> dict[str, Any]:
     found = read(StatusInput("t_1", 1, consistency, failure=failure, **more))["status"]
     health = found["vmHealthInfo"]
     return {

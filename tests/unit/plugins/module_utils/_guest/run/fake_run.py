@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
     Failure,
@@ -67,14 +68,14 @@ TARGETS = (
 class FakeFreezer:
     """A freezer that freezes nothing and does run the post-script."""
 
-    def __init__(self, run: FakeRun, targets: Sequence[Target], post: Optional[ScriptSpec]) -> None:
+    def __init__(self, run: FakeRun, targets: Sequence[Target], post: ScriptSpec | None) -> None:
         self._run = run
         self._targets = targets
         self._post = post
         self._is_due = False
-        self._records: Tuple[FilesystemRecord, ...] = ()
-        self.protection: Dict[str, Any] = {"filesystems": len(targets)}
-        self.expedited: Dict[str, Any] = {"used": False}
+        self._records: tuple[FilesystemRecord, ...] = ()
+        self.protection: dict[str, Any] = {"filesystems": len(targets)}
+        self.expedited: dict[str, Any] = {"used": False}
         self.deadline_ns = 0
 
     def _log(self, event: str) -> None:
@@ -122,7 +123,7 @@ class FakeFreezer:
     def is_taken_over(self) -> bool:
         return self._run.window_over
 
-    def thaw(self) -> Tuple[FilesystemRecord, ...]:
+    def thaw(self) -> tuple[FilesystemRecord, ...]:
         started = time.monotonic_ns()
         self._log("thaw")
         self._records = tuple(
@@ -131,7 +132,7 @@ class FakeFreezer:
         )
         return self._records
 
-    def run_post_script(self) -> Optional[ScriptOutcome]:
+    def run_post_script(self) -> ScriptOutcome | None:
         self._log("post-script")
         if not self._is_due or self._post is None:
             return None
@@ -148,8 +149,8 @@ class FakeStore:
 
     def __init__(self, run: FakeRun) -> None:
         self._run = run
-        self.snapshots: Dict[str, str] = {}
-        self.warnings: List[str] = []
+        self.snapshots: dict[str, str] = {}
+        self.warnings: list[str] = []
 
     def _log(self, event: str) -> None:
         self._run.log.append(event)
@@ -162,7 +163,7 @@ class FakeStore:
     def refresh(self) -> None:
         self._log("refresh")
 
-    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> List[SnapshotOutcome]:
+    def take(self, deadline_ns: int, over: Callable[[], bool] = bool) -> list[SnapshotOutcome]:
         assert deadline_ns > time.monotonic_ns()
         outcomes = []
         self._run.happen("before take")
@@ -190,7 +191,7 @@ class FakeStore:
 
     def resolve_unknown(
         self, outcomes: Sequence[SnapshotOutcome], limit_s: float
-    ) -> List[SnapshotOutcome]:
+    ) -> list[SnapshotOutcome]:
         assert limit_s > 0
         self._log("resolve")
         found = []
@@ -201,7 +202,7 @@ class FakeStore:
                 found.append(replace(outcome, unknown=False) if outcome.unknown else outcome)
         return found
 
-    def discard(self, outcomes: Sequence[SnapshotOutcome]) -> Dict[str, str]:
+    def discard(self, outcomes: Sequence[SnapshotOutcome]) -> dict[str, str]:
         self._log("discard")
         for outcome in outcomes:
             if outcome.disk not in self._run.undeletable:
@@ -251,7 +252,7 @@ class FakeMachine:
     def plan(self) -> FreezePlan:
         return FreezePlan(self._run.targets)
 
-    def cover(self, _targets: Tuple[Target, ...]) -> Coverage:
+    def cover(self, _targets: tuple[Target, ...]) -> Coverage:
         covered = self._run.covered
         return Coverage(covered, ("bare",) * (covered is False))
 
@@ -285,24 +286,24 @@ class FakeRun:
     single_disk: bool = False
     continue_backup: bool = True
     fs_freeze: bool = True
-    targets: Tuple[Target, ...] = TARGETS
-    covered: Optional[bool] = True
+    targets: tuple[Target, ...] = TARGETS
+    covered: bool | None = True
     outcome: str = HELD
     freeze_timeout_s: float = 30.0
-    options: Dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     #: Bodies of the scripts; None for none.
-    pre: Optional[str] = "exit 0"
-    post: Optional[str] = "exit 0"
-    script_fields: Dict[str, Any] = field(default_factory=dict)
+    pre: str | None = "exit 0"
+    post: str | None = "exit 0"
+    script_fields: dict[str, Any] = field(default_factory=dict)
     state: str = ""
-    findings: Tuple[Failure, ...] = ()
-    refused: Dict[str, Failure] = field(default_factory=dict)
+    findings: tuple[Failure, ...] = ()
+    refused: dict[str, Failure] = field(default_factory=dict)
     #: By disk: True if the snapshot was made although its request got no answer.
-    unanswered: Dict[str, bool] = field(default_factory=dict)
-    undeletable: Dict[str, str] = field(default_factory=dict)
+    unanswered: dict[str, bool] = field(default_factory=dict)
+    undeletable: dict[str, str] = field(default_factory=dict)
     #: Functions to call at an event: they raise, send a signal or wait.
-    events: Dict[str, Callable[[], None]] = field(default_factory=dict)
-    log: List[str] = field(default_factory=list)
+    events: dict[str, Callable[[], None]] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
     #: The answer of `is_window_over` and `is_taken_over`.
     window_over: bool = False
 
@@ -317,7 +318,7 @@ class FakeRun:
 
         self.events[event] = action
 
-    def _spec(self, kind: str, body: Optional[str]) -> Optional[ScriptSpec]:
+    def _spec(self, kind: str, body: str | None) -> ScriptSpec | None:
         if body is None:
             return None
         script = self.folder / f"{kind} script"
@@ -326,7 +327,7 @@ class FakeRun:
         fields = {"timeout_s": 60.0, **self.script_fields}
         return ScriptSpec(kind=kind, path=str(script), identity=identity(script.lstat()), **fields)
 
-    def ran(self) -> List[str]:
+    def ran(self) -> list[str]:
         """Return the scripts that ran, in their order."""
         try:
             return (self.folder / "ran").read_text().split()
@@ -359,9 +360,9 @@ class FakeRun:
         fields = {"freeze_timeout_s": self.freeze_timeout_s, "labels": labels, **self.options}
         self.request = RunRequest(disks, "the-set", "/etc/azure/x.json", **fields)
         self.store = FakeStore(self)
-        self.supervisors: List[FakeFreezer] = []
+        self.supervisors: list[FakeFreezer] = []
 
-        def start(targets: Any, _timeout: float, post: Optional[ScriptSpec]) -> FakeFreezer:
+        def start(targets: Any, _timeout: float, post: ScriptSpec | None) -> FakeFreezer:
             self.log.append("supervisors")
             self.happen("supervisors")
             self.supervisors.append(FakeFreezer(self, targets, post))

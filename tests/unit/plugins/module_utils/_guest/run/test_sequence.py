@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Dict, Optional
 
 import pytest
 
@@ -41,11 +40,11 @@ def consistency(record: RunRecord) -> str:
     return judge(record).consistency
 
 
-def failed(record: RunRecord) -> Optional[str]:
+def failed(record: RunRecord) -> str | None:
     return record.failure.name if record.failure else None
 
 
-def holds(record: RunRecord) -> Dict[str, Optional[bool]]:
+def holds(record: RunRecord) -> dict[str, bool | None]:
     return {name: one.holds for name, one in judge(record).evidence.items()}
 
 
@@ -231,7 +230,7 @@ def test_no_targets_is_crash(fake: FakeRun) -> None:
 
 
 @pytest.mark.parametrize(("covered", "reached"), [(False, "crash"), (None, "application")])
-def test_coverage(fake: FakeRun, covered: Optional[bool], reached: str) -> None:
+def test_coverage(fake: FakeRun, covered: bool | None, reached: str) -> None:
     fake.covered = covered
     record = fake.run()
     assert consistency(record) == reached

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 
@@ -25,7 +25,7 @@ def _fake(tmp_path: Path) -> FakeRun:
     return FakeRun(tmp_path)
 
 
-def failed(record: RunRecord) -> Optional[str]:
+def failed(record: RunRecord) -> str | None:
     return record.failure.name if record.failure else None
 
 

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from typing import Optional
-
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.model import (
@@ -29,7 +27,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.store
 TARGET = Target("/srv/a", "/dev/sdc1", "xfs", 1)
 
 
-def filesystem(*times: Optional[int], outcome: str = HELD) -> FilesystemRecord:
+def filesystem(*times: int | None, outcome: str = HELD) -> FilesystemRecord:
     started, frozen, thaw, thawed = times
     return FilesystemRecord(TARGET, outcome, started, frozen, thaw, thawed)
 
@@ -45,7 +43,7 @@ def test_foreign_thaw_still_has_a_window() -> None:
 
 
 @pytest.mark.parametrize("times", [(10, None, 70, 80), (10, 30, None, None), (None,) * 4])
-def test_filesystem_not_frozen_has_no_window(times: "tuple[Optional[int], ...]") -> None:
+def test_filesystem_not_frozen_has_no_window(times: tuple[int | None, ...]) -> None:
     late = filesystem(*times, outcome=FREEZE_LATE)
     assert window_of([filesystem(10, 30, 70, 75), late]) is None
     assert window_of([]) is None
@@ -61,7 +59,7 @@ def test_filesystem_not_frozen_has_no_window(times: "tuple[Optional[int], ...]")
         (30, None, False),
     ],
 )
-def test_in_window(requested: Optional[int], acknowledged: Optional[int], inside: bool) -> None:
+def test_in_window(requested: int | None, acknowledged: int | None, inside: bool) -> None:
     window = Window(10, 30, 60, 70)
     outcome = SnapshotOutcome("disk", "a snapshot", "uri", requested, acknowledged)
     assert in_window(outcome, window) is inside

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import Any, List, Optional
+from typing import Any
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._stores.page_blob.store import (
     PageBlobStore,
@@ -52,16 +52,16 @@ class BlobFixture:
         self.store.refresh()
         return self.store
 
-    def fault(self, action: Action, disk: Optional[int] = 1, **options: Any) -> None:
+    def fault(self, action: Action, disk: int | None = 1, **options: Any) -> None:
         """Let the proxy apply an action to the requests for a disk, or for all."""
         path = "" if disk is None else f"disk{disk}.vhd"
         self.proxy.rules.append(Rule(action, path=path, **options))
 
-    def take(self, limit_s: float = LONG_S) -> List[SnapshotOutcome]:
+    def take(self, limit_s: float = LONG_S) -> list[SnapshotOutcome]:
         """Take the snapshots within `limit_s`."""
         return self.store.take(time.monotonic_ns() + int(limit_s * 1e9))
 
-    def snapshots(self, disk: int) -> List[Snapshot]:
+    def snapshots(self, disk: int) -> list[Snapshot]:
         """Return the snapshots of a disk in the store."""
         return self.azurite.snapshots(self.urls[disk])
 

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from typing import Tuple
-
 import pytest
 
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._disks import Disk
@@ -20,7 +18,7 @@ from tests.unit.plugins.module_utils.disks import make_disk
 from tests.unit.plugins.module_utils.test_disks import NOW, SIGNATURE, sas_uri
 
 
-def _check(*uris: str, deadline_s: float = 600) -> Tuple[Disk, ...]:
+def _check(*uris: str, deadline_s: float = 600) -> tuple[Disk, ...]:
     disks = tuple(make_disk(f"d{number}", uri) for number, uri in enumerate(uris))
     check_disks(disks, deadline_s, NOW)
     return disks

@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Iterator, List, Optional, Tuple
+from collections.abc import Iterator
+from typing import Callable
 
 import pytest
 
@@ -44,7 +45,7 @@ def _blobs(azurite: Azurite, proxy: FaultProxy) -> Iterator[BlobFixture]:
     blobs.store.close()
 
 
-def _others_succeeded(outcomes: List[SnapshotOutcome]) -> None:
+def _others_succeeded(outcomes: list[SnapshotOutcome]) -> None:
     assert all(outcome.snapshot for outcome in outcomes if outcome.disk != "d1")
 
 
@@ -62,7 +63,7 @@ REFUSALS = [
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=[one[2] for one in REFUSALS])
 def test_refusal_of_one_disk_keeps_the_others(
-    blobs: BlobFixture, refusal: Tuple[int, str, str, int]
+    blobs: BlobFixture, refusal: tuple[int, str, str, int]
 ) -> None:
     status, reason, name, code = refusal
     blobs.fault(reply(status, reason, name, extra="Retry-After: 1\r\n"))
@@ -159,7 +160,7 @@ def test_unusable_answer_is_resolved(blobs: BlobFixture, answer: bytes) -> None:
 @pytest.mark.parametrize("disk", [1, None], ids=["one", "all"])
 @pytest.mark.parametrize("cut", [reset_before, reset_after], ids=["before", "after"])
 def test_cut_connection_is_unknown_then_resolved(
-    blobs: BlobFixture, cut: Callable[[], Action], disk: Optional[int]
+    blobs: BlobFixture, cut: Callable[[], Action], disk: int | None
 ) -> None:
     blobs.fault(cut(), disk=disk)
     blobs.ready()
