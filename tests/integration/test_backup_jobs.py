@@ -157,7 +157,7 @@ def test_throttling_beyond_timeout_ends_the_wait(
     azure.fault(method="GET", path="/backupJobs/", status=429, retry_after=3600, skip=1, times=99)
     done = job(azure, "finished", job_id=job_id, timeout=60)
     assert done.failed and done["failure"]["http_status"] == 429
-    assert job_id in done["failure"]["message"] and "goes on" in done["failure"]["message"]
+    assert job_id in done["failure"]["message"] and "continues" in done["failure"]["message"]
     assert done["job"]["status"] == "InProgress"
 
 

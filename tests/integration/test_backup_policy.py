@@ -23,6 +23,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.polici
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policy.desired import (
     desired_policy,
 )
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.resources.policies import (
+    find_policy,
+)
 from tests.integration.guest_rig import warnings
 from tests.lab.module_run import ModuleRun, run_module
 from tests.lab.recovery_services import seed
@@ -397,7 +400,7 @@ def test_an_operation_that_does_not_end_well(
     body = {"id": "x", "name": "x", "status": status, **({"error": error} if error else {})}
     azure.fault(method="GET", path="/operations/", status=200, body=body, times=1000)
     connection = connect(azure.options(), clock=Fast())
-    present = apply.find_policy(connection, "DefaultPolicy")
+    present = find_policy(connection, "DefaultPolicy")
     assert present is not None
     wanted = desired_policy({"instant_restore_days": 4}, present.policy)
     with pytest.raises(VaultError) as caught:
@@ -470,14 +473,14 @@ def test_an_operation_that_is_not_named_is_no_proof(
     azure.run_at(0)
     azure.fault(method="PUT", path=POLICIES, status=202, body="", headers={})
     done = change(azure)
-    assert done["failed"] == "NotStored" and "as it was before" in done["msg"]
+    assert done["failed"] == "NotStored" and "did not change the policy" in done["msg"]
     azure.fault(method="PUT", path=POLICIES, status=202, body="", headers={}, after=True)
     stored = {"status": 200, "method": "GET", "path": f"{POLICIES}/", "skip": 1}
     properties = azure.state()["vaults"]["vault1"]["policies"]["DefaultPolicy"]
     changed = {**properties, "instantRpRetentionRangeInDays": 4}
     azure.fault(body={"id": "x", "name": "DefaultPolicy", "properties": changed}, **stored)
     done = change(azure)
-    assert done["failed"] == "OperationNamesNoJob" and "names no operation" in done["msg"]
+    assert done["failed"] == "OperationNamesNoJob" and "without naming an operation" in done["msg"]
 
 
 @pytest.mark.parametrize("body", [{}, {"id": "x"}, {"id": "x", "properties": {}}])
@@ -489,7 +492,7 @@ def test_an_answer_that_shows_no_policy_is_not_taken_for_one(
     azure.run_at(0)
     azure.fault(method="PUT", path=POLICIES, status=200, body=body)
     done = change(azure)
-    assert done["failed"] == "NotStored" and "as it was before" in done["msg"]
+    assert done["failed"] == "NotStored" and "did not change the policy" in done["msg"]
 
 
 def test_a_vault_without_policies_for_vms(recovery_services: RecoveryServices) -> None:

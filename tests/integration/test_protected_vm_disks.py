@@ -85,7 +85,7 @@ def test_a_lun_to_leave_out_that_a_vm_does_not_have(recovery_services: RecoveryS
         done = protect(azure, "db01", "web01", exclude_disk_luns=[1])
         assert not done.failed
         assert warnings(done) == [
-            "exclude_disk_luns: there is no data disk with LUN 1 to leave out on web01."
+            "exclude_disk_luns: found no data disk with LUN 1 to exclude on web01."
         ]
     assert not done["changed"]
     assert not warnings(protect(azure, "db01", "db02", exclude_disk_luns=[1]))

@@ -71,7 +71,7 @@ def test_an_unknown_policy_is_answered_with_the_known_ones(
     recovery_services: RecoveryServices,
 ) -> None:
     done = protect(recovery_services, "db01", policy="Nowhere")
-    assert "It has DefaultPolicy, EnhancedPolicy." in done["msg"]
+    assert "The vault has DefaultPolicy, EnhancedPolicy." in done["msg"]
 
 
 @pytest.mark.parametrize(

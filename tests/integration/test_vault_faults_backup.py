@@ -161,7 +161,7 @@ def test_jobs_that_cannot_be_looked_at_any_more(
     assert failed(done) == {"one": name, "two": name}
     for vm in done["vms"]:
         assert vm["changed"] is True and vm["job_id"] in jobs(azure)
-        explained(vm["failure"], name, vm["job_id"], "goes on in Azure")
+        explained(vm["failure"], name, vm["job_id"], "continues in Azure")
         assert vm["failure"]["correlation_id"] == CORRELATION
     assert len(jobs(azure)) == 2
 

@@ -13,7 +13,6 @@ from .._arm.errors import VaultError
 from .._errors import Failure, QuiesceError, SettingsError
 from .._vault.connection import VaultConnection
 from .._vault.policies import apply
-from .._vault.policies.apply import StoredPolicy
 from .._vault.policies.rollout import PolicyRolloutError
 from .._vault.policy.desired import check_options, desired_policy
 from .._vault.policy.limits import check_name, check_policy, warnings_of
@@ -34,6 +33,8 @@ from .._vault.policy.model import (
     WEEKS,
     Policy,
 )
+from .._vault.resources.policies import StoredPolicy, another_kind, find_policy
+from .._vault.resources.policies import list_policies as list_stored_policies
 from .argument_spec import ArgumentSpec
 from .base import TaskContext
 from .vault_base import VAULT
@@ -99,10 +100,10 @@ def list_policies(connection: VaultConnection, context: TaskContext) -> dict[str
     """Return the policy with the given name, or all policies for Azure VMs."""
     name = context.params.get("name")
     if name is None:
-        policies = apply.list_policies(connection)
+        policies = list_stored_policies(connection)
     else:
         check_name(name)
-        policy = apply.find_policy(connection, name)
+        policy = find_policy(connection, name)
         policies = [policy] if policy and policy.is_for_vms else []
     return {"changed": False, "policies": [policy.to_result() for policy in policies]}
 
@@ -133,16 +134,9 @@ class _PolicyTask:
         check_name(self._name)
         if self._params["state"] == "present":
             check_options(self._params)
-        present = apply.find_policy(self._connection, self._name)
+        present = find_policy(self._connection, self._name)
         if present and not present.is_for_vms:
-            raise SettingsError(
-                Failure(
-                    "PolicyOfAnotherKind",
-                    f"The vault's policy {present.name} is for "
-                    f"{present.properties.get('backupManagementType')}, not for Azure VMs.",
-                    "Set name to another name.",
-                )
-            )
+            raise another_kind(self._connection, present, "Set name to another name.")
         if self._params["state"] == "absent":
             return self._remove(present)
         return self._put(present)
@@ -177,9 +171,9 @@ class _PolicyTask:
             stored = put.stored
             more = _differences(desired, stored.policy)
             result = self._result(True, stored, before, desired, more)
-            result["vms"] = [vm.to_result() for vm in put.carried if vm.job_id]
-            if any(vm.failure for vm in put.carried):
-                raise PolicyRolloutError(f"backup policy {name}", put.carried, result)
+            result["vms"] = [vm.to_result() for vm in put.jobs if vm.job_id]
+            if any(vm.failure for vm in put.jobs):
+                raise PolicyRolloutError(f"backup policy {name}", put.jobs, result)
             return result
         return self._result(True, stored, before, desired, more)
 
@@ -204,7 +198,7 @@ class _PolicyTask:
         if not error.is_doubtful and error.kind != "service":
             return error
         try:
-            stored = apply.find_policy(self._connection, self._name)
+            stored = find_policy(self._connection, self._name)
         except VaultError:
             return error
         before = present.policy if present else None

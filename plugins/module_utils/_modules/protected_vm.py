@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._arm.clock import Deadline
-from .._arm.ids import VmId, equals_ignoring_case
+from .._arm.ids import equals_ignoring_case
 from .._arm.options import chosen_vms, vms_named_by_id
 from .._errors import Failure, SettingsError
 from .._vault.connection import VaultConnection
 from .._vault.jobs.poller import JobPoller
-from .._vault.policies.choice import ChosenPolicy, choose_policy
-from .._vault.protection.apply import Executor, VmTask, lacks_policy
+from .._vault.protection.apply import Executor
 from .._vault.protection.discovery import Discovery, being_protected, list_protectable, refresh
 from .._vault.protection.disk_choice import (
     DISK_ARGUMENTS,
@@ -31,11 +30,11 @@ from .._vault.protection.plan import (
     STATES,
     UNDELETED,
     DesiredState,
-    ProtectionPlan,
     compared,
     expected_result,
-    plan,
 )
+from .._vault.protection.vm_task import VmTask, lacks_policy
+from .._vault.resources.policies import ChosenPolicy, choose_policy
 from .._vault.resources.protected_items import (
     NOT_PROTECTED,
     PROTECTED,
@@ -97,7 +96,7 @@ def protect_vms(connection: VaultConnection, context: TaskContext) -> dict[str, 
     policy = ChosenPolicy.parse(params.get("policy"), connection.vault)
     desired = DesiredState(params["state"], policy.id if policy else None, disks)
     items = list_items(connection)
-    tasks = [_task(desired, vm, items.get(vm.key)) for vm in vms]
+    tasks = [VmTask.planned(desired, vm, items.get(vm.key)) for vm in vms]
     policy_type = _check_policy(connection, policy, tasks)
     _refuse_namesakes(tasks, items)
     warnings = [*_without_effect(params), *check_luns(connection, desired, tasks)]
@@ -154,13 +153,6 @@ def list_protectable_vms(connection: VaultConnection, context: TaskContext) -> d
     }
 
 
-def _task(desired: DesiredState, vm: VmId, item: ProtectedItem | None) -> VmTask:
-    task = VmTask(item.vm if item else vm, item, plan(desired, vm, item))
-    if task.plan.failure is not None:
-        task.fail(task.plan.failure)
-    return task
-
-
 def _check_policy(
     connection: VaultConnection, policy: ChosenPolicy | None, tasks: Sequence[VmTask]
 ) -> str:
@@ -173,7 +165,7 @@ def _check_policy(
             Failure(failure.name, failure.message + more, failure.recommended_action)
         )
     needed = any(step.needs_policy for task in tasks for step in task.plan.steps)
-    return choose_policy(connection, policy) if policy and needed else ""
+    return choose_policy(connection, policy).azure_type if policy and needed else ""
 
 
 def _discover(
@@ -193,16 +185,15 @@ def _discover(
         [task.vm for task in fresh.values()]
     )
     for key, task in fresh.items():
-        task.is_discovered_first = key in found.after_refresh
-        task.vm = found.protectable.get(key, task.vm)
+        task.discover(found.protectable.get(key, task.vm), key in found.after_refresh)
         if key in found.failures:
             task.fail(found.failures[key])
         elif key in found.busy and may_write:
             _keep_waiting(task, params["wait"])
-    if not found.not_looked_at:
+    if not found.not_diagnosed:
         return []
     return [
-        f"The module did not check whether the vault can protect the last {found.not_looked_at} of "
+        f"The module did not check whether the vault can protect the last {found.not_diagnosed} of "
         "the VMs that it does not list, because there are too many."
     ]
 
@@ -266,7 +257,6 @@ def _await_others(
     unlisted = {task.vm.key: task for task in tasks if task.before is None}
     vms = [task.vm for task in unlisted.values()]
     for key in being_protected(connection, vms):
-        unlisted[key].failure = None
         _keep_waiting(unlisted[key], params["wait"])
 
 
@@ -278,7 +268,7 @@ def _keep_waiting(task: VmTask, wait: bool) -> None:
         "Run the task again after it has finished, or set wait=true.",
     )
     if wait:
-        task.obstacle, task.plan = failure, ProtectionPlan()
+        task.block(failure)
     else:
         task.fail(failure)
 
@@ -343,7 +333,7 @@ def _diff(tasks: Sequence[VmTask], check_mode: bool) -> dict[str, Any]:
     for task in tasks:
         name = f"{task.vm.resource_group}/{task.vm.name}"
         then, now = compared(task.before), compared(task.item)
-        if (check_mode and task.is_ready) or task.is_open:
+        if (check_mode and task.is_ready) or task.is_job_running:
             now = expected_result(then, tuple(task.done) + task.plan.steps)
         if then != now:
             before[name], after[name] = then, now

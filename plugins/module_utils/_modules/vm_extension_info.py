@@ -15,7 +15,7 @@ from .._arm.ids import VmId
 from .._arm.options import chosen_vms, named_vms
 from .._errors import Failure
 from .._vault.connection import VaultConnection, connect
-from .._vault.resources.virtual_machines import as_it_came
+from .._vault.resources.virtual_machines import response_body
 from .._vault.resources.vm_extensions import machine_of, names_only
 from .._vault.vm_failures import VmFailuresError
 from .argument_spec import ArgumentSpec
@@ -81,7 +81,7 @@ def _read(connection: VaultConnection, vm: VmId) -> dict[str, Any]:
     at = {"resource_group_name": vm.resource_group, "vm_name": vm.name}
     machine = connection.read(
         f"read VM {vm.name}",
-        lambda: client.virtual_machines.get(**at, expand="instanceView", cls=as_it_came),
+        lambda: client.virtual_machines.get(**at, expand="instanceView", cls=response_body),
         vm,
     )
     extensions = None
@@ -89,7 +89,7 @@ def _read(connection: VaultConnection, vm: VmId) -> dict[str, Any]:
         answer = connection.read(
             f"list the extensions of VM {vm.name}",
             lambda: client.virtual_machine_extensions.list(
-                **at, expand="instanceView", cls=as_it_came
+                **at, expand="instanceView", cls=response_body
             ),
             vm,
         )

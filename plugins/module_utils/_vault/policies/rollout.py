@@ -2,15 +2,13 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Follow the jobs by which Azure carries a changed policy to the VMs that are under it.
-
-PRIVATE: for this collection only.
-"""
+"""The jobs that roll a changed policy out to the VMs under it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any
 
 from ..._arm.advice import recommended
 from ..._arm.connection import TaskOutcome, map_concurrently
@@ -24,26 +22,26 @@ from ..vm_failures import VmFailuresError
 _POLL_INTERVAL_S = 5.0
 _READ_JOB = "Read the job with quiesce.azure_backup.backup_job_info, job_id {job_id}."
 _AGAIN = (
-    "When that is mended, change the policy again, or put the VM under the policy again with "
+    "Fix the cause, then change the policy again, or put the VM under the policy again with "
     "quiesce.azure_backup.protected_vm."
 )
 
 
 @dataclass(frozen=True)
 class PolicyJob:
-    """A VM to which Azure carries the policy, by one job."""
+    """One job that rolls the policy out to one VM."""
 
     job_id: str
-    job: Optional[Job] = None
-    failure: Optional[Failure] = None
+    job: Job | None = None
+    failure: Failure | None = None
 
     @property
     def name(self) -> str:
-        """Return the VM's name; the job's id where the job does not tell it."""
+        """The VM's name, or the job's id if the job does not name a VM."""
         return (self.job.vm_name if self.job else "") or self.job_id
 
-    def to_result(self) -> Dict[str, Any]:
-        """Return the row of a result."""
+    def to_result(self) -> dict[str, Any]:
+        """Return the job as part of a result."""
         job = self.job
         return {
             "name": (job.vm_name if job else "") or None,
@@ -55,28 +53,28 @@ class PolicyJob:
 
 
 class PolicyRolloutError(QuiesceError):
-    """A policy that is stored, and not shown to be with every VM; C(result) has each VM."""
+    """A policy that is stored but not proven for every VM; `result` has each VM."""
 
-    def __init__(self, title: str, carried: Sequence[PolicyJob], result: Dict[str, Any]) -> None:
-        failed = [(one.name, one.failure) for one in carried if one.failure is not None]
-        said = VmFailuresError(failed, len(carried), result).failure
-        message = f"The {title} is stored, but not every VM is shown to have it: {said.message}"
-        super().__init__(replace(said, message=message))
+    def __init__(self, title: str, jobs: Sequence[PolicyJob], result: dict[str, Any]) -> None:
+        failed = [(job.name, job.failure) for job in jobs if job.failure is not None]
+        failure = VmFailuresError(failed, len(jobs), result).failure
+        message = f"The {title} is stored, but not proven for every VM: {failure.message}"
+        super().__init__(replace(failure, message=message))
         self.result = result
 
 
-def follow_jobs(connection: VaultConnection, operation: OperationStatus) -> List[PolicyJob]:
-    """Follow the jobs that an operation on a policy names, to their ends or to the deadline."""
+def follow_jobs(connection: VaultConnection, operation: OperationStatus) -> list[PolicyJob]:
+    """Follow the jobs that an operation names until they end or the deadline passes."""
     names = tuple(dict.fromkeys((*operation.job_ids, *operation.failed_jobs)))
     found = map_concurrently(lambda job_id: get_job(connection, job_id), names)
     known = [outcome.value for outcome in found if outcome.error is None]
-    follower = JobPoller(connection, connection.deadline, _POLL_INTERVAL_S)
-    outcomes = {job.id: one for job, one in zip(known, follower.follow_jobs(known))}
-    return [_carried(operation, outcome, outcomes) for outcome in found]
+    poller = JobPoller(connection, connection.deadline, _POLL_INTERVAL_S)
+    outcomes = {job.id: outcome for job, outcome in zip(known, poller.follow_jobs(known))}
+    return [_policy_job(operation, outcome, outcomes) for outcome in found]
 
 
-def _carried(
-    operation: OperationStatus, read: TaskOutcome[str, Job], outcomes: Dict[str, JobOutcome]
+def _policy_job(
+    operation: OperationStatus, read: TaskOutcome[str, Job], outcomes: dict[str, JobOutcome]
 ) -> PolicyJob:
     job_id = read.item
     code = operation.failed_jobs.get(job_id)
@@ -96,12 +94,12 @@ def _carried(
 
 
 def _failed(job_id: str, code: str, vm_name: str) -> Failure:
-    """Return the failure of a job of which the operation says no more than its error code."""
+    """Return the failure of a job that the operation names with an error code alone."""
     name = code or "JobFailed"
-    whose = f"VM {vm_name}" if vm_name else "a VM"
+    owner = f"VM {vm_name}" if vm_name else "a VM"
     return Failure(
         name,
-        f"Job {job_id}, which carries the policy to {whose}, failed: {name}.",
+        f"Job {job_id}, which rolls the policy out to {owner}, failed: {name}.",
         recommended(name, "") or _READ_JOB.format(job_id=job_id),
         int(code) if code.isdecimal() else None,
     )

@@ -2,18 +2,16 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A backup policy for Azure VMs, in the words of the options of C(backup_policy).
+"""A backup policy for Azure VMs, named as the options of `backup_policy`.
 
-Values only: every tuple is in its natural order and without repeats, so that two policies are the
-same exactly when they compare equal.
-
-PRIVATE: for this collection only.
+Every tuple is sorted and without repeats, so that equal policies compare equal.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, Optional, Tuple
+from typing import Any
 
 WEEKDAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 WEEKS = ("first", "second", "third", "fourth", "last")
@@ -28,43 +26,43 @@ RECOMMENDED, AFTER, DO_NOT_TIER = "recommended", "after", "do_not_tier"
 TIERING_UNITS = ("months", "years")
 
 
-def in_order(words: Iterable[str], known: Tuple[str, ...]) -> Tuple[str, ...]:
-    """Each word once, in the order of C(known); words that are not known come last."""
+def in_order(words: Iterable[str], known: tuple[str, ...]) -> tuple[str, ...]:
+    """Return each word once, in the order of `known`; unknown words come last."""
     given = {str(word).lower() for word in words}
     return (*(word for word in known if word in given), *sorted(given.difference(known)))
 
 
-def _kept(count: int, unit: str, other: Optional[str]) -> Dict[str, int]:
-    """For how long, by the name of the unit; C(other) is the one that Azure has instead of it."""
+def _kept(count: int, unit: str, other: str | None) -> dict[str, int]:
+    """Return the count by the name of its unit; `other` is Azure's unit instead of it."""
     return {(other or unit).lower(): count}
 
 
-def _given(**options: Any) -> Dict[str, Any]:
-    """The options that have a value: Ansible takes null for none of those that have choices."""
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that have a value: Ansible refuses null for options with choices."""
     return {name: value for name, value in options.items() if value is not None}
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When backups are taken. Of the fields only those of the frequency are set.
+    """The times of backups. Only the fields of the frequency are set.
 
-    C(time) is that of daily and weekly backups, C(window_start) the first of a day's hourly ones.
+    `time` is for daily and weekly backups, `window_start` for the first hourly backup of a day.
     """
 
     frequency: str
-    time: Optional[str] = None
-    days_of_week: Tuple[str, ...] = ()
-    interval_hours: Optional[int] = None
-    window_start: Optional[str] = None
-    window_hours: Optional[int] = None
+    time: str | None = None
+    days_of_week: tuple[str, ...] = ()
+    interval_hours: int | None = None
+    window_start: str | None = None
+    window_hours: int | None = None
 
     @property
-    def run_time(self) -> Optional[str]:
-        """The time of day that retention goes by: that of the run, or of the first of a day."""
+    def run_time(self) -> str | None:
+        """The time of day for retention: of the only backup of a day, or of the first."""
         return self.window_start if self.frequency == HOURLY else self.time
 
-    def to_options(self) -> Dict[str, Any]:
-        """The value of the option C(schedule)."""
+    def to_options(self) -> dict[str, Any]:
+        """Return the value of the option `schedule`."""
         return _given(
             frequency=self.frequency,
             time=self.time,
@@ -77,25 +75,25 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Dates:
-    """Which backups of a month are kept: those of dates, or those of weekdays in weeks."""
+    """The backups of a month to keep: those of dates, or those of weekdays in weeks."""
 
-    days_of_month: Tuple[int, ...] = ()
+    days_of_month: tuple[int, ...] = ()
     last_day_of_month: bool = False
-    days_of_week: Tuple[str, ...] = ()
-    weeks_of_month: Tuple[str, ...] = ()
+    days_of_week: tuple[str, ...] = ()
+    weeks_of_month: tuple[str, ...] = ()
 
     @property
     def by_date(self) -> bool:
-        """Whether dates choose them."""
+        """Return True if dates select the backups."""
         return bool(self.days_of_month or self.last_day_of_month)
 
     @property
     def by_week(self) -> bool:
-        """Whether weekdays choose them."""
+        """Return True if weekdays select the backups."""
         return bool(self.days_of_week or self.weeks_of_month)
 
-    def to_options(self) -> Dict[str, Any]:
-        """The suboptions of this way to choose."""
+    def to_options(self) -> dict[str, Any]:
+        """Return the suboptions that select these backups."""
         return _given(
             days_of_month=list(self.days_of_month) or None,
             last_day_of_month=self.last_day_of_month if self.by_date else None,
@@ -106,45 +104,45 @@ class Dates:
 
 @dataclass(frozen=True)
 class Weekly:
-    """How long a week's backups are kept, and which of them."""
+    """The retention of a week's backups."""
 
     weeks: int
-    days_of_week: Tuple[str, ...]
-    #: Azure's word for what C(weeks) counts, where that is something else.
-    unit: Optional[str] = None
+    days_of_week: tuple[str, ...]
+    #: Azure's unit of `weeks`, if it counts other units.
+    unit: str | None = None
 
-    def to_options(self) -> Dict[str, Any]:
-        """The value of C(retention.weekly)."""
+    def to_options(self) -> dict[str, Any]:
+        """Return the value of `retention.weekly`."""
         kept = _kept(self.weeks, "weeks", self.unit)
         return {**kept, "days_of_week": list(self.days_of_week)}
 
 
 @dataclass(frozen=True)
 class Monthly:
-    """How long a month's backups are kept, and which of them."""
+    """The retention of a month's backups."""
 
     months: int
     dates: Dates
-    #: Azure's word for what C(months) counts, where that is something else.
-    unit: Optional[str] = None
+    #: Azure's unit of `months`, if it counts other units.
+    unit: str | None = None
 
-    def to_options(self) -> Dict[str, Any]:
-        """The value of C(retention.monthly)."""
+    def to_options(self) -> dict[str, Any]:
+        """Return the value of `retention.monthly`."""
         return {**_kept(self.months, "months", self.unit), **self.dates.to_options()}
 
 
 @dataclass(frozen=True)
 class Yearly:
-    """How long a year's backups are kept, and which of them."""
+    """The retention of a year's backups."""
 
     years: int
-    months_of_year: Tuple[str, ...]
+    months_of_year: tuple[str, ...]
     dates: Dates
-    #: Azure's word for what C(years) counts, where that is something else.
-    unit: Optional[str] = None
+    #: Azure's unit of `years`, if it counts other units.
+    unit: str | None = None
 
-    def to_options(self) -> Dict[str, Any]:
-        """The value of C(retention.yearly)."""
+    def to_options(self) -> dict[str, Any]:
+        """Return the value of `retention.yearly`."""
         return {
             **_kept(self.years, "years", self.unit),
             "months_of_year": list(self.months_of_year),
@@ -154,17 +152,17 @@ class Yearly:
 
 @dataclass(frozen=True)
 class Retention:
-    """How long backups are kept. None: there is no such rule."""
+    """The retention of backups; a missing rule is None."""
 
-    daily_days: Optional[int] = None
-    weekly: Optional[Weekly] = None
-    monthly: Optional[Monthly] = None
-    yearly: Optional[Yearly] = None
-    #: Azure's word for what C(daily_days) counts, where that is something else.
-    daily_unit: Optional[str] = None
+    daily_days: int | None = None
+    weekly: Weekly | None = None
+    monthly: Monthly | None = None
+    yearly: Yearly | None = None
+    #: Azure's unit of `daily_days`, if it counts other units.
+    daily_unit: str | None = None
 
-    def to_options(self) -> Dict[str, Any]:
-        """The value of the option C(retention)."""
+    def to_options(self) -> dict[str, Any]:
+        """Return the value of the option `retention`."""
         days = self.daily_days
         return _given(
             daily=None if days is None else _kept(days, "days", self.daily_unit),
@@ -176,33 +174,33 @@ class Retention:
 
 @dataclass(frozen=True)
 class Tiering:
-    """When recovery points move to the archive tier; C(duration) only with C(after)."""
+    """The time at which recovery points move to the archive tier; `duration` only with `after`."""
 
     mode: str = DO_NOT_TIER
-    duration: Optional[int] = None
-    unit: Optional[str] = None
+    duration: int | None = None
+    unit: str | None = None
 
-    def to_options(self) -> Dict[str, Any]:
-        """The value of the option C(archive_tiering)."""
+    def to_options(self) -> dict[str, Any]:
+        """Return the value of the option `archive_tiering`."""
         return _given(mode=self.mode, duration=self.duration, unit=self.unit)
 
 
 @dataclass(frozen=True)
 class Policy:
-    """One policy: all that the options of C(backup_policy) can say of it."""
+    """One policy, as far as the options of `backup_policy` describe it."""
 
     policy_type: str
     schedule: Schedule
     retention: Retention
     time_zone: str = "UTC"
-    instant_restore_days: Optional[int] = None
+    instant_restore_days: int | None = None
     snapshot_consistency_type: str = BEST
     resource_group_prefix: str = ""
     resource_group_suffix: str = ""
     tiering: Tiering = Tiering()
 
-    def to_options(self) -> Dict[str, Any]:
-        """The options that make this policy, without its name."""
+    def to_options(self) -> dict[str, Any]:
+        """Return the options that make this policy, without its name."""
         return _given(
             policy_type=self.policy_type,
             schedule=self.schedule.to_options(),

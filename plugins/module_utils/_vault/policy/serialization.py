@@ -2,21 +2,21 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""A backup policy on the wire: Azure's JSON to our words and back.
+"""Conversion of a backup policy from Azure's JSON and back.
 
-What we have no word for is kept: C(to_azure) lays a policy over the JSON that Azure gave, and leaves
-each part that says the same already exactly as it was.
-
-PRIVATE: for this collection only.
+Unknown parts are kept: `to_azure` lays a policy over Azure's JSON, and leaves each part that
+means the same exactly as it was.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Callable
 
 from ..._arm.ids import equals_ignoring_case
+from ..filters import MANAGEMENT_TYPE
 from .model import (
     AFTER,
     BEST,
@@ -42,27 +42,26 @@ from .model import (
     in_order,
 )
 
-Wire = Dict[str, Any]
-MANAGEMENT_TYPE = "AzureIaasVM"
-# What the counts of the rules are of, unless another client has put it otherwise.
+Payload = dict[str, Any]
+# The usual units of the rules; another client may have set others.
 _DAYS, _WEEKS, _MONTHS, _YEARS = "Days", "Weeks", "Months", "Years"
-# Azure takes the time of day of a date and passes over its day.
+# Azure uses the time of day and ignores the date.
 _ANY_DAY = "2020-01-01"
 _TIERING = {"TierRecommended": RECOMMENDED, "TierAfter": AFTER, "DoNotTier": DO_NOT_TIER}
-_TIERING_TO_WIRE = {ours: theirs for theirs, ours in _TIERING.items()}
+_TIERING_TO_AZURE = {option: value for value, option in _TIERING.items()}
 _READ_ONLY = ("protectedItemsCount", "resourceGuardOperationRequests")
 _TIME = re.compile(r"T(\d\d):(\d\d)(?::\d\d)?(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?$", re.IGNORECASE)
 
 
-# --- from the wire -----------------------------------------------------------------------------
+# --- from Azure --------------------------------------------------------------------------------
 
 
 def from_azure(properties: Mapping[str, Any]) -> Policy:
-    """The policy of the properties that Azure gave. A part that is missing is an empty one."""
+    """Return the policy of Azure's properties; a missing part counts as empty."""
     details = _part(properties, "instantRPDetails")
     only_crash = properties.get("snapshotConsistencyType") == "OnlyCrashConsistent"
     return Policy(
-        # A vault of long ago does not say it.
+        # Old vaults omit the type.
         policy_type=ENHANCED if properties.get("policyType") == "V2" else STANDARD,
         schedule=_schedule_of(_part(properties, "schedulePolicy")),
         retention=_retention_of(_part(properties, "retentionPolicy")),
@@ -75,18 +74,18 @@ def from_azure(properties: Mapping[str, Any]) -> Policy:
     )
 
 
-def _schedule_of(wire: Mapping[str, Any]) -> Schedule:
-    frequency = str(wire.get("scheduleRunFrequency") or "").lower()
+def _schedule_of(payload: Mapping[str, Any]) -> Schedule:
+    frequency = str(payload.get("scheduleRunFrequency") or "").lower()
     if frequency == HOURLY:
-        hourly = _part(wire, "hourlySchedule")
+        hourly = _part(payload, "hourlySchedule")
         return Schedule(
             frequency,
             interval_hours=hourly.get("interval"),
             window_start=_time_of(hourly.get("scheduleWindowStartTime")),
             window_hours=hourly.get("scheduleWindowDuration"),
         )
-    # The enhanced policies have a part for each frequency, the standard ones have not.
-    part = _part(wire, f"{frequency}Schedule") or wire
+    # Enhanced policies have a part for each frequency, standard policies do not.
+    part = _part(payload, f"{frequency}Schedule") or payload
     times = part.get("scheduleRunTimes") or []
     days = (part.get("scheduleRunDays") or []) if frequency == WEEKLY else []
     return Schedule(
@@ -96,9 +95,9 @@ def _schedule_of(wire: Mapping[str, Any]) -> Schedule:
     )
 
 
-def _retention_of(wire: Mapping[str, Any]) -> Retention:
-    daily, weekly = wire.get("dailySchedule"), wire.get("weeklySchedule")
-    monthly, yearly = wire.get("monthlySchedule"), wire.get("yearlySchedule")
+def _retention_of(payload: Mapping[str, Any]) -> Retention:
+    daily, weekly = payload.get("dailySchedule"), payload.get("weeklySchedule")
+    monthly, yearly = payload.get("monthlySchedule"), payload.get("yearlySchedule")
     return Retention(
         daily_days=_count(daily) if daily else None,
         weekly=Weekly(_count(weekly), _weekdays(weekly), _unit(weekly, _WEEKS)) if weekly else None,
@@ -117,47 +116,49 @@ def _retention_of(wire: Mapping[str, Any]) -> Retention:
     )
 
 
-def _dates_of(wire: Mapping[str, Any]) -> Dates:
-    if str(wire.get("retentionScheduleFormatType")) == "Daily":
-        days = _part(wire, "retentionScheduleDaily").get("daysOfTheMonth") or []
+def _dates_of(payload: Mapping[str, Any]) -> Dates:
+    if str(payload.get("retentionScheduleFormatType")) == "Daily":
+        days = _part(payload, "retentionScheduleDaily").get("daysOfTheMonth") or []
         return Dates(
             tuple(sorted({day.get("date") or 0 for day in days if not day.get("isLast")})),
             any(day.get("isLast") for day in days),
         )
-    weekly = _part(wire, "retentionScheduleWeekly")
+    weekly = _part(payload, "retentionScheduleWeekly")
     return Dates(
         days_of_week=_weekdays(weekly),
         weeks_of_month=in_order(weekly.get("weeksOfTheMonth") or [], WEEKS),
     )
 
 
-def _tiering_of(wire: Mapping[str, Any]) -> Tiering:
-    mode = _TIERING.get(str(wire.get("tieringMode")), DO_NOT_TIER)
+def _tiering_of(payload: Mapping[str, Any]) -> Tiering:
+    mode = _TIERING.get(str(payload.get("tieringMode")), DO_NOT_TIER)
     if mode != AFTER:
         return Tiering(mode)
-    return Tiering(mode, wire.get("duration"), str(wire.get("durationType") or "").lower() or None)
+    return Tiering(
+        mode, payload.get("duration"), str(payload.get("durationType") or "").lower() or None
+    )
 
 
 def _count(rule: Mapping[str, Any]) -> int:
     return int(_part(rule, "retentionDuration").get("count") or 0)
 
 
-def _unit(rule: Mapping[str, Any], usual: str) -> Optional[str]:
-    """What the count is of, where that is not the usual."""
+def _unit(rule: Mapping[str, Any], usual: str) -> str | None:
+    """Return the unit of the count, or None for the usual unit."""
     unit = str(_part(rule, "retentionDuration").get("durationType") or usual)
     return None if equals_ignoring_case(unit, usual) else unit
 
 
-def _weekdays(wire: Mapping[str, Any]) -> Any:
-    return in_order(wire.get("daysOfTheWeek") or [], WEEKDAYS)
+def _weekdays(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    return in_order(payload.get("daysOfTheWeek") or [], WEEKDAYS)
 
 
-def _part(wire: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    return wire.get(name) or {}
+def _part(payload: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return payload.get(name) or {}
 
 
-def _time_of(text: Optional[str]) -> Optional[str]:
-    """The time of day, in C(HH:MM), of a date and time; what is none stays as it is."""
+def _time_of(text: str | None) -> str | None:
+    """Return the time of day of a date and time as `HH:MM`; other texts stay as they are."""
     found = _TIME.search(text or "")
     if not found:
         return text
@@ -169,118 +170,121 @@ def _time_of(text: Optional[str]) -> Optional[str]:
     return f"{moment.hour:02d}:{moment.minute:02d}"
 
 
-# --- to the wire -------------------------------------------------------------------------------
+# --- to Azure ----------------------------------------------------------------------------------
 
 
-def to_azure(policy: Policy, base: Optional[Mapping[str, Any]] = None) -> Wire:
-    """The properties to send; C(base) are those that Azure gave for the policy to be changed."""
+def to_azure(policy: Policy, base: Mapping[str, Any] | None = None) -> Payload:
+    """Return the properties to send; `base` are Azure's properties of the present policy."""
     old = dict(base or {})
     was = from_azure(old) if base else None
-    wire: Wire = {key: value for key, value in old.items() if key not in _READ_ONLY}
-    wire["backupManagementType"] = MANAGEMENT_TYPE
+    payload: Payload = {key: value for key, value in old.items() if key not in _READ_ONLY}
+    payload["backupManagementType"] = MANAGEMENT_TYPE
     if not was or was.policy_type != policy.policy_type:
-        wire["policyType"] = "V2" if policy.policy_type == ENHANCED else "V1"
+        payload["policyType"] = "V2" if policy.policy_type == ENHANCED else "V1"
     if not was or was.schedule != policy.schedule:
-        wire["schedulePolicy"] = _schedule_to(policy)
+        payload["schedulePolicy"] = _schedule_to(policy)
     if not was or was.retention != policy.retention or was.schedule != policy.schedule:
-        wire["retentionPolicy"] = _retention_to(policy, was, _part(old, "retentionPolicy"))
+        payload["retentionPolicy"] = _retention_to(policy, was, _part(old, "retentionPolicy"))
     if not was or was.time_zone != policy.time_zone:
-        wire["timeZone"] = policy.time_zone
+        payload["timeZone"] = policy.time_zone
     if not was or was.instant_restore_days != policy.instant_restore_days:
-        wire["instantRpRetentionRangeInDays"] = policy.instant_restore_days
+        payload["instantRpRetentionRangeInDays"] = policy.instant_restore_days
     if not was or was.snapshot_consistency_type != policy.snapshot_consistency_type:
-        wire.pop("snapshotConsistencyType", None)
+        payload.pop("snapshotConsistencyType", None)
         if policy.snapshot_consistency_type == ONLY_CRASH:
-            wire["snapshotConsistencyType"] = "OnlyCrashConsistent"
-    _details_to(wire, policy, was)
+            payload["snapshotConsistencyType"] = "OnlyCrashConsistent"
+    _details_to(payload, policy, was)
     if policy.tiering != (was.tiering if was else Tiering()):
-        # Azure keeps the tiering that it has where none is sent, so that none is sent as such.
-        wire["tieringPolicy"] = {**_part(old, "tieringPolicy"), "ArchivedRP": _tiering_to(policy)}
-    return wire
+        # Azure keeps its tiering if none is sent, so "do not tier" is sent explicitly.
+        payload["tieringPolicy"] = {
+            **_part(old, "tieringPolicy"),
+            "ArchivedRP": _tiering_to(policy),
+        }
+    return payload
 
 
-def _details_to(wire: Wire, policy: Policy, was: Optional[Policy]) -> None:
-    wanted = (policy.resource_group_prefix, policy.resource_group_suffix)
-    if was and (was.resource_group_prefix, was.resource_group_suffix) == wanted:
+def _details_to(payload: Payload, policy: Policy, was: Policy | None) -> None:
+    names = (policy.resource_group_prefix, policy.resource_group_suffix)
+    if was and (was.resource_group_prefix, was.resource_group_suffix) == names:
         return
-    details = dict(_part(wire, "instantRPDetails"))
-    for key, value in zip(("azureBackupRGNamePrefix", "azureBackupRGNameSuffix"), wanted):
+    details = dict(_part(payload, "instantRPDetails"))
+    for key, value in zip(("azureBackupRGNamePrefix", "azureBackupRGNameSuffix"), names):
         details.pop(key, None)
         if value:
             details[key] = value
-    wire["instantRPDetails"] = details
+    payload["instantRPDetails"] = details
 
 
-def _schedule_to(policy: Policy) -> Wire:
+def _schedule_to(policy: Policy) -> Payload:
     schedule = policy.schedule
     times = _times(schedule.run_time)
     days = [day.capitalize() for day in schedule.days_of_week]
-    wire: Wire = {"scheduleRunFrequency": schedule.frequency.capitalize()}
+    payload: Payload = {"scheduleRunFrequency": schedule.frequency.capitalize()}
     if policy.policy_type == STANDARD:
-        wire.update(schedulePolicyType="SimpleSchedulePolicy", scheduleRunTimes=times)
-        wire["scheduleWeeklyFrequency"] = 0
+        payload.update(schedulePolicyType="SimpleSchedulePolicy", scheduleRunTimes=times)
+        payload["scheduleWeeklyFrequency"] = 0
         if schedule.frequency == WEEKLY:
-            wire["scheduleRunDays"] = days
-        return wire
-    wire["schedulePolicyType"] = "SimpleSchedulePolicyV2"
+            payload["scheduleRunDays"] = days
+        return payload
+    payload["schedulePolicyType"] = "SimpleSchedulePolicyV2"
     if schedule.frequency == HOURLY:
-        wire["hourlySchedule"] = {
+        payload["hourlySchedule"] = {
             "interval": schedule.interval_hours,
             "scheduleWindowStartTime": times[0] if times else None,
             "scheduleWindowDuration": schedule.window_hours,
         }
     elif schedule.frequency == DAILY:
-        wire["dailySchedule"] = {"scheduleRunTimes": times}
+        payload["dailySchedule"] = {"scheduleRunTimes": times}
     else:
-        wire["weeklySchedule"] = {"scheduleRunDays": days, "scheduleRunTimes": times}
-    return wire
+        payload["weeklySchedule"] = {"scheduleRunDays": days, "scheduleRunTimes": times}
+    return payload
 
 
-def _retention_to(policy: Policy, was: Optional[Policy], old: Mapping[str, Any]) -> Wire:
+def _retention_to(policy: Policy, was: Policy | None, old: Mapping[str, Any]) -> Payload:
     new, times = policy.retention, _times(policy.schedule.run_time)
     before = was.retention if was else Retention()
     same_times = was is not None and was.schedule.run_time == policy.schedule.run_time
-    wire: Wire = {**old, "retentionPolicyType": "LongTermRetentionPolicy"}
-    rules = {
+    payload: Payload = {**old, "retentionPolicyType": "LongTermRetentionPolicy"}
+    rules: dict[str, tuple[Any, Any, Callable[[Any], Payload]]] = {
         "dailySchedule": (_daily(new), _daily(before), _daily_to),
         "weeklySchedule": (new.weekly, before.weekly, _weekly_to),
         "monthlySchedule": (new.monthly, before.monthly, _monthly_to),
         "yearlySchedule": (new.yearly, before.yearly, _yearly_to),
     }
-    for key, (rule, rule_before, put) in rules.items():
+    for key, (rule, rule_before, convert) in rules.items():
         if rule is None:
-            wire.pop(key, None)
+            payload.pop(key, None)
         elif rule != rule_before:
-            wire[key] = {**put(rule), "retentionTimes": times}
+            payload[key] = {**convert(rule), "retentionTimes": times}
         elif not same_times:
-            wire[key] = {**wire[key], "retentionTimes": times}
-    return wire
+            payload[key] = {**payload[key], "retentionTimes": times}
+    return payload
 
 
-def _daily(retention: Retention) -> Any:
+def _daily(retention: Retention) -> tuple[int, str | None] | None:
     if retention.daily_days is None:
         return None
     return retention.daily_days, retention.daily_unit
 
 
-def _daily_to(rule: Any) -> Wire:
+def _daily_to(rule: tuple[int, str | None]) -> Payload:
     days, unit = rule
     return {"retentionDuration": {"count": days, "durationType": unit or _DAYS}}
 
 
-def _weekly_to(rule: Any) -> Wire:
+def _weekly_to(rule: Weekly) -> Payload:
     return {
         "daysOfTheWeek": [day.capitalize() for day in rule.days_of_week],
         "retentionDuration": {"count": rule.weeks, "durationType": rule.unit or _WEEKS},
     }
 
 
-def _monthly_to(rule: Any) -> Wire:
+def _monthly_to(rule: Monthly) -> Payload:
     duration = {"count": rule.months, "durationType": rule.unit or _MONTHS}
     return {**_dates_to(rule.dates), "retentionDuration": duration}
 
 
-def _yearly_to(rule: Any) -> Wire:
+def _yearly_to(rule: Yearly) -> Payload:
     return {
         **_dates_to(rule.dates),
         "monthsOfYear": [month.capitalize() for month in rule.months_of_year],
@@ -288,9 +292,9 @@ def _yearly_to(rule: Any) -> Wire:
     }
 
 
-def _dates_to(dates: Dates) -> Wire:
+def _dates_to(dates: Dates) -> Payload:
     if dates.by_date:
-        days: List[Wire] = [{"date": date, "isLast": False} for date in dates.days_of_month]
+        days: list[Payload] = [{"date": date, "isLast": False} for date in dates.days_of_month]
         if dates.last_day_of_month:
             days.append({"date": 0, "isLast": True})
         return {
@@ -306,14 +310,14 @@ def _dates_to(dates: Dates) -> Wire:
     }
 
 
-def _tiering_to(policy: Policy) -> Wire:
+def _tiering_to(policy: Policy) -> Payload:
     tiering = policy.tiering
     return {
-        "tieringMode": _TIERING_TO_WIRE[tiering.mode],
+        "tieringMode": _TIERING_TO_AZURE[tiering.mode],
         "duration": tiering.duration or 0,
         "durationType": (tiering.unit or "invalid").capitalize(),
     }
 
 
-def _times(time: Optional[str]) -> List[str]:
+def _times(time: str | None) -> list[str]:
     return [f"{_ANY_DAY}T{time}:00Z"] if time else []

@@ -2,17 +2,16 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Why a vault does not offer a VM to be protected: looked for one VM at a time, and only then.
+"""Diagnosis of a VM that a vault does not list as protectable.
 
-Reads only: Compute's view of the VM, what the service says of its protection, and, when that is
-in another vault, the item there. What may not be read is said, and the rest is still looked at.
-
-PRIVATE: for this collection only.
+Reads Compute's view of the VM, Azure Backup's status of the VM, and the item in another vault
+that protects it. A failed read is reported, and the other reads still run.
 """
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from ..._arm.advice import recommended
 from ..._arm.connection import as_dict
@@ -22,35 +21,35 @@ from ..._arm.times import format_utc
 from ..._errors import Failure, QuiesceError
 from ..connection import VaultConnection
 from ..resources.protected_items import DiskSelection, read_item
-from ..resources.virtual_machines import GONE, no_such_vm, read_vm
+from ..resources.virtual_machines import GONE, Payload, no_such_vm, read_vm
 
 # The documented limit of data disks that are backed up.
 MOST_DATA_DISKS = 32
 
 
 class Diagnosis:
-    """One VM that the vault does not list; M(failure) says why."""
+    """The diagnosis of one VM that the vault does not list."""
 
-    def __init__(
-        self, connection: VaultConnection, vm: VmId, disks: Optional[DiskSelection]
-    ) -> None:
+    def __init__(self, connection: VaultConnection, vm: VmId, disks: DiskSelection | None) -> None:
         self._connection = connection
         self._vm = vm
         self._disks = disks
         self._vault = connection.vault
-        self._unknown: List[str] = []
+        self._unknown: list[str] = []
 
     def failure(self) -> Failure:
-        """Why the VM cannot be protected, as far as it can be seen."""
-        return self.reason() or self._fail(
+        """Return the reason why the vault cannot protect the VM, or a general failure."""
+        reason = self.reason()
+        unknown = f" Could not determine {'; '.join(self._unknown)}." if self._unknown else ""
+        return reason or self._fail(
             "VmNotDiscovered",
-            f"VM {self._vm.name} is not among those that vault {self._vault.name} can protect",
-            "Azure may not have discovered it yet: run the task again in some minutes."
-            + (f" It could not be found out: {'; '.join(self._unknown)}." if self._unknown else ""),
+            f"Vault {self._vault.name} does not list VM {self._vm.name} as protectable. Azure may "
+            f"not have discovered the VM yet.{unknown}",
+            "Run the task again in a few minutes.",
         )
 
-    def reason(self) -> Optional[Failure]:
-        """Why the VM cannot be protected; nothing when no reason can be seen."""
+    def reason(self) -> Failure | None:
+        """Return the reason why the vault cannot protect the VM, or None if none was found."""
         machine = self._machine()
         if isinstance(machine, Failure):
             return machine
@@ -59,44 +58,47 @@ class Diagnosis:
             return region
         return self._protection(region) or self._shape(machine)
 
-    # --- what is looked at ----------------------------------------------------------------------
+    # --- checks ---------------------------------------------------------------------------------
 
-    def _machine(self) -> Any:
-        """Compute's view of the VM; a failure when it has none; empty when it may not be read."""
+    def _machine(self) -> Payload | Failure:
+        """Return Compute's view of the VM, or a failure if the VM is gone; empty if unreadable."""
         vm = self._vm
         try:
             return read_vm(self._connection, vm, expand="instanceView")
         except VaultError as error:
             if error.kind in GONE:
                 return no_such_vm(vm, error.failure)
-            self._cannot_see(f"whether the VM exists and runs, and its region ({_short(error)})")
+            self._unknown.append(
+                f"whether the VM exists and runs, and its region ({_short(error)})"
+            )
         except QuiesceError as error:
-            self._cannot_see(f"whether the VM exists and runs, and its region ({error})")
+            self._unknown.append(f"whether the VM exists and runs, and its region ({error})")
         return {}
 
-    def _region(self, machine: Mapping[str, Any]) -> Any:
-        """The VM's region; a failure when it is not the vault's; the vault's when unknown."""
-        mine = _place(machine.get("location"))
+    def _region(self, machine: Payload) -> str | Failure:
+        """Return the VM's region, by default the vault's; a failure if they differ."""
+        vm_region = _normalized(machine.get("location"))
         try:
-            theirs = _place(self._connection.vault_resource().get("location"))
+            vault_region = _normalized(self._connection.vault_resource().get("location"))
         except VaultError as error:
-            self._cannot_see(f"the vault's region ({_short(error)})")
-            return mine
-        if mine and theirs and mine != theirs:
+            self._unknown.append(f"the vault's region ({_short(error)})")
+            return vm_region
+        if vm_region and vault_region and vm_region != vault_region:
             return self._fail(
                 "VmInAnotherRegion",
-                f"VM {self._vm.name} is in region {mine}, vault {self._vault.name} in {theirs}",
+                f"VM {self._vm.name} is in region {vm_region}, vault {self._vault.name} in "
+                f"{vault_region}",
             )
-        return mine or theirs
+        return vm_region or vault_region
 
-    def _protection(self, region: str) -> Optional[Failure]:
-        """A failure when another vault, or something else, protects the VM."""
+    def _protection(self, region: str) -> Failure | None:
+        """Return a failure if another vault protects the VM."""
         if not region:
-            self._cannot_see("whether another vault protects the VM (its region is not known)")
+            self._unknown.append("whether another vault protects the VM (its region is unknown)")
             return None
         request = {"resourceType": "VM", "resourceId": self._vm.id}
         try:
-            said = as_dict(
+            answer = as_dict(
                 self._connection.read(
                     f"read the backup status of VM {self._vm.name}",
                     lambda: self._connection.backup.backup_status.get(
@@ -106,30 +108,30 @@ class Diagnosis:
                 )
             )
         except VaultError as error:
-            self._cannot_see(f"whether another vault protects the VM ({_short(error)})")
+            self._unknown.append(f"whether another vault protects the VM ({_short(error)})")
             return None
-        status = str(said.get("protectionStatus") or "")
+        status = str(answer.get("protectionStatus") or "")
         if not status:
-            self._cannot_see("whether another vault protects the VM (Azure does not say)")
+            self._unknown.append("whether another vault protects the VM (Azure does not say)")
             return None
         if equals_ignoring_case(status, "NotProtected"):
             return None
-        return self._elsewhere(said)
+        return self._elsewhere(answer)
 
-    def _elsewhere(self, said: Mapping[str, Any]) -> Failure:
+    def _elsewhere(self, answer: Mapping[str, Any]) -> Failure:
         vm = self._vm
         try:
-            other = VaultId.from_resource_id(str(said.get("vaultId") or ""))
+            other = VaultId.from_resource_id(str(answer.get("vaultId") or ""))
         except QuiesceError:
             return self._fail(
                 "VmProtectedElsewhere",
-                f"VM {vm.name} is already protected, and Azure does not say by which vault",
-                "Look at the VM's backup in the portal.",
+                f"VM {vm.name} is already protected, but Azure does not name the vault",
+                "Check the VM's backup in the Azure portal.",
             )
         if other.key == self._vault.key:
             return self._fail(
                 "VmNotListed",
-                f"Azure says that vault {other.name} protects VM {vm.name} already, "
+                f"Azure reports that vault {other.name} already protects VM {vm.name}, "
                 "but the vault does not list it yet",
             )
         where = f"vault {other.name} in resource group {other.resource_group}"
@@ -139,17 +141,17 @@ class Diagnosis:
         if deleted:
             return self._fail(
                 "VmSoftDeletedInAnotherVault",
-                f"VM {vm.name} is soft-deleted in {where}, until {until or 'a time not known'}",
-                "Until then no other vault can protect it. Undelete it there and delete it for "
-                "good, or wait.",
+                f"VM {vm.name} is soft-deleted in {where}, until {until or 'an unknown time'}",
+                "Wait until then, or undelete the VM there and delete its data permanently. Until "
+                "then no other vault can protect it.",
             )
         return self._fail(
             "VmProtectedInAnotherVault",
             f"VM {vm.name} is already protected by {where}",
         )
 
-    def _soft_deleted_in(self, other: VaultId) -> Tuple[bool, Optional[str]]:
-        """Whether the VM's item in the other vault is soft-deleted, and until when."""
+    def _soft_deleted_in(self, other: VaultId) -> tuple[bool, str | None]:
+        """Return whether the other vault has the VM soft-deleted, and until when."""
         if not equals_ignoring_case(other.subscription_id, self._vault.subscription_id):
             return False, None
         vm = self._vm
@@ -172,19 +174,19 @@ class Diagnosis:
             return False, None
         return True, format_utc(item.soft_deleted_until)
 
-    def _shape(self, machine: Mapping[str, Any]) -> Optional[Failure]:
-        """A failure when the VM itself is such that the service does not take it."""
-        of = machine.get("properties") or {}
+    def _shape(self, machine: Mapping[str, Any]) -> Failure | None:
+        """Return a failure if Azure Backup does not accept the VM in its present state."""
+        properties = machine.get("properties") or {}
         vm = self._vm
-        disks = (of.get("storageProfile") or {}).get("dataDisks") or ()
+        disks = (properties.get("storageProfile") or {}).get("dataDisks") or ()
         count = _counted([disk.get("lun") for disk in disks], self._disks)
         if count > MOST_DATA_DISKS:
             return self._fail(
                 "TooManyDisks",
-                f"VM {vm.name} has {count} data disks to back up, and a policy permits "
+                f"VM {vm.name} has {count} data disks to back up, and Azure Backup permits "
                 f"{MOST_DATA_DISKS}",
             )
-        view = of.get("instanceView") or {}
+        view = properties.get("instanceView") or {}
         power = _power(view)
         if power and power != "running":
             return self._fail(
@@ -196,19 +198,14 @@ class Diagnosis:
         if power and agent != "ready":
             return self._fail(
                 "VmAgentNotReady",
-                f"The VM agent of VM {vm.name} is not ready ({agent or 'it has not reported'})",
+                f"The VM agent of VM {vm.name} is not ready ({agent or 'it sent no report'})",
                 "Install or start the Azure Linux agent (walinuxagent) on the VM, then run the "
                 "task again.",
             )
         return None
 
-    # --- words ----------------------------------------------------------------------------------
-
-    def _cannot_see(self, what: str) -> None:
-        self._unknown.append(what)
-
     def _fail(
-        self, name: str, message: str, action: str = "", cause: Optional[Failure] = None
+        self, name: str, message: str, action: str = "", cause: Failure | None = None
     ) -> Failure:
         return Failure(
             name,
@@ -224,13 +221,13 @@ def _short(error: VaultError) -> str:
     return error.failure.name
 
 
-def _place(location: Any) -> str:
-    """A region's name for comparing: C(West Europe) is C(westeurope)."""
+def _normalized(location: Any) -> str:
+    """Return a region's name for comparison: `West Europe` as `westeurope`."""
     return "".join(str(location or "").split()).lower()
 
 
-def _counted(luns: List[Any], disks: Optional[DiskSelection]) -> int:
-    """How many data disks would be backed up."""
+def _counted(luns: list[Any], disks: DiskSelection | None) -> int:
+    """Return how many data disks a backup would include."""
     if disks is None:
         return len(luns)
     return sum((lun in disks.luns) == disks.inclusive for lun in luns)
@@ -249,6 +246,6 @@ def _agent(view: Mapping[str, Any]) -> str:
     return str(statuses[0].get("displayStatus") or "").lower() if statuses else ""
 
 
-def _codes(view: Mapping[str, Any]) -> List[str]:
-    statuses: List[Dict[str, Any]] = list(view.get("statuses") or ())
+def _codes(view: Mapping[str, Any]) -> list[str]:
+    statuses: list[dict[str, Any]] = list(view.get("statuses") or ())
     return [str(status.get("code") or "").lower() for status in statuses]

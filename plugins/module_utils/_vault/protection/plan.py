@@ -2,20 +2,19 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What has to be done so that a VM is protected as it is wanted: planned, nothing is sent here.
+"""The steps that bring a VM to its desired state; planning sends no request.
 
-The service starts a job for whatever it is sent, also when nothing would change. So what is wanted
-is compared with what the vault lists, and only a difference becomes a step.
-
-PRIVATE: for this collection only.
+Azure starts a job even for a request that changes nothing. So only a difference between the
+desired state and the vault's list becomes a step.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any
 
-from ..._arm.ids import VmId, equals_ignoring_case, last_segment
+from ..._arm.ids import equals_ignoring_case, last_segment
 from ..._errors import Failure
 from ..resources.protected_items import (
     ALL_DISKS,
@@ -30,7 +29,7 @@ from ..resources.protected_items import (
 
 ABSENT, UNDELETED = "absent", "undeleted"
 STATES = (PROTECTED, STOPPED, ABSENT, UNDELETED)
-#: What is done to a VM, in the words of a result.
+#: The actions of a result.
 DISCOVER, PROTECT, RESUME, UNDELETE, STOP, DELETE, CHANGE_POLICY, CHANGE_DISKS = (
     "discover",
     "protect",
@@ -41,136 +40,132 @@ DISCOVER, PROTECT, RESUME, UNDELETE, STOP, DELETE, CHANGE_POLICY, CHANGE_DISKS =
     "change_policy",
     "change_disks",
 )
-# The state in which backups are not made, but the data is not kept for ever either.
+# Azure makes no backups in this state, but does not keep the data forever.
 _SUSPENDED = "BackupsSuspended"
-# The service lists it so when it could not be configured.
+# Azure lists an item so if it could not configure it.
 _INVALID = "Invalid"
 
 
 @dataclass(frozen=True)
 class DesiredState:
-    """The state in which all VMs of a task shall be."""
+    """The desired state of all VMs of a task."""
 
     state: str
-    #: The policy's id; none leaves each VM its own.
-    policy_id: Optional[str] = None
-    #: None leaves each VM its own.
-    disks: Optional[DiskSelection] = None
+    #: The policy's id; None keeps the policy of each VM.
+    policy_id: str | None = None
+    #: None keeps the disks of each VM.
+    disks: DiskSelection | None = None
 
 
 @dataclass(frozen=True)
 class Step:
     """One request that starts one job."""
 
-    actions: Tuple[str, ...]
-    #: The operation that the job will be of.
+    actions: tuple[str, ...]
+    #: The operation of the job.
     operation: str
-    #: What is put into the item; nothing when it is deleted.
-    properties: Optional[Mapping[str, Any]] = None
+    #: The item's new properties; None deletes the item.
+    properties: Mapping[str, Any] | None = None
 
     @property
     def needs_policy(self) -> bool:
-        """Whether it cannot be sent without the id of a policy."""
+        """Return True if the request needs the id of a policy."""
         return bool(self.properties) and self.operation == "ConfigureBackup"
 
 
 @dataclass(frozen=True)
 class ProtectionPlan:
-    """The steps for one VM, each sent when the one before has ended; or why there are none."""
+    """The steps for one VM, sent one after the other; or the failure that prevents them."""
 
-    steps: Tuple[Step, ...] = ()
-    failure: Optional[Failure] = None
+    steps: tuple[Step, ...] = ()
+    #: Its message lacks the subject, the VM: `VmTask` puts it before.
+    failure: Failure | None = None
 
     @property
-    def actions(self) -> Tuple[str, ...]:
-        """What the steps do, in order."""
+    def actions(self) -> tuple[str, ...]:
+        """The actions of the steps, in order."""
         return tuple(action for step in self.steps for action in step.actions)
 
     @property
     def lacks_policy(self) -> bool:
-        """Whether a policy must be named for it."""
+        """Return True if a step lacks the policy that it needs."""
         return any(
             step.needs_policy and not (step.properties or {}).get("policyId") for step in self.steps
         )
 
 
-def plan(wanted: DesiredState, vm: VmId, item: Optional[ProtectedItem]) -> ProtectionPlan:
-    """The steps that bring one VM, as the vault lists it, to what is wanted."""
+def plan(desired: DesiredState, item: ProtectedItem | None) -> ProtectionPlan:
+    """Return the steps from the listed item of a VM to the desired state."""
     planner = {
         PROTECTED: _plan_protected,
         STOPPED: _plan_stopped,
         ABSENT: _plan_absent,
         UNDELETED: _plan_undeleted,
-    }[wanted.state]
-    return planner(wanted, vm, item)
+    }[desired.state]
+    return planner(desired, item)
 
 
-def _plan_protected(
-    wanted: DesiredState, vm: VmId, item: Optional[ProtectedItem]
-) -> ProtectionPlan:
+def _plan_protected(desired: DesiredState, item: ProtectedItem | None) -> ProtectionPlan:
     if item is None:
-        return ProtectionPlan((_configure((PROTECT,), wanted, None),))
+        return ProtectionPlan((_configure((PROTECT,), desired, None),))
     if item.soft_deleted:
-        return ProtectionPlan((_UNDELETE_STEP, _configure((PROTECT,), wanted, item)))
+        return ProtectionPlan((_UNDELETE_STEP, _configure((PROTECT,), desired, item)))
     if item.state == STOPPED:
-        return ProtectionPlan((_configure((RESUME,), wanted, item),))
+        return ProtectionPlan((_configure((RESUME,), desired, item),))
     if equals_ignoring_case(item.protection_state, _INVALID):
-        return ProtectionPlan((_configure((PROTECT,), wanted, item),))
+        return ProtectionPlan((_configure((PROTECT,), desired, item),))
     if item.state == UNKNOWN:
         return _cannot(
-            vm,
             "ProtectionStateUnknown",
-            f"is in protection state {item.protection_state or 'none'!r} in this vault, and it is "
-            "not known whether backups are made in it",
-            "Look at the VM's backup in the portal.",
+            f"is in protection state {item.protection_state or 'none'!r} in this vault. This "
+            "collection does not know whether Azure makes backups in this state",
+            "Check the VM's backup in the Azure portal.",
         )
     actions = []
-    if wanted.policy_id and not equals_ignoring_case(
-        last_segment(wanted.policy_id), last_segment(item.policy_id)
+    if desired.policy_id and not equals_ignoring_case(
+        last_segment(desired.policy_id), last_segment(item.policy_id)
     ):
         actions.append(CHANGE_POLICY)
-    if wanted.disks is not None and wanted.disks != item.disks:
+    if desired.disks is not None and desired.disks != item.disks:
         actions.append(CHANGE_DISKS)
     return (
-        ProtectionPlan((_configure(tuple(actions), wanted, item),)) if actions else ProtectionPlan()
+        ProtectionPlan((_configure(tuple(actions), desired, item),))
+        if actions
+        else ProtectionPlan()
     )
 
 
-def _plan_stopped(wanted: DesiredState, vm: VmId, item: Optional[ProtectedItem]) -> ProtectionPlan:
-    del wanted
+def _plan_stopped(desired: DesiredState, item: ProtectedItem | None) -> ProtectionPlan:
+    del desired
     if item is None:
-        return _cannot(vm, "NotProtected", "is not protected by this vault: nothing to stop")
+        return _cannot("NotProtected", "is not protected by this vault: nothing to stop")
     if item.soft_deleted:
         return _cannot(
-            vm,
             "SoftDeleted",
-            "is soft-deleted in this vault: its backups have been stopped and its data deleted",
-            "To keep the data, undelete it with state=undeleted, which ends as stopped does.",
+            "is soft-deleted in this vault: its backups are stopped and its data is deleted",
+            "Set state=undeleted to keep the data: the VM is then stopped.",
         )
-    # Suspended is not enough: then the data goes as the policy says.
+    # Suspended is not enough: the data then expires as the policy says.
     if item.state == STOPPED and not equals_ignoring_case(item.protection_state, _SUSPENDED):
         return ProtectionPlan()
     stopped = {"policyId": "", "protectionState": "ProtectionStopped"}
     return ProtectionPlan((Step((STOP,), "DisableBackup", stopped),))
 
 
-def _plan_absent(wanted: DesiredState, vm: VmId, item: Optional[ProtectedItem]) -> ProtectionPlan:
-    del wanted, vm
+def _plan_absent(desired: DesiredState, item: ProtectedItem | None) -> ProtectionPlan:
+    del desired
     if item is None or item.soft_deleted:
         return ProtectionPlan()
     return ProtectionPlan((Step((DELETE,), "DeleteBackupData"),))
 
 
-def _plan_undeleted(
-    wanted: DesiredState, vm: VmId, item: Optional[ProtectedItem]
-) -> ProtectionPlan:
-    del wanted
+def _plan_undeleted(desired: DesiredState, item: ProtectedItem | None) -> ProtectionPlan:
+    del desired
     if item is None:
         return _cannot(
-            vm,
             "NotSoftDeleted",
             "is not in this vault, neither protected nor soft-deleted: nothing to undelete",
-            "Check the vault. When the time of the soft delete has passed, the data is gone.",
+            "Check the vault. After the soft delete period the data is gone.",
         )
     return ProtectionPlan((_UNDELETE_STEP,)) if item.soft_deleted else ProtectionPlan()
 
@@ -182,25 +177,23 @@ _UNDELETE_STEP = Step(
 )
 
 
-def _configure(
-    actions: Tuple[str, ...], wanted: DesiredState, item: Optional[ProtectedItem]
-) -> Step:
-    """Protect with what is wanted; what is left as it is, is sent as it is."""
-    properties: Dict[str, Any] = {
-        "policyId": wanted.policy_id or (item.policy_id if item else "") or ""
+def _configure(actions: tuple[str, ...], desired: DesiredState, item: ProtectedItem | None) -> Step:
+    """Return the step that sets the desired policy and disks, or sends the present values."""
+    properties: dict[str, Any] = {
+        "policyId": desired.policy_id or (item.policy_id if item else "") or ""
     }
-    disks = wanted.disks if wanted.disks is not None else item.disks if item else ALL_DISKS
+    disks = desired.disks if desired.disks is not None else item.disks if item else ALL_DISKS
     if not disks.is_everything or (item and not item.disks.is_everything):
         properties["extendedProperties"] = {**(item.extended if item else {}), **disks.to_azure()}
     return Step(actions, "ConfigureBackup", properties)
 
 
-def _cannot(vm: VmId, name: str, why: str, action: str = "") -> ProtectionPlan:
-    return ProtectionPlan(failure=Failure(name, f"VM {vm.name} {why}.", action, vm=vm.id))
+def _cannot(name: str, reason: str, action: str = "") -> ProtectionPlan:
+    return ProtectionPlan(failure=Failure(name, f"{reason}.", action))
 
 
-def compared(item: Optional[ProtectedItem]) -> Dict[str, Any]:
-    """What of an item the modules change: for a diff, and to see whether anything changed."""
+def compared(item: ProtectedItem | None) -> dict[str, Any]:
+    """Return the parts of an item that the modules change, for a diff and for `changed`."""
     if item is None:
         return {"state": NOT_PROTECTED}
     disks = item.disks
@@ -213,12 +206,12 @@ def compared(item: Optional[ProtectedItem]) -> Dict[str, Any]:
     }
 
 
-def expected_result(before: Mapping[str, Any], steps: Tuple[Step, ...]) -> Dict[str, Any]:
-    """What C(compared) will say when these steps have been done."""
+def expected_result(before: Mapping[str, Any], steps: tuple[Step, ...]) -> dict[str, Any]:
+    """Return what `compared` returns after these steps."""
     after = dict(before)
     for step in steps:
         if step.properties is None:
-            # Where soft delete is off it will be gone; the vault's answer says which.
+            # Without soft delete the item disappears; only the vault's list shows it.
             after = {**after, "state": SOFT_DELETED, "protection_state": "ProtectionStopped"}
             after["policy"] = None
             continue
@@ -229,13 +222,16 @@ def expected_result(before: Mapping[str, Any], steps: Tuple[Step, ...]) -> Dict[
         after["protection_state"] = stopped or "Protected"
         after["policy"] = policy
         if chosen is not None or "include_disk_luns" not in after:
-            of = (chosen or {}).get("diskExclusionProperties") or {}
-            luns, inclusive = of.get("diskLunList") or [], bool(of.get("isInclusionList"))
+            selection = (chosen or {}).get("diskExclusionProperties") or {}
+            luns, inclusive = (
+                selection.get("diskLunList") or [],
+                bool(selection.get("isInclusionList")),
+            )
             after["include_disk_luns"] = list(luns) if inclusive else None
             after["exclude_disk_luns"] = None if inclusive else list(luns)
     return after
 
 
-def _settled(state: str) -> Optional[str]:
-    """The state without the difference that only the first backup makes."""
+def _settled(state: str) -> str | None:
+    """Return the state, with an item before its first backup counted as protected."""
     return "Protected" if equals_ignoring_case(state, "IRPending") else state or None

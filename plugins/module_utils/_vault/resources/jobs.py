@@ -2,16 +2,14 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Jobs of a vault: read, listed with the service's filters, and what they say of their errors.
-
-PRIVATE: for this collection only.
-"""
+"""The jobs of a vault and their errors."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any
 
 from ..._arm.advice import recommended
 from ..._arm.connection import as_dict
@@ -19,6 +17,7 @@ from ..._arm.ids import VmId, container_key, last_segment
 from ..._arm.times import format_for_filter, format_utc, parse_duration, parse_time
 from ..._errors import Failure
 from ..connection import VaultConnection
+from ..filters import MANAGEMENT_TYPE
 
 IN_PROGRESS, CANCELLING = "InProgress", "Cancelling"
 COMPLETED, WITH_WARNINGS, FAILED, CANCELLED = (
@@ -40,11 +39,11 @@ OPERATIONS = (
     "Undelete",
     "UnRegister",
 )
-# Of a status that we do not know, a job is not held to be over.
+# A job with an unknown status may still run.
 _OVER = frozenset(status.lower() for status in (COMPLETED, WITH_WARNINGS, FAILED, CANCELLED)) | {
     "canceled"
 }
-# The service wants both ends of a window, and refuses one of more than 30 days.
+# The service needs both ends of a window, and refuses a window of more than 30 days.
 _WINDOW = timedelta(days=30)
 _CANCELLABLE = ("cancellable", "1")
 
@@ -55,76 +54,76 @@ class Task:
 
     name: str
     status: str
-    duration_s: Optional[float] = None
+    duration_s: float | None = None
 
-    def to_result(self) -> Dict[str, Any]:
-        """The task as a result has it."""
+    def to_result(self) -> dict[str, Any]:
+        """Return the task as part of a result."""
         return {"name": self.name, "status": self.status, "duration_s": self.duration_s}
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job. Lists leave out the tasks, the properties and at times the errors."""
+    """One job. Lists omit the tasks, the properties and some errors."""
 
     id: str
     operation: str
     status: str
     vm_name: str
     container_key: str
-    start_time: Optional[datetime] = None
-    end_time: Optional[datetime] = None
-    duration_s: Optional[float] = None
+    start_time: datetime | None = None
+    end_time: datetime | None = None
+    duration_s: float | None = None
     cancellable: bool = False
-    error_code: Optional[int] = None
+    error_code: int | None = None
     error_name: str = ""
     error_message: str = ""
-    recommendations: Tuple[str, ...] = ()
-    tasks: Tuple[Task, ...] = ()
-    percent: Optional[float] = None
+    recommendations: tuple[str, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    percent: float | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will become of it."""
+        """Return True if the job has ended."""
         return self.status.lower() in _OVER
 
     @property
     def succeeded(self) -> bool:
-        """Whether it did what it was for, perhaps with warnings."""
+        """Return True if the job succeeded, with or without warnings."""
         return self.status.lower() in (COMPLETED.lower(), WITH_WARNINGS.lower())
 
     @property
     def needs_details(self) -> bool:
-        """Whether the list leaves open what went wrong."""
+        """Return True if the job did not simply complete and its error is missing."""
         return self.is_over and self.status.lower() != COMPLETED.lower() and not self.error_code
 
     @property
     def is_detailed(self) -> bool:
-        """Whether it was read by itself."""
+        """Return True if the job was read by its id, not from a list."""
         return "extendedInfo" in (self.raw.get("properties") or {})
 
     @property
     def task(self) -> str:
-        """The step that it is at."""
-        return next((one.name for one in self.tasks if one.status.lower() == "inprogress"), "")
+        """Return the name of the step in progress, or an empty string."""
+        return next((task.name for task in self.tasks if task.status.lower() == "inprogress"), "")
 
     @property
     def warning(self) -> str:
-        """What a job says that succeeded, but not in every way."""
+        """Return the error of a job that succeeded with warnings, or an empty string."""
         if not self.succeeded or not (self.error_message or self.error_name):
             return ""
         return self.explained
 
     @property
     def explained(self) -> str:
-        """The service's code, name and words."""
+        """Return Azure's code, name and message."""
         code = f" ({self.error_code})" if self.error_code else ""
         name = f"{self.error_name or 'error'}{code}: " if self.error_name or code else ""
         return f"{name}{self.error_message or 'Azure gave no reason.'}"
 
-    def to_result(self) -> Dict[str, Any]:
-        """The job as a result has it."""
+    def to_result(self) -> dict[str, Any]:
+        """Return the job as part of a result."""
         return {
             "job_id": self.id,
             "operation": self.operation,
@@ -141,7 +140,7 @@ class Job:
             "error": self._error(),
         }
 
-    def _error(self) -> Optional[Dict[str, Any]]:
+    def _error(self) -> dict[str, Any] | None:
         if not (self.error_code or self.error_message or self.error_name):
             return None
         return {
@@ -153,33 +152,35 @@ class Job:
 
 
 def read_job(resource: Mapping[str, Any]) -> Job:
-    """A job of the service's own form, from a list or alone."""
-    of = resource.get("properties") or {}
-    more = of.get("extendedInfo") or {}
-    errors = [one for one in of.get("errorDetails") or () if isinstance(one, Mapping)]
+    """Read a job from Azure's JSON, of a list or of a single read."""
+    properties = resource.get("properties") or {}
+    details = properties.get("extendedInfo") or {}
+    errors = [error for error in properties.get("errorDetails") or () if isinstance(error, Mapping)]
     first: Mapping[str, Any] = errors[0] if errors else {}
-    actions = [str(action).lower() for action in of.get("actionsInfo") or ()]
+    actions = [str(action).lower() for action in properties.get("actionsInfo") or ()]
     return Job(
         id=str(resource.get("name") or last_segment(str(resource.get("id") or ""))),
-        operation=str(of.get("operation") or ""),
-        status=str(of.get("status") or ""),
-        vm_name=str(of.get("entityFriendlyName") or ""),
-        container_key=container_key(str(of.get("containerName") or "")),
-        start_time=parse_time(of.get("startTime")),
-        end_time=parse_time(of.get("endTime")),
-        duration_s=parse_duration(of.get("duration")),
+        operation=str(properties.get("operation") or ""),
+        status=str(properties.get("status") or ""),
+        vm_name=str(properties.get("entityFriendlyName") or ""),
+        container_key=container_key(str(properties.get("containerName") or "")),
+        start_time=parse_time(properties.get("startTime")),
+        end_time=parse_time(properties.get("endTime")),
+        duration_s=parse_duration(properties.get("duration")),
         cancellable=any(action in _CANCELLABLE for action in actions),
         error_code=first.get("errorCode"),
         error_name=str(first.get("errorTitle") or ""),
         error_message=" ".join(
-            str(one["errorString"]).strip() for one in errors if one.get("errorString")
+            str(error["errorString"]).strip() for error in errors if error.get("errorString")
         ),
         recommendations=tuple(
-            str(advice) for one in errors for advice in one.get("recommendations") or ()
+            str(advice) for error in errors for advice in error.get("recommendations") or ()
         ),
-        tasks=tuple(_task(one) for one in more.get("tasksList") or ()),
-        percent=more.get("progressPercentage"),
-        properties={str(key): str(value) for key, value in (more.get("propertyBag") or {}).items()},
+        tasks=tuple(_task(task) for task in details.get("tasksList") or ()),
+        percent=details.get("progressPercentage"),
+        properties={
+            str(key): str(value) for key, value in (details.get("propertyBag") or {}).items()
+        },
         raw=resource,
     )
 
@@ -187,30 +188,33 @@ def read_job(resource: Mapping[str, Any]) -> Job:
 def list_jobs(
     connection: VaultConnection,
     *,
-    operation: Optional[str] = None,
-    status: Optional[str] = None,
-    started_after: Optional[datetime] = None,
-    started_before: Optional[datetime] = None,
-) -> List[Job]:
-    """The vault's jobs of VMs that the filters leave, newest first: one list for each 30 days."""
-    found: Dict[str, Job] = {}
+    operation: str | None = None,
+    status: str | None = None,
+    started_after: datetime | None = None,
+    started_before: datetime | None = None,
+) -> list[Job]:
+    """Return the vault's jobs of VMs that pass the filters, newest first.
+
+    Azure is asked for one list for each 30 days.
+    """
+    found: dict[str, Job] = {}
     for window in _windows(connection, started_after, started_before):
         parts = {
-            "backupManagementType": "AzureIaasVM",
+            "backupManagementType": MANAGEMENT_TYPE,
             "operation": operation,
             "status": status,
             **window,
         }
-        wanted = " and ".join(f"{key} eq '{value}'" for key, value in parts.items() if value)
+        filters = " and ".join(f"{key} eq '{value}'" for key, value in parts.items() if value)
         listed = connection.items(
             f"list the jobs of vault {connection.vault.name}",
             # mypy cannot tell the type of a lambda with a default.
-            lambda wanted=wanted: connection.backup.backup_jobs.list(  # type: ignore[misc]
-                **connection.vault_keywords, filter=wanted
+            lambda filters=filters: connection.backup.backup_jobs.list(  # type: ignore[misc]
+                **connection.vault_keywords, filter=filters
             ),
         )
         found.update((job.id, job) for job in map(read_job, listed))
-    # The service's window is of whole seconds, and may also hold jobs that were only at work in it.
+    # The service's window has whole seconds, and includes jobs that only ran during it.
     return sorted(
         (job for job in found.values() if _within(job, started_after, started_before)),
         key=lambda job: (str(format_utc(job.start_time)), job.id),
@@ -219,7 +223,7 @@ def list_jobs(
 
 
 def get_job(connection: VaultConnection, job_id: str) -> Job:
-    """One job with its tasks, properties and errors."""
+    """Return one job with its tasks, properties and errors."""
     return read_job(
         as_dict(
             connection.read(
@@ -232,9 +236,9 @@ def get_job(connection: VaultConnection, job_id: str) -> Job:
     )
 
 
-def failure_of(job: Job, vm: Optional[VmId] = None) -> Failure:
-    """What a job that did not succeed says, and what to do about it."""
-    who = vm.name if vm else job.vm_name
+def failure_of(job: Job, vm: VmId | None = None) -> Failure:
+    """Return the failure of a job that did not succeed."""
+    vm_name = vm.name if vm else job.vm_name
     ended = "was cancelled" if job.status.lower() in ("cancelled", "canceled") else "failed"
     name = job.error_name or ("JobCancelled" if ended == "was cancelled" else "JobFailed")
     advice = (
@@ -245,7 +249,7 @@ def failure_of(job: Job, vm: Optional[VmId] = None) -> Failure:
     )
     return Failure(
         name,
-        f"{job.operation} of VM {who} {ended}, job {job.id}: {job.explained}",
+        f"{job.operation} of VM {vm_name} {ended}, job {job.id}: {job.explained}",
         advice,
         job.error_code,
         vm=vm.id if vm else "",
@@ -254,13 +258,13 @@ def failure_of(job: Job, vm: Optional[VmId] = None) -> Failure:
 
 
 def _windows(
-    connection: VaultConnection, after: Optional[datetime], before: Optional[datetime]
-) -> List[Dict[str, str]]:
-    """The C(startTime) and C(endTime) of each list; one without when there are no bounds."""
+    connection: VaultConnection, after: datetime | None, before: datetime | None
+) -> list[dict[str, str]]:
+    """Return the `startTime` and `endTime` of each list; one empty window without bounds."""
     if after is None and before is None:
         return [{}]
     start = after or (before or connection.server_now()) - _WINDOW
-    # Without an end, beyond now, as nothing is known of the service's clock before it answers.
+    # Without an end the window ends after now: the service's clock is unknown before it answers.
     end = before or max(connection.server_now(), start) + timedelta(days=1)
     windows = []
     while start < end:
@@ -275,7 +279,7 @@ def _windows(
     return windows
 
 
-def _within(job: Job, after: Optional[datetime], before: Optional[datetime]) -> bool:
+def _within(job: Job, after: datetime | None, before: datetime | None) -> bool:
     if job.start_time is None:
         return True
     return (after is None or job.start_time >= after) and (
@@ -283,7 +287,9 @@ def _within(job: Job, after: Optional[datetime], before: Optional[datetime]) -> 
     )
 
 
-def _task(of: Mapping[str, Any]) -> Task:
+def _task(task: Mapping[str, Any]) -> Task:
     return Task(
-        str(of.get("taskId") or ""), str(of.get("status") or ""), parse_duration(of.get("duration"))
+        str(task.get("taskId") or ""),
+        str(task.get("status") or ""),
+        parse_duration(task.get("duration")),
     )

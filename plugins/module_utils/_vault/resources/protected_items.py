@@ -2,27 +2,27 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Protected items: what a vault says of each VM that it protects or keeps data of.
+"""Protected items: the VMs that a vault protects or keeps data of.
 
-They are read as plain mappings: the SDK's models do not know the type of a VM's item.
-
-PRIVATE: for this collection only.
+Reads plain mappings, because the SDK's models lack the type of a VM's item.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 from ..._arm.connection import AcceptedOperation
 from ..._arm.ids import FABRIC, VmId, equals_ignoring_case, last_segment
 from ..._arm.times import format_utc, parse_time
 from ..._errors import QuiesceError
 from ..connection import VaultConnection
+from ..filters import OF_VMS
 
-#: The states of a result. C(UNKNOWN) is that of an item whose state is missing or new to us.
+#: The states of a result. `UNKNOWN` is for a state that is missing or new.
 PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED, UNKNOWN = (
     "protected",
     "stopped",
@@ -32,12 +32,12 @@ PROTECTED, STOPPED, SOFT_DELETED, NOT_PROTECTED, UNKNOWN = (
 )
 ITEM_TYPE = "Microsoft.Compute/virtualMachines"
 _CHOICE = "diskExclusionProperties"
-_FILTER = "backupManagementType eq 'AzureIaasVM' and itemType eq 'VM'"
-# As the modules for policies call them.
+_FILTER = f"{OF_VMS} and itemType eq 'VM'"
+# The names of the policy types in the policy modules.
 _POLICY_TYPES = {"V1": "standard", "V2": "enhanced"}
-# Backups that are not made any more: the data is kept for ever, or as long as the policy says.
+# Azure makes no more backups, and keeps the data forever or as long as the policy says.
 _STOPPED = ("protectionstopped", "backupssuspended")
-# Those in which Azure makes backups, or tries to, or could not be configured to.
+# Azure makes backups, tries to, or failed to configure them.
 _PROTECTED = ("protected", "irpending", "protectionpaused", "protectionerror", "invalid")
 _CLOCKS_DIFFER = timedelta(minutes=10)
 _SUBSCRIPTION = re.compile(r"/subscriptions/([^/]+)/", re.IGNORECASE)
@@ -46,18 +46,18 @@ _REMAINING = re.compile(r"^(?:(?P<d>\d+)\.)?(?P<h>\d{1,2}):(?P<m>\d{2}):(?P<s>\d
 
 @dataclass(frozen=True)
 class DiskSelection:
-    """Which data disks are backed up: those of C(luns), or, when not C(inclusive), all others."""
+    """The data disks to back up: those of `luns`, or all others if not `inclusive`."""
 
-    luns: Tuple[int, ...]
+    luns: tuple[int, ...]
     inclusive: bool
 
     @property
     def is_everything(self) -> bool:
-        """Whether no disk is left out."""
+        """Return True if the backup includes every disk."""
         return not self.inclusive and not self.luns
 
-    def to_azure(self) -> Dict[str, Any]:
-        """The C(extendedProperties) of an item: no disk left out is said by leaving it out."""
+    def to_azure(self) -> dict[str, Any]:
+        """Return the `extendedProperties` of an item, empty if the backup includes every disk."""
         if self.is_everything:
             return {}
         chosen = {"diskLunList": list(self.luns), "isInclusionList": self.inclusive}
@@ -72,7 +72,7 @@ class ProtectedItem:
     """One VM in the vault's list."""
 
     vm: VmId
-    #: The names under which the vault has it.
+    #: The vault's own names of the item.
     container: str
     item: str
     protection_state: str = ""
@@ -81,12 +81,12 @@ class ProtectedItem:
     policy_type: str = ""
     disks: DiskSelection = ALL_DISKS
     soft_deleted: bool = False
-    soft_deleted_until: Optional[datetime] = None
+    soft_deleted_until: datetime | None = None
     properties: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def state(self) -> str:
-        """The state in the words of a result."""
+        """Return the state of a result, such as `protected`."""
         if self.soft_deleted:
             return SOFT_DELETED
         state = self.protection_state.lower()
@@ -95,15 +95,15 @@ class ProtectedItem:
         return PROTECTED if state in _PROTECTED else UNKNOWN
 
     @property
-    def extended(self) -> Dict[str, Any]:
-        """What its C(extendedProperties) say beside the choice of disks."""
-        of = self.properties.get("extendedProperties") or {}
-        return {key: value for key, value in of.items() if value and key != _CHOICE}
+    def extended(self) -> dict[str, Any]:
+        """Return the `extendedProperties` without the selection of disks."""
+        properties = self.properties.get("extendedProperties") or {}
+        return {key: value for key, value in properties.items() if value and key != _CHOICE}
 
-    def to_result(self) -> Dict[str, Any]:
-        """What a module returns of it."""
-        of = self.properties
-        health = [_health(one) for one in of.get("healthDetails") or ()]
+    def to_result(self) -> dict[str, Any]:
+        """Return the item as part of a result."""
+        properties = self.properties
+        health = [_health(detail) for detail in properties.get("healthDetails") or ()]
         return {
             **not_protected(self.vm),
             "state": self.state,
@@ -115,16 +115,16 @@ class ProtectedItem:
             "soft_deleted_until": format_utc(self.soft_deleted_until),
             "include_disk_luns": list(self.disks.luns) if self.disks.inclusive else None,
             "exclude_disk_luns": None if self.disks.inclusive else list(self.disks.luns),
-            "health_status": of.get("healthStatus") or None,
+            "health_status": properties.get("healthStatus") or None,
             "health_details": health,
-            "last_backup_status": of.get("lastBackupStatus") or None,
-            "last_backup_time": _happened(of.get("lastBackupTime")),
-            "last_recovery_point": _happened(of.get("lastRecoveryPoint")),
+            "last_backup_status": properties.get("lastBackupStatus") or None,
+            "last_backup_time": _happened(properties.get("lastBackupTime")),
+            "last_recovery_point": _happened(properties.get("lastRecoveryPoint")),
         }
 
 
-def not_protected(vm: VmId) -> Dict[str, Any]:
-    """What a module returns of a VM that the vault does not have."""
+def not_protected(vm: VmId) -> dict[str, Any]:
+    """Return the result of a VM that the vault does not list."""
     return {
         "name": vm.name,
         "id": vm.id,
@@ -146,8 +146,8 @@ def not_protected(vm: VmId) -> Dict[str, Any]:
     }
 
 
-def list_items(connection: VaultConnection) -> Dict[str, ProtectedItem]:
-    """All VMs of the vault, by C(VmId.key), from one list."""
+def list_items(connection: VaultConnection) -> dict[str, ProtectedItem]:
+    """Return all VMs of the vault, by `VmId.key`, from one list."""
     listed = connection.items(
         f"list the protected items of vault {connection.vault.name}",
         lambda: connection.backup.backup_protected_items.list(
@@ -155,38 +155,39 @@ def list_items(connection: VaultConnection) -> Dict[str, ProtectedItem]:
         ),
     )
     now = connection.server_now()
-    return {item.vm.key: item for item in (read_item(one, now) for one in listed) if item}
+    items = (read_item(resource, now) for resource in listed)
+    return {item.vm.key: item for item in items if item}
 
 
-def read_item(resource: Mapping[str, Any], now: datetime) -> Optional[ProtectedItem]:
-    """One element of the list; nothing when it is no VM that Resource Manager knows."""
-    of = resource.get("properties") or {}
+def read_item(resource: Mapping[str, Any], now: datetime) -> ProtectedItem | None:
+    """Read one element of the list; return None unless it is a VM of Resource Manager."""
+    properties = resource.get("properties") or {}
     item_id = str(resource.get("id") or "")
     container, item = _names(item_id)
-    vm = _vm(of, item_id, item)
+    vm = _vm(properties, item_id, item)
     if vm is None:
         return None
-    deleted = bool(of.get("isScheduledForDeferredDelete"))
-    policy_id = str(of.get("policyId") or "")
+    deleted = bool(properties.get("isScheduledForDeferredDelete"))
+    policy_id = str(properties.get("policyId") or "")
     return ProtectedItem(
         vm=vm,
         container=container or vm.container,
         item=item or vm.item,
-        protection_state=str(of.get("protectionState") or ""),
+        protection_state=str(properties.get("protectionState") or ""),
         policy_id=policy_id,
-        policy_name=str(of.get("policyName") or "") or last_segment(policy_id),
-        policy_type=str(of.get("policyType") or ""),
-        disks=_disks(of),
+        policy_name=str(properties.get("policyName") or "") or last_segment(policy_id),
+        policy_type=str(properties.get("policyType") or ""),
+        disks=_disks(properties),
         soft_deleted=deleted,
-        soft_deleted_until=_deleted_until(of, now) if deleted else None,
-        properties=of,
+        soft_deleted_until=_deleted_until(properties, now) if deleted else None,
+        properties=properties,
     )
 
 
 def namesakes(vm: VmId, items: Mapping[str, ProtectedItem]) -> str:
-    """Words on the VMs of that name that the vault has elsewhere; empty when it has none.
+    """Return a hint at the VMs of that name in other resource groups, or an empty string.
 
-    Who gives a name alone may have another resource group in mind than the one that it is taken of.
+    A name alone may mean a VM in another resource group than the default.
     """
     others = sorted(
         item.vm.id for item in items.values() if equals_ignoring_case(item.vm.name, vm.name)
@@ -194,19 +195,19 @@ def namesakes(vm: VmId, items: Mapping[str, ProtectedItem]) -> str:
     if not others or vm.key in items:
         return ""
     return (
-        f"VM {vm.name} was looked for in resource group {vm.resource_group}; the vault has "
-        f"{' and '.join(others)}. Give GROUP/NAME or the resource id."
+        f"VM {vm.name} was looked up in resource group {vm.resource_group}; the vault has "
+        f"{' and '.join(others)}. Name the VM as GROUP/NAME or by its resource ID."
     )
 
 
 def put_item(
     connection: VaultConnection,
-    what: str,
+    operation: str,
     vm: VmId,
-    item: Optional[ProtectedItem],
+    item: ProtectedItem | None,
     properties: Mapping[str, Any],
 ) -> AcceptedOperation:
-    """Send the new properties of a VM's item. The service starts a job, even for the old ones."""
+    """Send properties of a VM's item. Azure starts a job even if nothing changes."""
     body = {
         "properties": {
             "protectedItemType": ITEM_TYPE,
@@ -216,7 +217,7 @@ def put_item(
     }
     items = connection.backup.protected_items
     return connection.start(
-        what,
+        operation,
         lambda **options: items.begin_create_or_update(
             **connection.vault_keywords,
             **_address(vm, item),
@@ -229,12 +230,12 @@ def put_item(
 
 
 def delete_item(
-    connection: VaultConnection, what: str, vm: VmId, item: Optional[ProtectedItem]
+    connection: VaultConnection, operation: str, vm: VmId, item: ProtectedItem | None
 ) -> AcceptedOperation:
     """Delete a VM's item and its data."""
     items = connection.backup.protected_items
     return connection.start(
-        what,
+        operation,
         lambda **options: items.delete(
             **connection.vault_keywords, **_address(vm, item), **options
         ),
@@ -242,7 +243,7 @@ def delete_item(
     )
 
 
-def _address(vm: VmId, item: Optional[ProtectedItem]) -> Dict[str, str]:
+def _address(vm: VmId, item: ProtectedItem | None) -> dict[str, str]:
     return {
         "fabric_name": FABRIC,
         "container_name": item.container if item else vm.container,
@@ -250,12 +251,12 @@ def _address(vm: VmId, item: Optional[ProtectedItem]) -> Dict[str, str]:
     }
 
 
-def _vm(of: Mapping[str, Any], item_id: str, item: str) -> Optional[VmId]:
-    """Return the VM of an item; by the item's name where the item has no id of a VM.
+def _vm(properties: Mapping[str, Any], item_id: str, item: str) -> VmId | None:
+    """Return the VM of an item, by the item's name if the item has no VM id.
 
-    An item that is passed over would look like a VM that the vault does not have.
+    A skipped item would look like a VM that the vault does not list.
     """
-    given = str(of.get("virtualMachineId") or of.get("sourceResourceId") or "")
+    given = str(properties.get("virtualMachineId") or properties.get("sourceResourceId") or "")
     kind, version, *rest = [*item.split(";"), "", ""]
     subscription = _SUBSCRIPTION.match(item_id)
     if (
@@ -272,19 +273,19 @@ def _vm(of: Mapping[str, Any], item_id: str, item: str) -> Optional[VmId]:
         return None
 
 
-def _names(item_id: str) -> Tuple[str, str]:
-    """The names of container and item in the item's id; empty when it has none."""
+def _names(item_id: str) -> tuple[str, str]:
+    """Return the names of container and item in the item's id, empty if missing."""
     parts = item_id.split("/")
     lower = [part.lower() for part in parts]
-    found: List[str] = []
+    found: list[str] = []
     for kind in ("protectioncontainers", "protecteditems"):
         where = lower.index(kind) + 1 if kind in lower else len(parts)
         found.append(parts[where] if where < len(parts) else "")
     return found[0], found[1]
 
 
-def _disks(of: Mapping[str, Any]) -> DiskSelection:
-    extended = of.get("extendedProperties") or {}
+def _disks(properties: Mapping[str, Any]) -> DiskSelection:
+    extended = properties.get("extendedProperties") or {}
     chosen = extended.get(_CHOICE)
     if not isinstance(chosen, Mapping):
         return ALL_DISKS
@@ -292,23 +293,25 @@ def _disks(of: Mapping[str, Any]) -> DiskSelection:
 
 
 def chosen_disks(luns: Sequence[Any], inclusive: bool) -> DiskSelection:
-    """DiskSelection by their LUNs, in the order in which they can be compared."""
+    """Return a selection of disks with sorted LUNs, so that selections compare equal."""
     return DiskSelection(tuple(sorted({int(lun) for lun in luns})), inclusive)
 
 
-def _deleted_until(of: Mapping[str, Any], now: datetime) -> Optional[datetime]:
-    """When the data of a soft-deleted item will be gone.
+def _deleted_until(properties: Mapping[str, Any], now: datetime) -> datetime | None:
+    """Return the time at which Azure removes the data of a soft-deleted item.
 
-    The service says when it was deleted, and for how many days it keeps it; or how long is left. A
-    time that has only just come, by a clock that is not the service's own, is that of the deletion.
+    Azure reports the time of deletion and the days of retention, or the time left. A time that
+    is barely in the future is the time of deletion, because the clocks differ.
     """
-    at = parse_time(of.get("deferredDeleteTimeInUTC"))
-    days = of.get("softDeleteRetentionPeriod") or of.get("softDeleteRetentionPeriodInDays")
+    at = parse_time(properties.get("deferredDeleteTimeInUTC"))
+    days = properties.get("softDeleteRetentionPeriod") or properties.get(
+        "softDeleteRetentionPeriodInDays"
+    )
     if at and at > now + (_CLOCKS_DIFFER if days else timedelta()):
         return at
     if at and days:
         return at + timedelta(days=int(days))
-    left = _REMAINING.match(str(of.get("deferredDeleteTimeRemaining") or ""))
+    left = _REMAINING.match(str(properties.get("deferredDeleteTimeRemaining") or ""))
     if not left:
         return None
     return now + timedelta(
@@ -319,17 +322,17 @@ def _deleted_until(of: Mapping[str, Any], now: datetime) -> Optional[datetime]:
     )
 
 
-def _happened(text: Any) -> Optional[str]:
-    """The time of something, or nothing: the service says 2001 for what has never happened."""
+def _happened(text: Any) -> str | None:
+    """Return a time, or None: Azure reports 2001 for an event that never happened."""
     time = parse_time(text)
     return format_utc(time) if time and time.year > 2001 else None
 
 
-def _health(detail: Any) -> Dict[str, Any]:
-    of: Mapping[str, Any] = detail if isinstance(detail, Mapping) else {}
+def _health(detail: Any) -> dict[str, Any]:
+    values: Mapping[str, Any] = detail if isinstance(detail, Mapping) else {}
     return {
-        "code": of.get("code"),
-        "title": of.get("title") or None,
-        "message": of.get("message") or None,
-        "recommendations": list(of.get("recommendations") or ()),
+        "code": values.get("code"),
+        "title": values.get("title") or None,
+        "message": values.get("message") or None,
+        "recommendations": list(values.get("recommendations") or ()),
     }

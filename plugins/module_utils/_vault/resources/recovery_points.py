@@ -2,16 +2,14 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Recovery points: what they hold, how consistent they are, and which one a job has made.
-
-PRIVATE: for this collection only.
-"""
+"""Recovery points, their consistency, and the match between a point and its job."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any
 
 from ..._arm.connection import as_dict
 from ..._arm.ids import FABRIC
@@ -30,53 +28,53 @@ _BY_TYPE = {
 # The states of a tier that holds the point's data.
 _RESTORABLE = ("valid", "rehydrated")
 _DISKS = "recoveryPointDiskConfiguration"
-# The service's times of a job and of its point are by the same clock, but for this much.
+# Azure's times of a job and of its recovery point differ by less than this.
 _SLACK = timedelta(seconds=5)
-# A point that expires so much sooner or later than was asked for is not that of the request.
+# A point whose expiry differs from the requested expiry by more belongs to another request.
 _SAME_EXPIRY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class RecoveryPoint:
-    """One recovery point; C(consistency) is nothing when the service uses a word of its own."""
+    """One recovery point; `consistency` is None for a type that this collection does not know."""
 
     id: str
     type: str
-    consistency: Optional[str]
-    time: Optional[datetime]
-    expires: Optional[datetime] = None
-    tiers: Tuple[Tuple[str, str], ...] = ()
+    consistency: str | None
+    time: datetime | None
+    expires: datetime | None = None
+    tiers: tuple[tuple[str, str], ...] = ()
     properties: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def is_restorable(self) -> bool:
-        """Return True if a tier holds its data; no tier, and an unknown state, is no proof."""
+        """Return True if a tier is known to hold the data."""
         return any(status.lower() in _RESTORABLE for _kind, status in self.tiers)
 
     @property
-    def included_disk_count(self) -> Optional[int]:
-        """Return how many disks are in it, the OS disk among them; None where Azure is silent."""
+    def included_disk_count(self) -> int | None:
+        """Return how many disks the point holds, with the OS disk; None if Azure omits it."""
         return _whole(self._disks.get("numberOfDisksIncludedInBackup"))
 
     @property
-    def attached_disk_count(self) -> Optional[int]:
-        """Return how many disks the VM had; None where Azure is silent."""
+    def attached_disk_count(self) -> int | None:
+        """Return how many disks the VM had; None if Azure omits it."""
         return _whole(self._disks.get("numberOfDisksAttachedToVm"))
 
     @property
     def may_lack_disks(self) -> bool:
-        """Return True unless its counts show that every disk is in it."""
+        """Return True unless the counts show that the point holds every disk."""
         included, attached = self.included_disk_count, self.attached_disk_count
         return included is None or attached is None or included < attached
 
     @property
-    def included_disks(self) -> Optional[List[Dict[str, Any]]]:
-        """Return the disks in it, the OS disk with LUN -1; None in a list of points."""
+    def included_disks(self) -> list[dict[str, Any]] | None:
+        """Return the disks in the point, the OS disk with LUN -1; None in a list of points."""
         return _disks(self._disks.get("includedDiskList"))
 
     @property
-    def excluded_disks(self) -> Optional[List[Dict[str, Any]]]:
-        """Return the disks that were left out, as far as Azure names them."""
+    def excluded_disks(self) -> list[dict[str, Any]] | None:
+        """Return the excluded disks that Azure names."""
         return _disks(self._disks.get("excludedDiskList"))
 
     @property
@@ -84,13 +82,13 @@ class RecoveryPoint:
         return self.properties.get(_DISKS) or {}
 
     def with_disks_of(self, detailed: RecoveryPoint) -> RecoveryPoint:
-        """Return this point with what the same one, read by its id, says of its disks."""
-        said = {key: value for key, value in detailed._disks.items() if value is not None}
-        return replace(self, properties={**self.properties, _DISKS: {**self._disks, **said}})
+        """Return this point with the disks of the same point read by its id."""
+        known = {key: value for key, value in detailed._disks.items() if value is not None}
+        return replace(self, properties={**self.properties, _DISKS: {**self._disks, **known}})
 
-    def to_result(self) -> Dict[str, Any]:
-        """The point as a result has it: never the keys of an encrypted VM."""
-        of = self.properties
+    def to_result(self) -> dict[str, Any]:
+        """Return the point as part of a result, without the keys of an encrypted VM."""
+        properties = self.properties
         return {
             "recovery_point_id": self.id,
             "consistency": self.consistency,
@@ -98,12 +96,12 @@ class RecoveryPoint:
             "time": format_utc(self.time),
             "expiry_time": format_utc(self.expires),
             "tiers": [{"type": kind, "status": status} for kind, status in self.tiers],
-            "os_type": of.get("osType") or None,
-            "encrypted": of.get("isSourceVMEncrypted"),
-            "security_type": of.get("securityType") or None,
-            "vm_size": of.get("virtualMachineSize") or None,
-            "created_with_policy_type": of.get("createdWithPolicyType") or None,
-            "managed_disks": of.get("isManagedVirtualMachine"),
+            "os_type": properties.get("osType") or None,
+            "encrypted": properties.get("isSourceVMEncrypted"),
+            "security_type": properties.get("securityType") or None,
+            "vm_size": properties.get("virtualMachineSize") or None,
+            "created_with_policy_type": properties.get("createdWithPolicyType") or None,
+            "managed_disks": properties.get("isManagedVirtualMachine"),
             "included_disk_count": self.included_disk_count,
             "attached_disk_count": self.attached_disk_count,
             "included_disks": self.included_disks,
@@ -112,37 +110,37 @@ class RecoveryPoint:
 
 
 def read_point(resource: Mapping[str, Any]) -> RecoveryPoint:
-    """A recovery point of the service's own form."""
-    of = resource.get("properties") or {}
-    kind = str(of.get("recoveryPointType") or "")
-    more = of.get("recoveryPointProperties") or {}
+    """Read a recovery point from Azure's JSON."""
+    properties = resource.get("properties") or {}
+    kind = str(properties.get("recoveryPointType") or "")
+    details = properties.get("recoveryPointProperties") or {}
     return RecoveryPoint(
         id=str(resource.get("name") or ""),
         type=kind,
         consistency=_BY_TYPE.get(kind.lower()),
-        time=parse_time(of.get("recoveryPointTime")),
-        expires=parse_time(more.get("expiryTime")),
+        time=parse_time(properties.get("recoveryPointTime")),
+        expires=parse_time(details.get("expiryTime")),
         tiers=tuple(
             (str(tier.get("type") or ""), str(tier.get("status") or ""))
-            for tier in of.get("recoveryPointTierDetails") or ()
+            for tier in properties.get("recoveryPointTierDetails") or ()
         ),
-        properties=of,
+        properties=properties,
     )
 
 
 def list_points(
     connection: VaultConnection,
     item: ProtectedItem,
-    after: Optional[datetime] = None,
-    before: Optional[datetime] = None,
-) -> List[RecoveryPoint]:
-    """The recovery points of a VM between two times, newest first."""
-    wanted = None
+    after: datetime | None = None,
+    before: datetime | None = None,
+) -> list[RecoveryPoint]:
+    """Return the recovery points of a VM between two times, newest first."""
+    filters = None
     if after or before:
-        # The service wants both ends, and takes whole seconds.
+        # The service needs both ends of the window, in whole seconds.
         start = after or datetime(2015, 1, 1, tzinfo=before.tzinfo if before else None)
         end = before or max(connection.server_now(), start) + timedelta(days=1)
-        wanted = (
+        filters = (
             f"startDate eq '{format_for_filter(start)}' and "
             f"endDate eq '{format_for_filter(end + timedelta(seconds=1))}'"
         )
@@ -153,7 +151,7 @@ def list_points(
             fabric_name=FABRIC,
             container_name=item.container,
             protected_item_name=item.item,
-            **({"filter": wanted} if wanted else {}),
+            **({"filter": filters} if filters else {}),
         ),
         item.vm,
     )
@@ -162,7 +160,7 @@ def list_points(
 
 
 def get_point(connection: VaultConnection, item: ProtectedItem, point_id: str) -> RecoveryPoint:
-    """Read one recovery point, with the names of its disks."""
+    """Return one recovery point, with the names of its disks."""
     return read_point(
         as_dict(
             connection.read(
@@ -181,47 +179,47 @@ def get_point(connection: VaultConnection, item: ProtectedItem, point_id: str) -
 
 
 def point_of_job(
-    points: Sequence[RecoveryPoint], job: Job, expires: Optional[datetime] = None
-) -> Optional[RecoveryPoint]:
-    """The point that the job has made: its time lies between the job's start and end.
+    points: Sequence[RecoveryPoint], job: Job, expires: datetime | None = None
+) -> RecoveryPoint | None:
+    """Return the point whose time lies between the job's start and end.
 
-    A job without these times has none that could be told from another's. Where more than one point
-    lies there, the one that expires when it was asked to, and of these the first.
+    Return None for a job without these times. If several points match, return the first that
+    expires at the requested time.
     """
     if job.start_time is None or job.end_time is None:
         return None
     first, last = job.start_time - _SLACK, job.end_time + _SLACK
     found = [point for point in points if point.time is not None and first <= point.time <= last]
-    # A point may also expire at another time because the service has decided so.
+    # Azure itself may have chosen another expiry.
     found = [point for point in found if not _expires_otherwise(point, expires)] or found
     return min(found, key=lambda point: str(format_utc(point.time))) if found else None
 
 
-def least(consistencies: Sequence[Optional[str]]) -> Optional[str]:
-    """The least of them; nothing when there is none, or one is not known."""
-    known = [one for one in consistencies if one is not None]
+def least(consistencies: Sequence[str | None]) -> str | None:
+    """Return the least consistency; None for an empty sequence or an unknown consistency."""
+    known = [consistency for consistency in consistencies if consistency is not None]
     if not known or len(known) < len(consistencies):
         return None
     return min(known, key=ORDER.index)
 
 
-def _expires_otherwise(point: RecoveryPoint, expires: Optional[datetime]) -> bool:
+def _expires_otherwise(point: RecoveryPoint, expires: datetime | None) -> bool:
     if expires is None or point.expires is None:
         return False
     return abs(point.expires - expires) > _SAME_EXPIRY
 
 
-def _within(point: RecoveryPoint, after: Optional[datetime], before: Optional[datetime]) -> bool:
+def _within(point: RecoveryPoint, after: datetime | None, before: datetime | None) -> bool:
     if point.time is None:
         return True
     return (after is None or point.time >= after) and (before is None or point.time < before)
 
 
-def _whole(count: Any) -> Optional[int]:
+def _whole(count: Any) -> int | None:
     return count if isinstance(count, int) and not isinstance(count, bool) else None
 
 
-def _disks(listed: Any) -> Optional[List[Dict[str, Any]]]:
+def _disks(listed: Any) -> list[dict[str, Any]] | None:
     if listed is None:
         return None
     return [{"lun": disk.get("lun"), "name": disk.get("name")} for disk in listed]

@@ -2,14 +2,13 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Reads of VMs from Azure Compute, and which data disks are attached to them.
-
-PRIVATE: for this collection only.
-"""
+"""VMs as Azure Compute describes them, and their attached data disks."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Union
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from ..._arm.connection import map_concurrently
 from ..._arm.errors import VaultError
@@ -17,14 +16,14 @@ from ..._arm.ids import VmId
 from ..._errors import Failure, QuiesceError
 from ..connection import VaultConnection
 
-Wire = Mapping[str, Any]
-Luns = FrozenSet[int]
-# The kinds of errors that mean that there is no such VM.
+Payload = Mapping[str, Any]
+Luns = frozenset[int]
+# The kinds of errors that mean that the VM does not exist.
 GONE = ("not_found", "resource_group", "subscription")
 
 
-def read_vm(connection: VaultConnection, vm: VmId, expand: Optional[str] = None) -> Wire:
-    """Return Compute's description of one VM; C(expand) may be C(instanceView)."""
+def read_vm(connection: VaultConnection, vm: VmId, expand: str | None = None) -> Payload:
+    """Return Compute's description of one VM; `expand` may be `instanceView`."""
     client = connection.compute(vm.subscription_id)
     return connection.read(
         f"read VM {vm.name} in resource group {vm.resource_group}",
@@ -32,26 +31,24 @@ def read_vm(connection: VaultConnection, vm: VmId, expand: Optional[str] = None)
             resource_group_name=vm.resource_group,
             vm_name=vm.name,
             expand=expand,
-            cls=as_it_came,
+            cls=response_body,
         ),
         vm,
     )
 
 
-def attached_luns(
-    connection: VaultConnection, vms: Sequence[VmId]
-) -> Dict[str, Union[Luns, Failure]]:
-    """Return the LUNs of the data disks of each VM, or why they are not known, by C(VmId.key).
+def attached_luns(connection: VaultConnection, vms: Sequence[VmId]) -> dict[str, Luns | Failure]:
+    """Return the LUNs of the data disks of each VM, or a failure, by `VmId.key`.
 
-    The VMs of a resource group are read with one list, a single one by itself. So are those of a
-    group that the credentials may not list, because a role on a VM does not permit that.
+    One list reads several VMs of a resource group; a single VM is read by its id. If the
+    credentials may not list a group, each VM is read by its id: a role on a VM permits that.
     """
-    groups: Dict[str, List[VmId]] = {}
+    groups: dict[str, list[VmId]] = {}
     for vm in vms:
         groups.setdefault(f"{vm.subscription_id}/{vm.resource_group}".lower(), []).append(vm)
     alone = [group[0] for group in groups.values() if len(group) == 1]
     many = [group for group in groups.values() if len(group) > 1]
-    found: Dict[str, Union[Luns, Failure]] = {}
+    found: dict[str, Luns | Failure] = {}
     for listed in map_concurrently(lambda group: _listed(connection, group[0]), many):
         error = listed.error
         if error and error.kind == "authorization":
@@ -65,85 +62,84 @@ def attached_luns(
     return found
 
 
-def no_such_vm(vm: VmId, cause: Optional[Failure] = None) -> Failure:
-    """Return the failure of a VM that Compute does not have."""
+def no_such_vm(vm: VmId, cause: Failure | None = None) -> Failure:
+    """Return the failure of a VM that does not exist."""
     by = f" ({cause.name})" if cause else ""
     return Failure(
         "VmNotFound",
-        f"There is no VM {vm.name} in resource group {vm.resource_group} of subscription "
+        f"VM {vm.name} does not exist in resource group {vm.resource_group} of subscription "
         f"{vm.subscription_id}{by}.",
-        "Check the VM's name, resource group and subscription; a VM in another resource group than "
-        "the vault's is given as GROUP/NAME, or by its id.",
+        "Check the VM's name, resource group and subscription. Name a VM outside the vault's "
+        "resource group as GROUP/NAME or by its resource ID.",
         correlation_id=cause.correlation_id if cause else "",
         http_status=cause.http_status if cause else None,
         vm=vm.id,
     )
 
 
-def as_it_came(answer: Any, *_more: Any) -> Dict[str, Any]:
-    """Return the body of an answer: what the SDK's models do not know is in it too."""
-    body: Dict[str, Any] = answer.http_response.json()
+def response_body(answer: Any, *_more: Any) -> dict[str, Any]:
+    """Return the whole body of a response, with the parts that the SDK's models lack."""
+    body: dict[str, Any] = answer.http_response.json()
     return body
 
 
-def _listed(connection: VaultConnection, one: VmId) -> Dict[str, Wire]:
-    """Return the VMs of the resource group of one of them, by C(VmId.key)."""
-    client = connection.compute(one.subscription_id)
+def _listed(connection: VaultConnection, member: VmId) -> dict[str, Payload]:
+    """Return the VMs in the resource group of a member, by `VmId.key`."""
+    client = connection.compute(member.subscription_id)
     listed = connection.items(
-        f"list the VMs of resource group {one.resource_group}",
-        lambda: client.virtual_machines.list(resource_group_name=one.resource_group),
+        f"list the VMs of resource group {member.resource_group}",
+        lambda: client.virtual_machines.list(resource_group_name=member.resource_group),
     )
-    return {key: wire for key, wire in ((_key(wire), wire) for wire in listed) if key}
+    return {
+        key: payload for key, payload in ((_key(payload), payload) for payload in listed) if key
+    }
 
 
-def _key(wire: Wire) -> str:
-    """Return C(VmId.key); empty for what has no id, so that the VM that it may be is missing."""
+def _key(payload: Payload) -> str:
+    """Return `VmId.key`, or an empty string without an id: then the VM counts as missing."""
     try:
-        return VmId.from_resource_id(str(wire.get("id") or "")).key
+        return VmId.from_resource_id(str(payload.get("id") or "")).key
     except QuiesceError:
         return ""
 
 
-def _luns(vm: VmId, wire: Optional[Wire]) -> Union[Luns, Failure]:
-    """Return the LUNs of a VM's data disks; a failure where the description does not say them."""
-    if wire is None:
+def _luns(vm: VmId, payload: Payload | None) -> Luns | Failure:
+    """Return the LUNs of a VM's data disks, or a failure if the description lacks them."""
+    if payload is None:
         return no_such_vm(vm)
-    described: Any = wire
+    described: Any = payload
     for name in ("properties", "storageProfile", "dataDisks"):
         described = described.get(name) if isinstance(described, Mapping) else None
     # A VM without data disks has an empty list.
     if not isinstance(described, (list, tuple)):
-        return _unsaid(vm)
+        return _disks_unknown(vm)
     luns = []
     for disk in described:
         lun = disk.get("lun") if isinstance(disk, Mapping) else None
         if not isinstance(lun, int) or isinstance(lun, bool):
-            return _unsaid(vm)
+            return _disks_unknown(vm)
         if disk.get("toBeDetached") is not True:
             luns.append(lun)
     return frozenset(luns)
 
 
-def _unsaid(vm: VmId) -> Failure:
+def _disks_unknown(vm: VmId) -> Failure:
     return Failure(
         "DisksUnknown",
-        f"Azure described VM {vm.name} without its data disks, so LUNs cannot be checked.",
-        "Run the task again. If the failure stays, look at the disks of the VM in the portal.",
+        f"Azure described VM {vm.name} without its data disks, so the LUNs cannot be checked.",
+        "Run the task again. If it fails again, check the disks of the VM in the Azure portal.",
         vm=vm.id,
     )
 
 
 def _unread(vm: VmId, error: VaultError) -> Failure:
     """Return the failure of a VM that could not be read."""
-    of = error.failure
+    failure = error.failure
     if error.kind in GONE:
-        return no_such_vm(vm, of)
-    return Failure(
-        of.name,
-        f"The data disks of VM {vm.name} are not known, so LUNs cannot be checked: {of.message}",
-        of.recommended_action,
-        code=of.code,
-        correlation_id=of.correlation_id,
-        http_status=of.http_status,
+        return no_such_vm(vm, failure)
+    return replace(
+        failure,
+        message=f"The data disks of VM {vm.name} are unknown, so the LUNs cannot be checked: "
+        f"{failure.message}",
         vm=vm.id,
     )

@@ -2,22 +2,21 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The VM agent and the extensions of a VM, as Azure's Compute tells them, and what is wrong there.
+"""The VM agent and the extensions of a VM, and their problems, as Azure Compute reports them.
 
-Plain values of plain answers, so that no version of the SDK's models matters.
-
-PRIVATE: for this collection only.
+Reads plain JSON, so that the version of the SDK's models does not matter.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any
 
 from ..._arm.advice import recommended
 from ..._arm.ids import equals_ignoring_case, last_segment
 
-Wire = Mapping[str, Any]
+Payload = Mapping[str, Any]
 # The extension that takes the snapshots: type on Linux, and on Windows.
 SNAPSHOT_TYPES = ("vmsnapshotlinux", "vmsnapshot")
 READY, NOT_READY, ABSENT = "ready", "not_ready", "absent"
@@ -28,32 +27,32 @@ _UNDER_WAY = ("creating", "updating", "deleting", "transitioning")
 
 @dataclass(frozen=True)
 class Status:
-    """One line of what a VM, its agent or an extension says of itself."""
+    """One status that a VM, its agent or an extension reports."""
 
     code: str
     level: str
     display_status: str
     message: str
-    time: Optional[str]
+    time: str | None
 
     @classmethod
-    def from_azure(cls, wire: Wire) -> Status:
-        """Read one element of C(statuses)."""
+    def from_azure(cls, payload: Payload) -> Status:
+        """Read one element of `statuses`."""
         return cls(
-            wire.get("code") or "",
-            wire.get("level") or "",
-            wire.get("displayStatus") or "",
-            wire.get("message") or "",
-            wire.get("time"),
+            payload.get("code") or "",
+            payload.get("level") or "",
+            payload.get("displayStatus") or "",
+            payload.get("message") or "",
+            payload.get("time"),
         )
 
     @property
     def state(self) -> str:
-        """The state in the code: C(failed) of C(ProvisioningState/failed/2)."""
+        """Return the state in the code: `failed` in `ProvisioningState/failed/2`."""
         return self.code.partition("/")[2].partition("/")[0].lower()
 
-    def to_result(self) -> Dict[str, Any]:
-        """The status as a part of a result."""
+    def to_result(self) -> dict[str, Any]:
+        """Return the status as part of a result."""
         return {
             "code": self.code,
             "level": self.level,
@@ -65,19 +64,19 @@ class Status:
 
 @dataclass(frozen=True)
 class Agent:
-    """The VM agent. C(state): ready, not_ready, or absent where Azure knows nothing of it."""
+    """The VM agent. `state` is ready, not_ready, or absent if Azure does not report an agent."""
 
     state: str
-    version: Optional[str] = None
-    statuses: Tuple[Status, ...] = ()
+    version: str | None = None
+    statuses: tuple[Status, ...] = ()
 
     @classmethod
-    def from_azure(cls, wire: Optional[Wire]) -> Agent:
-        """Read C(instanceView.vmAgent)."""
-        statuses = _statuses(wire or {})
-        if not wire or not statuses:
+    def from_azure(cls, payload: Payload | None) -> Agent:
+        """Read `instanceView.vmAgent`."""
+        statuses = _statuses(payload or {})
+        if not payload or not statuses:
             return cls(ABSENT)
-        version = wire.get("vmAgentVersion")
+        version = payload.get("vmAgentVersion")
         ready = all(equals_ignoring_case(status.display_status, "Ready") for status in statuses)
         return cls(
             READY if ready else NOT_READY,
@@ -85,8 +84,8 @@ class Agent:
             statuses,
         )
 
-    def to_result(self) -> Dict[str, Any]:
-        """The agent as a part of a result."""
+    def to_result(self) -> dict[str, Any]:
+        """Return the agent as part of a result."""
         return {
             "state": self.state,
             "version": self.version,
@@ -96,21 +95,21 @@ class Agent:
 
 @dataclass(frozen=True)
 class Extension:
-    """One extension: what the VM's description says of it, and what it says of itself."""
+    """One extension: its description in the VM, and its own status."""
 
     name: str
     publisher: str = ""
     type: str = ""
-    version: Optional[str] = None
-    provisioning_state: Optional[str] = None
-    statuses: Tuple[Status, ...] = ()
+    version: str | None = None
+    provisioning_state: str | None = None
+    statuses: tuple[Status, ...] = ()
 
     @classmethod
-    def from_azure(cls, resource: Wire, view: Wire) -> Extension:
-        """Read an element of C(resources) and the one of that name of the instance view."""
+    def from_azure(cls, resource: Payload, view: Payload) -> Extension:
+        """Read an element of `resources` and the element of that name in the instance view."""
         properties = resource.get("properties") or {}
         view = view or properties.get("instanceView") or {}
-        # The instance view has publisher and type in one.
+        # The instance view joins publisher and type.
         publisher, _dot, kind = str(view.get("type") or "").rpartition(".")
         statuses = (*_statuses(view), *_statuses(view, "substatuses"))
         states = [status.state for status in statuses if status.code.lower().startswith("prov")]
@@ -126,12 +125,12 @@ class Extension:
 
     @property
     def takes_snapshots(self) -> bool:
-        """Whether it is the extension of Azure Backup."""
+        """Return True for the extension of Azure Backup."""
         return self.type.lower() in SNAPSHOT_TYPES
 
     @property
     def failed(self) -> bool:
-        """Whether it says, or Azure says of it, that something went wrong."""
+        """Return True if the extension or Azure reports an error."""
         state = (self.provisioning_state or "succeeded").lower()
         if state not in (*_DONE, *_UNDER_WAY):
             return True
@@ -142,19 +141,19 @@ class Extension:
 
     @property
     def is_silent(self) -> bool:
-        """Return True if neither it nor Azure says how it is."""
+        """Return True if neither the extension nor Azure reports a state."""
         return not self.provisioning_state and not self.statuses
 
     @property
     def message(self) -> str:
-        """What it says of its state, the bad before the good."""
+        """Return the extension's first message, errors before other messages."""
         worst_first = sorted(
             self.statuses, key=lambda status: not equals_ignoring_case(status.level, "Error")
         )
         return next((status.message for status in worst_first if status.message), "")
 
-    def to_result(self) -> Dict[str, Any]:
-        """The extension as a part of a result."""
+    def to_result(self) -> dict[str, Any]:
+        """Return the extension as part of a result."""
         return {
             "name": self.name,
             "publisher": self.publisher,
@@ -168,24 +167,24 @@ class Extension:
 
 @dataclass(frozen=True)
 class Machine:
-    """What a VM says of itself."""
+    """One VM with its agent and extensions."""
 
     name: str
-    os_type: Optional[str]
-    provisioning_state: Optional[str]
-    power_state: Optional[str]
+    os_type: str | None
+    provisioning_state: str | None
+    power_state: str | None
     agent: Agent
-    #: The one of Azure Backup first.
-    extensions: Tuple[Extension, ...]
+    #: The extension of Azure Backup comes first.
+    extensions: tuple[Extension, ...]
 
     @property
     def is_running(self) -> bool:
-        """Whether what it says is of now."""
+        """Return True if the VM runs, so that its status is current."""
         return self.power_state == _RUNNING
 
-    def to_result(self) -> Dict[str, Any]:
-        """The VM as a part of a result, without its name."""
-        snapshot = next((one for one in self.extensions if one.takes_snapshots), None)
+    def to_result(self) -> dict[str, Any]:
+        """Return the VM as part of a result, without its name."""
+        snapshot = next((item for item in self.extensions if item.takes_snapshots), None)
         return {
             "os_type": self.os_type,
             "provisioning_state": self.provisioning_state,
@@ -193,31 +192,33 @@ class Machine:
             "current": self.is_running,
             "agent": self.agent.to_result(),
             "snapshot_extension": snapshot.to_result() if snapshot else None,
-            "extensions": [one.to_result() for one in self.extensions],
+            "extensions": [extension.to_result() for extension in self.extensions],
             "findings": findings(self),
         }
 
 
-def names_only(wire: Wire) -> bool:
-    """Whether the answer names extensions and says nothing more of them."""
-    resources = wire.get("resources") or ()
-    listed = _view(wire).get("extensions") or ()
-    return any(not one.get("properties") for one in resources) or (bool(listed) and not resources)
+def names_only(payload: Payload) -> bool:
+    """Return True if the response has extensions without their properties."""
+    resources = payload.get("resources") or ()
+    listed = _view(payload).get("extensions") or ()
+    return any(not resource.get("properties") for resource in resources) or (
+        bool(listed) and not resources
+    )
 
 
-def machine_of(wire: Wire, resources: Optional[List[Wire]] = None) -> Machine:
-    """Read a VM with its instance view, and its extensions where they were asked for apart."""
-    view = _view(wire)
-    properties = wire.get("properties") or {}
+def machine_of(payload: Payload, resources: list[Payload] | None = None) -> Machine:
+    """Read a VM with its instance view, and its extensions if they were read separately."""
+    view = _view(payload)
+    properties = payload.get("properties") or {}
     os_disk = (properties.get("storageProfile") or {}).get("osDisk") or {}
-    power = [one.state for one in _statuses(view) if one.code.lower().startswith("powerstate/")]
-    found = list(resources if resources is not None else wire.get("resources") or ())
-    views = {str(one.get("name")).lower(): one for one in view.get("extensions") or ()}
-    extensions = [Extension.from_azure(one, views.pop(_name(one), {})) for one in found]
-    extensions += [Extension.from_azure({}, one) for one in views.values()]
-    extensions.sort(key=lambda one: (not one.takes_snapshots, one.name.lower()))
+    power = [item.state for item in _statuses(view) if item.code.lower().startswith("powerstate/")]
+    found = list(resources if resources is not None else payload.get("resources") or ())
+    views = {str(item.get("name")).lower(): item for item in view.get("extensions") or ()}
+    extensions = [Extension.from_azure(item, views.pop(_name(item), {})) for item in found]
+    extensions += [Extension.from_azure({}, item) for item in views.values()]
+    extensions.sort(key=lambda item: (not item.takes_snapshots, item.name.lower()))
     return Machine(
-        name=wire.get("name") or "",
+        name=payload.get("name") or "",
         os_type=os_disk.get("osType"),
         provisioning_state=properties.get("provisioningState"),
         power_state=power[0] if power else None,
@@ -226,17 +227,17 @@ def machine_of(wire: Wire, resources: Optional[List[Wire]] = None) -> Machine:
     )
 
 
-def findings(machine: Machine) -> List[Dict[str, str]]:
-    """What stands in the way of a backup, by Azure's name for it, and what to do."""
-    found: List[Dict[str, str]] = []
+def findings(machine: Machine) -> list[dict[str, str]]:
+    """Return the problems that can make a backup fail, each with Azure's name and an action."""
+    found: list[dict[str, str]] = []
     if not machine.is_running:
         found.append(
             _finding(
                 "VmNotRunning",
-                f"VM {machine.name} is {machine.power_state or 'in no known power state'}: what is "
-                "said here of its agent and its extensions is of when it ran last, or missing.",
-                "Start the VM to see its present state. Backups of a VM that does not run are "
-                "only crash-consistent, and its extension is installed only when it runs.",
+                f"VM {machine.name} is {machine.power_state or 'in an unknown power state'}: the "
+                "status of its agent and extensions dates from when it last ran, or is missing.",
+                "Start the VM to see its current status. Backups of a VM that does not run are "
+                "only crash-consistent, and Azure installs its extension only while it runs.",
             )
         )
     state = str(machine.provisioning_state or "").lower()
@@ -244,79 +245,81 @@ def findings(machine: Machine) -> List[Dict[str, str]]:
         found.append(
             _finding(
                 "VmProvisioningStateUnknown",
-                f"The provisioning of VM {machine.name} is {machine.provisioning_state or 'none'!r}"
-                ", of which it is not known whether it is in the way of a backup.",
-                "Look at the VM in the portal.",
+                f"VM {machine.name} is in provisioning state "
+                f"{machine.provisioning_state or 'none'!r}. This collection does not know whether "
+                "backups work in this state.",
+                "Check the VM in the Azure portal.",
             )
         )
     if state == "failed":
         name = "UserErrorVmProvisioningStateFailed"
         message = f"The provisioning of VM {machine.name} failed."
         found.append(_finding(name, message, recommended(name, message)))
-    # Of a VM that does not run it says nothing new.
+    # VmNotRunning already explains the agent of a VM that does not run.
     if machine.is_running and machine.agent.state != READY:
         found.append(_of_agent(machine))
-    found.extend(_of_extension(machine, one) for one in machine.extensions if one.failed)
+    found.extend(_of_extension(machine, item) for item in machine.extensions if item.failed)
     found.extend(
         _finding(
             "ExtensionStateUnknown",
-            f"Azure does not say how the extension {one.name} of {machine.name} is.",
-            "Look at the extension in the portal, and run the task again.",
+            f"Azure reports no state for the extension {item.name} of {machine.name}.",
+            "Check the extension in the Azure portal, then run the task again.",
         )
-        for one in machine.extensions
-        if one.is_silent and one.takes_snapshots
+        for item in machine.extensions
+        if item.is_silent and item.takes_snapshots
     )
     return found
 
 
-def _of_agent(machine: Machine) -> Dict[str, str]:
+def _of_agent(machine: Machine) -> dict[str, str]:
     name = "UserErrorGuestAgentStatusUnavailable"
     if machine.agent.state == ABSENT:
         return _finding(
             name,
-            f"Azure knows of no VM agent on {machine.name}.",
+            f"Azure reports no VM agent on {machine.name}.",
             "Install the current VM agent on the VM and start it: the backup extension needs it. "
-            "Images of the gallery have it; VMs that were brought to Azure often do not.",
+            "Gallery images include the agent; VMs that were migrated to Azure often lack it.",
         )
-    said = next((one.message for one in machine.agent.statuses if one.message), "")
+    message = next((item.message for item in machine.agent.statuses if item.message), "")
     return _finding(
         name,
-        f"The VM agent on {machine.name} is not ready{f': {said}' if said else '.'}",
-        "See that the agent runs on the VM and is the current version, and that the VM reaches "
-        "Azure's public endpoints (DNS of the virtual network, firewall, proxy). "
-        "/var/log/waagent.log on the VM says more.",
+        f"The VM agent on {machine.name} is not ready{f': {message}' if message else '.'}",
+        "Check that the agent runs on the VM and is current, and that the VM reaches Azure's "
+        "public endpoints (DNS of the virtual network, firewall, proxy). Read "
+        "/var/log/waagent.log on the VM.",
     )
 
 
-def _of_extension(machine: Machine, extension: Extension) -> Dict[str, str]:
-    said = f": {extension.message}" if extension.message else "."
-    message = f"The extension {extension.name} of {machine.name} has failed{said}"
+def _of_extension(machine: Machine, extension: Extension) -> dict[str, str]:
+    reason = f": {extension.message}" if extension.message else "."
+    message = f"The extension {extension.name} of {machine.name} has failed{reason}"
     if not extension.takes_snapshots:
         return _finding(
             "ExtensionFailed",
             message,
-            "It is not the one of Azure Backup; remove it or mend it, as its publisher says.",
+            "Repair or remove this extension as its publisher says. It does not belong to Azure "
+            "Backup.",
         )
     name = "ExtensionOperationFailed"
     action = (
-        "Uninstall the extension; the next backup installs it again. Before that, see that the VM "
-        "agent is current and that the VM reaches Azure's public endpoints. "
-        "/var/log/waagent.log on the VM says more."
+        "Check that the VM agent is current and that the VM reaches Azure's public endpoints, then "
+        "uninstall the extension: the next backup installs it again. Read /var/log/waagent.log on "
+        "the VM for the cause."
     )
     return _finding(name, message, action)
 
 
-def _finding(name: str, message: str, action: str) -> Dict[str, str]:
+def _finding(name: str, message: str, action: str) -> dict[str, str]:
     return {"name": name, "message": message, "recommended_action": action}
 
 
-def _view(wire: Wire) -> Wire:
-    return (wire.get("properties") or {}).get("instanceView") or {}
+def _view(payload: Payload) -> Payload:
+    return (payload.get("properties") or {}).get("instanceView") or {}
 
 
-def _statuses(wire: Wire, name: str = "statuses") -> Tuple[Status, ...]:
-    return tuple(Status.from_azure(one) for one in wire.get(name) or ())
+def _statuses(payload: Payload, name: str = "statuses") -> tuple[Status, ...]:
+    return tuple(Status.from_azure(status) for status in payload.get(name) or ())
 
 
-def _name(resource: Wire) -> str:
+def _name(resource: Payload) -> str:
     return str(resource.get("name") or last_segment(resource.get("id") or "")).lower()

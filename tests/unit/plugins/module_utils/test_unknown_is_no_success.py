@@ -47,9 +47,6 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.jobs.p
     PendingJob,
     matching,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policies.apply import (
-    StoredPolicy,
-)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.protection import (
     diagnosis,
     plan,
@@ -59,6 +56,9 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.resour
     protected_items,
     recovery_points,
     vm_extensions,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.resources.policies import (
+    StoredPolicy,
 )
 from tests.unit.plugins.module_utils.disks import make_disk
 
@@ -149,7 +149,7 @@ def is_protected(value: Any) -> bool:
 
 def needs_nothing(state: str) -> Callable[[Any], bool]:
     def accepts(value: Any) -> bool:
-        made = plan.plan(plan.DesiredState(state), VM, item(value))
+        made = plan.plan(plan.DesiredState(state), item(value))
         return not made.steps and made.failure is None
 
     return accepts

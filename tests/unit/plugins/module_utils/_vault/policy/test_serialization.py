@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Backup policies on the wire: nothing is lost on the way there and back."""
+"""Test that the conversion of policies to Azure's JSON and back loses nothing."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ steadily = settings(
 
 
 def some(words: Any) -> Any:
-    """One or more of the words, in their order."""
+    """Return a strategy for some of the words, in their order."""
     return st.sets(st.sampled_from(words), min_size=1).map(lambda chosen: in_order(chosen, words))
 
 
@@ -100,10 +100,10 @@ WORDS = st.text("abcXYZ-_", max_size=9)
 
 @st.composite
 def policies(draw: Any) -> Policy:
-    """Any policy that has a form on the wire; also ones that Azure would refuse."""
+    """Return any policy that JSON can express, with those that Azure would refuse."""
     schedule = draw(SCHEDULES)
     return Policy(
-        # Hourly schedules have no standard form.
+        # A standard policy cannot be hourly.
         "enhanced"
         if schedule.frequency == "hourly"
         else draw(st.sampled_from(["standard", "enhanced"])),
@@ -118,9 +118,9 @@ def policies(draw: Any) -> Policy:
     )
 
 
-def as_azure_has_it(wire: Dict[str, Any], draw: Any) -> Dict[str, Any]:
-    """The same policy as Azure, or another client, may have put it."""
-    text = json.dumps(wire)
+def as_azure_has_it(payload: Dict[str, Any], draw: Any) -> Dict[str, Any]:
+    """Return other JSON of the same policy, as Azure or another client may write it."""
+    text = json.dumps(payload)
     day = draw(st.dates()).isoformat()
     ending = draw(st.sampled_from([":00Z", ":00.000Z", ":00+00:00", ":00.0000000Z"]))
     text = text.replace("2020-01-01T", f"{day}T").replace(":00Z", ending)
@@ -139,46 +139,46 @@ def as_azure_has_it(wire: Dict[str, Any], draw: Any) -> Dict[str, Any]:
     return found
 
 
-def without_unknown(wire: Any) -> Any:
-    """What the service itself would not keep."""
-    return {key: value for key, value in wire.items() if key != "protectedItemsCount"}
+def without_unknown(payload: Any) -> Any:
+    """Return the JSON without the parts that Azure would not keep."""
+    return {key: value for key, value in payload.items() if key != "protectedItemsCount"}
 
 
 @steadily
 @given(policies())
-def test_words_to_wire_and_back(policy: Policy) -> None:
-    wire = to_azure(policy)
-    assert from_azure(json.loads(json.dumps(wire))) == policy
+def test_policy_to_azure_and_back_is_equal(policy: Policy) -> None:
+    payload = to_azure(policy)
+    assert from_azure(json.loads(json.dumps(payload))) == policy
 
 
 @steadily
 @given(policies(), st.data())
-def test_wire_to_words_and_back(policy: Policy, data: st.DataObject) -> None:
-    wire = as_azure_has_it(to_azure(policy), data.draw)
-    assert from_azure(wire) == policy
-    before = copy.deepcopy(wire)
-    assert to_azure(from_azure(wire), {**wire, "protectedItemsCount": 3}) == wire == before
+def test_azure_policy_unchanged_keeps_its_json(policy: Policy, data: st.DataObject) -> None:
+    payload = as_azure_has_it(to_azure(policy), data.draw)
+    assert from_azure(payload) == policy
+    before = copy.deepcopy(payload)
+    assert to_azure(from_azure(payload), {**payload, "protectedItemsCount": 3}) == payload == before
 
 
 @steadily
 @given(policies(), policies(), st.data())
-def test_any_policy_is_made_of_any_other(
+def test_to_azure_changes_any_policy_into_any_other(
     policy: Policy, other: Policy, data: st.DataObject
 ) -> None:
-    wire = as_azure_has_it(to_azure(other), data.draw)
-    sent = to_azure(policy, wire)
+    payload = as_azure_has_it(to_azure(other), data.draw)
+    sent = to_azure(policy, payload)
     assert from_azure(sent) == policy
-    # What we have no word for stays.
-    assert sent["newOfAzure"] == wire["newOfAzure"]
-    assert sent["retentionPolicy"]["newOfAzure"] == wire["retentionPolicy"]["newOfAzure"]
-    # Azure wants every rule to go by the time of the run.
+    # Unknown parts stay.
+    assert sent["newOfAzure"] == payload["newOfAzure"]
+    assert sent["retentionPolicy"]["newOfAzure"] == payload["retentionPolicy"]["newOfAzure"]
+    # Azure requires the time of the run in every rule.
     times = {time_of(text) for text in times_in(sent)}
     assert times <= {policy.schedule.run_time}
 
 
 @steadily
 @given(policies())
-def test_options_are_plain_and_tell_policies_apart(policy: Policy) -> None:
+def test_options_are_plain_and_distinguish_policies(policy: Policy) -> None:
     options = policy.to_options()
     assert json.loads(json.dumps(options)) == options
     assert from_azure(to_azure(policy)).to_options() == options
@@ -209,14 +209,14 @@ def time_of(text: str) -> str:
         (None, None),
     ],
 )
-def test_time_of_day(text: Optional[str], time: Optional[str]) -> None:
+def test_from_azure_time_of_day(text: Optional[str], time: Optional[str]) -> None:
     schedule = {"scheduleRunFrequency": "Daily", "scheduleRunTimes": [text]}
     assert from_azure({"schedulePolicy": schedule}).schedule.time == time
 
 
-@pytest.mark.parametrize("wire", [{}, {"schedulePolicy": None, "retentionPolicy": None}])
-def test_what_is_hardly_a_policy_is_still_shown(wire: Dict[str, Any]) -> None:
-    policy = from_azure(wire)
+@pytest.mark.parametrize("payload", [{}, {"schedulePolicy": None, "retentionPolicy": None}])
+def test_from_azure_incomplete_policy_is_shown(payload: Dict[str, Any]) -> None:
+    policy = from_azure(payload)
     assert policy.policy_type == "standard"
     assert policy.retention == Retention()
     assert policy.to_options()["schedule"] == {"frequency": ""}
@@ -231,9 +231,7 @@ def test_what_is_hardly_a_policy_is_still_shown(wire: Dict[str, Any]) -> None:
         ("yearlySchedule", "yearly", "Months"),
     ],
 )
-def test_a_count_of_another_unit_is_neither_lost_nor_taken_for_the_usual(
-    rule: str, option: str, unit: str
-) -> None:
+def test_count_in_another_unit_is_kept(rule: str, option: str, unit: str) -> None:
     dates = Dates(days_of_week=("sunday",), weeks_of_month=("first",))
     usual = Policy(
         "standard",
@@ -241,44 +239,44 @@ def test_a_count_of_another_unit_is_neither_lost_nor_taken_for_the_usual(
         Retention(2, Weekly(2, ("sunday",)), Monthly(2, dates), Yearly(2, ("january",), dates)),
         instant_restore_days=5,
     )
-    wire = to_azure(usual)
-    wire["retentionPolicy"][rule]["retentionDuration"]["durationType"] = unit
-    odd = from_azure(wire)
-    assert odd != usual and to_azure(odd, wire) == wire and from_azure(to_azure(odd)) == odd
-    assert to_azure(usual, wire) == to_azure(usual)
+    payload = to_azure(usual)
+    payload["retentionPolicy"][rule]["retentionDuration"]["durationType"] = unit
+    odd = from_azure(payload)
+    assert odd != usual and to_azure(odd, payload) == payload and from_azure(to_azure(odd)) == odd
+    assert to_azure(usual, payload) == to_azure(usual)
     shown = odd.to_options()["retention"][option]
     assert shown.pop(unit.lower()) == 2
     (name,) = set(usual.to_options()["retention"][option]) - set(shown)
     assert name in ("days", "weeks", "months", "years")
-    # What is not given stays; what is given is put in the usual unit.
+    # A value that is not set stays; a set value has the usual unit.
     given: Dict[str, Any] = {"daily": None, "weekly": None, "monthly": None, "yearly": None}
     options: Dict[str, Any] = {"name": "gold", "time_zone": "W. Europe Standard Time"}
     kept = desired_policy({**options, "retention": given}, odd)
     assert kept.retention == odd.retention
-    assert (option == "daily") is not any("Snapshots" in said for said in warnings_of(odd))
+    assert (option == "daily") is not any("Snapshots" in warning for warning in warnings_of(odd))
     check_policy(dataclasses.replace(kept, retention=kept_for_check(kept.retention, option)))
     other = desired_policy({**options, "retention": {**given, option: {name: 2}}}, odd)
     assert other.retention == usual.retention
 
 
 def kept_for_check(retention: Retention, option: str) -> Retention:
-    """With as many days as Azure wants, where it is not the days that are odd."""
+    """Return the JSON with a valid number of days, unless the days are in another unit."""
     return retention if option == "daily" else dataclasses.replace(retention, daily_days=7)
 
 
-def test_archive_tiering_ends_only_when_it_is_said() -> None:
+def test_to_azure_sends_the_end_of_archive_tiering() -> None:
     tiered = Policy(
         "standard", Schedule("daily", "18:30"), Retention(30), tiering=Tiering(AFTER, 3, "months")
     )
-    wire = to_azure(tiered)
-    assert wire["tieringPolicy"]["ArchivedRP"]["tieringMode"] == "TierAfter"
+    payload = to_azure(tiered)
+    assert payload["tieringPolicy"]["ArchivedRP"]["tieringMode"] == "TierAfter"
     plain = Policy("standard", Schedule("daily", "18:30"), Retention(30))
-    assert to_azure(plain, wire)["tieringPolicy"]["ArchivedRP"]["tieringMode"] == "DoNotTier"
+    assert to_azure(plain, payload)["tieringPolicy"]["ArchivedRP"]["tieringMode"] == "DoNotTier"
     assert "tieringPolicy" not in to_azure(plain)
 
 
 @evidence.needs_evidence
-def test_recorded_policies() -> None:
+def test_recorded_policies_are_kept() -> None:
     seen = 0
     for name in evidence.recordings():
         for exchange in evidence.exchanges(name):
@@ -296,14 +294,14 @@ def test_recorded_policies() -> None:
 @evidence.needs_evidence
 @steadily
 @given(policies())
-def test_what_is_sent_is_as_the_description_says(policy: Policy) -> None:
-    wire = {"properties": to_azure(policy)}
-    answer = {**wire, "id": "/policy", "name": "gold", "type": "policies"}
+def test_to_azure_matches_the_openapi_description(policy: Policy) -> None:
+    payload = {"properties": to_azure(policy)}
+    answer = {**payload, "id": "/policy", "name": "gold", "type": "policies"}
     path = (
         "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/group/providers"
         "/Microsoft.RecoveryServices/vaults/vault/backupPolicies/gold?api-version=2024-04-01"
     )
-    verdict = documents().judge(evidence.Exchange("PUT", path, 200, wire, answer))
+    verdict = documents().judge(evidence.Exchange("PUT", path, 200, payload, answer))
     assert verdict.operation
     assert verdict.problems == []
 

@@ -13,11 +13,11 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     Failure,
     SettingsError,
 )
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.policies.choice import (
-    ChosenPolicy,
-)
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.protection.advice import (
     with_advice,
+)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.resources.policies import (
+    ChosenPolicy,
 )
 
 VM = VmId("s", "app-rg", "db01")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Jobs as the service writes them, and what is made of them."""
+"""Test the reading of jobs, their failures and their lists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._vault.resour
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=timezone.utc)
 
 
-def wire(**properties: Any) -> Dict[str, Any]:
+def payload(**properties: Any) -> Dict[str, Any]:
     of = {
         "jobType": "AzureIaaSVMJob",
         "containerName": "iaasvmcontainerv2;App-RG;DB01",
@@ -36,13 +36,13 @@ def wire(**properties: Any) -> Dict[str, Any]:
     return {"id": "/subscriptions/s/x/backupJobs/j1", "name": "j1", "properties": of}
 
 
-def test_a_job_that_runs() -> None:
+def test_read_running_job() -> None:
     tasks = [
         {"taskId": "Take Snapshot", "status": "Completed", "duration": "PT18M10.2S"},
         {"taskId": "Transfer data to vault", "status": "InProgress", "duration": "PT5S"},
     ]
     more = {"tasksList": tasks, "progressPercentage": 12.5, "propertyBag": {"VM Name": "db01"}}
-    job = read_job(wire(actionsInfo=["Cancellable"], duration="PT20M", extendedInfo=more))
+    job = read_job(payload(actionsInfo=["Cancellable"], duration="PT20M", extendedInfo=more))
     assert not job.is_over and not job.succeeded and job.cancellable and job.is_detailed
     assert (job.task, job.percent, job.duration_s) == ("Transfer data to vault", 12.5, 1200.0)
     assert job.container_key == "app-rg;db01"
@@ -56,8 +56,8 @@ def test_a_job_that_runs() -> None:
     ("actions", "expected"),
     [(["Cancellable"], True), ([1], True), (["Retriable"], False), ([], False)],
 )
-def test_actions_are_words_or_numbers(actions: List[Any], expected: bool) -> None:
-    assert read_job(wire(actionsInfo=actions)).cancellable is expected
+def test_read_job_actions_are_words_or_numbers(actions: List[Any], expected: bool) -> None:
+    assert read_job(payload(actionsInfo=actions)).cancellable is expected
 
 
 @pytest.mark.parametrize(
@@ -72,31 +72,31 @@ def test_actions_are_words_or_numbers(actions: List[Any], expected: bool) -> Non
         ("SomethingNew", False, False),
     ],
 )
-def test_statuses(status: str, over: bool, good: bool) -> None:
-    job = read_job(wire(status=status))
+def test_job_statuses(status: str, over: bool, good: bool) -> None:
+    job = read_job(payload(status=status))
     assert (job.is_over, job.succeeded) == (over, good)
     assert job.needs_details is (over and status != "Completed")
 
 
-def test_errors_are_told_with_what_to_do() -> None:
+def test_failed_job_has_azures_recommendation() -> None:
     errors = [
         {"errorCode": 1, "errorTitle": "One", "errorString": "First.", "recommendations": ["Do."]},
         {"errorCode": 2, "errorTitle": "Two", "errorString": "Second."},
     ]
-    failure = failure_of(read_job(wire(status="Failed", errorDetails=errors)))
+    failure = failure_of(read_job(payload(status="Failed", errorDetails=errors)))
     assert (failure.name, failure.code) == ("One", 1)
     assert "First. Second." in failure.message and "j1" in failure.message
     assert failure.recommended_action == "Do."
 
 
-def test_a_failure_without_any_reason_still_says_where_to_look() -> None:
-    failure = failure_of(read_job(wire(status="Cancelled")))
+def test_failed_job_without_reason_has_an_action() -> None:
+    failure = failure_of(read_job(payload(status="Cancelled")))
     assert failure.name == "JobCancelled" and "was cancelled" in failure.message
     assert "backup_job_info" in failure.recommended_action
 
 
 def test_counts_have_every_status() -> None:
-    jobs = [read_job(wire(status=status)) for status in ("Failed", "Failed", "SomethingNew")]
+    jobs = [read_job(payload(status=status)) for status in ("Failed", "Failed", "SomethingNew")]
     assert count(jobs) == {
         "Completed": 0,
         "CompletedWithWarnings": 0,
@@ -109,7 +109,7 @@ def test_counts_have_every_status() -> None:
 
 
 class Vault:
-    """A connection that keeps the filters, and lists what it was given."""
+    """A connection that keeps the filters, and lists the given jobs."""
 
     def __init__(self, *resources: Dict[str, Any]) -> None:
         self.filters: List[str] = []
@@ -133,8 +133,8 @@ class Vault:
         return list_jobs(connection, **filters)
 
 
-def test_a_list_is_filtered_by_the_service() -> None:
-    vault = Vault(wire())
+def test_list_jobs_sends_filters() -> None:
+    vault = Vault(payload())
     assert len(vault.list(operation="Backup", started_after=NOW - timedelta(hours=2))) == 1
     (sent,) = vault.filters
     assert sent == (
@@ -143,15 +143,15 @@ def test_a_list_is_filtered_by_the_service() -> None:
     )
 
 
-def test_what_the_service_lists_too_much_is_left_out() -> None:
-    vault = Vault(wire())
+def test_list_jobs_drops_jobs_outside_the_window() -> None:
+    vault = Vault(payload())
     assert vault.list(started_after=NOW) == []
     assert vault.list(started_before=NOW - timedelta(hours=2)) == []
     assert len(vault.list()) == 1
 
 
-def test_windows_are_of_30_days_and_jobs_are_listed_once() -> None:
-    vault = Vault(wire())
+def test_list_jobs_splits_windows_of_30_days() -> None:
+    vault = Vault(payload())
     jobs = vault.list(started_after=NOW - timedelta(days=65), started_before=NOW)
     assert len(jobs) == 1
     assert [sent.split("startTime eq ")[1] for sent in vault.filters] == [

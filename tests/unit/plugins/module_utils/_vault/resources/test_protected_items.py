@@ -37,7 +37,7 @@ def resource(**properties: Any) -> Dict[str, Any]:
     }
 
 
-def test_an_item_has_the_names_that_the_vault_uses() -> None:
+def test_read_item_keeps_the_vaults_names() -> None:
     item = read_item(resource(), NOW)
     assert item is not None
     assert item.vm.key == VM.lower()
@@ -46,23 +46,23 @@ def test_an_item_has_the_names_that_the_vault_uses() -> None:
     assert item.to_result()["policy_type"] == "enhanced"
 
 
-def test_what_has_never_happened_has_no_time() -> None:
+def test_read_item_year_2001_is_no_time() -> None:
     item = read_item(resource(lastBackupStatus="", lastBackupTime="2001-01-01T00:00:00Z"), NOW)
     assert item is not None
-    told = item.to_result()
-    assert told["last_backup_status"] is None
-    assert told["last_backup_time"] is None
-    assert told["last_recovery_point"] is None
+    result = item.to_result()
+    assert result["last_backup_status"] is None
+    assert result["last_backup_time"] is None
+    assert result["last_recovery_point"] is None
 
 
-def test_times_have_seven_digits_after_the_point() -> None:
+def test_read_item_times_with_seven_digits() -> None:
     item = read_item(resource(lastRecoveryPoint="2026-11-20T18:31:12.7036186Z"), NOW)
     assert item is not None
     assert item.to_result()["last_recovery_point"] == "2026-11-20T18:31:12Z"
 
 
 @pytest.mark.parametrize(
-    ("state", "deleted", "told"),
+    ("state", "deleted", "expected"),
     [
         ("Protected", None, "protected"),
         ("IRPending", False, "protected"),
@@ -73,13 +73,13 @@ def test_times_have_seven_digits_after_the_point() -> None:
         ("ProtectionStopped", True, "soft_deleted"),
     ],
 )
-def test_states(state: str, deleted: Optional[bool], told: str) -> None:
+def test_item_states(state: str, deleted: Optional[bool], expected: str) -> None:
     item = read_item(resource(protectionState=state, isScheduledForDeferredDelete=deleted), NOW)
-    assert item is not None and item.state == told
+    assert item is not None and item.state == expected
 
 
 @pytest.mark.parametrize(
-    ("said", "until"),
+    ("properties", "until"),
     [
         (
             {
@@ -91,7 +91,7 @@ def test_states(state: str, deleted: Optional[bool], told: str) -> None:
         ),
         (
             {
-                # Deleted a moment ago, by a clock that is ahead of ours.
+                # Deleted a moment ago, by a clock ahead of ours.
                 "deferredDeleteTimeInUTC": "2026-11-21T12:00:03.0390921Z",
                 "softDeleteRetentionPeriod": 14,
             },
@@ -104,12 +104,12 @@ def test_states(state: str, deleted: Optional[bool], told: str) -> None:
         ({"deferredDeleteTimeRemaining": "soon"}, None),
     ],
 )
-def test_until_when_soft_deleted_data_is_kept(said: Dict[str, Any], until: Optional[str]) -> None:
-    item = read_item(resource(isScheduledForDeferredDelete=True, **said), NOW)
+def test_item_end_of_soft_delete(properties: Dict[str, Any], until: Optional[str]) -> None:
+    item = read_item(resource(isScheduledForDeferredDelete=True, **properties), NOW)
     assert item is not None
-    told = item.to_result()
-    assert told["soft_deleted"] is True
-    assert told["soft_deleted_until"] == until
+    result = item.to_result()
+    assert result["soft_deleted"] is True
+    assert result["soft_deleted_until"] == until
 
 
 @pytest.mark.parametrize(
@@ -129,26 +129,26 @@ def test_until_when_soft_deleted_data_is_kept(said: Dict[str, Any], until: Optio
         ),
     ],
 )
-def test_disks(extended: Any, disks: DiskSelection) -> None:
+def test_item_disks(extended: Any, disks: DiskSelection) -> None:
     item = read_item(resource(extendedProperties=extended), NOW)
     assert item is not None and item.disks == disks
     again = read_item(resource(extendedProperties=item.disks.to_azure()), NOW)
     assert again is not None and again.disks == disks
-    told = item.to_result()
-    assert told["include_disk_luns"] == (list(disks.luns) if disks.inclusive else None)
-    assert told["exclude_disk_luns"] == (None if disks.inclusive else list(disks.luns))
+    result = item.to_result()
+    assert result["include_disk_luns"] == (list(disks.luns) if disks.inclusive else None)
+    assert result["exclude_disk_luns"] == (None if disks.inclusive else list(disks.luns))
 
 
-def test_chosen_disks_are_compared_in_any_order() -> None:
+def test_chosen_disks_equal_in_any_order() -> None:
     assert chosen_disks([3, 1, 3], True) == chosen_disks([1, 3], True)
 
 
-def test_what_is_no_vm_of_resource_manager_is_left_out() -> None:
+def test_read_item_of_another_kind_is_none() -> None:
     classic = VM.replace("Microsoft.Compute", "Microsoft.ClassicCompute")
     assert read_item(resource(virtualMachineId=classic), NOW) is None
     assert read_item({"id": "x", "properties": None}, NOW) is None
 
 
-def test_only_one_of_the_two_ids_is_needed() -> None:
+def test_read_item_with_either_vm_id() -> None:
     item = read_item(resource(virtualMachineId=None, sourceResourceId=VM), NOW)
     assert item is not None and item.vm.name == "db01"

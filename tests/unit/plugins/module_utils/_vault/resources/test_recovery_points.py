@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Recovery points: which is the one of a job, and whether it is good enough."""
+"""Test the match of a recovery point and its job, and its consistency."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def chosen(points: List[RecoveryPoint], expires_days: Optional[float] = None) ->
     return found.id if found else None
 
 
-def test_the_point_between_start_and_end_is_the_jobs() -> None:
+def test_point_of_job_lies_between_start_and_end() -> None:
     assert chosen([point("new", 80), point("ours", 25), point("old", -30)]) == "ours"
     assert chosen([point("old", -1)]) is None
     assert chosen([]) is None
 
 
-def test_where_two_are_the_expiry_decides_and_then_the_time() -> None:
+def test_point_of_job_prefers_expiry_then_first() -> None:
     both = [point("theirs", 40, 30), point("ours", 25, 100)]
     assert chosen(both, 100) == "ours"
     assert chosen(both, 30) == "theirs"
@@ -60,7 +60,7 @@ def test_where_two_are_the_expiry_decides_and_then_the_time() -> None:
     assert chosen([point("ours", 25, 14)], 100) == "ours"
 
 
-def test_a_point_as_the_service_writes_it() -> None:
+def test_read_point() -> None:
     of: Dict[str, Any] = {
         "objectType": "IaasVMRecoveryPoint",
         "recoveryPointType": "FileSystemConsistent",
@@ -81,12 +81,12 @@ def test_a_point_as_the_service_writes_it() -> None:
     assert result["expiry_time"] == "2026-12-21T00:00:00Z"
     assert result["included_disks"] == [{"lun": 1, "name": "data"}]
     assert result["excluded_disks"] is None and result["encrypted"] is True
-    # Of the policy at that moment; a point under a Standard policy can say V2.
+    # Azure may report V2 for a point under a Standard policy.
     assert result["created_with_policy_type"] == "V2" and "policy_type" not in result
     assert "SECRET" not in str(result)
 
 
-def test_order_of_consistency() -> None:
+def test_reaches_orders_consistencies() -> None:
     assert reaches("application", "file-system") and reaches("crash", "crash")
     assert not reaches("crash", "file-system") and not reaches(None, "crash")
     assert least(["application", "crash", "file-system"]) == "crash"
@@ -103,7 +103,7 @@ def test_order_of_consistency() -> None:
         ("SomethingNew", None, "crash", ["vm_extension_info"]),
     ],
 )
-def test_what_to_do_when_it_is_not_enough(
+def test_shortfall_recommends_by_consistency(
     kind: str, consistency: Optional[str], required: str, words: List[str]
 ) -> None:
     made = RecoveryPoint("p1", kind, consistency, START)
@@ -114,7 +114,7 @@ def test_what_to_do_when_it_is_not_enough(
     assert (consistency or kind) in failure.message and "db01" in failure.message
 
 
-def test_options_of_a_backup() -> None:
+def test_backup_options() -> None:
     params = {"require_consistency": None, "wait": True, "poll_interval": 5.0}
     day = {**params, "retain_until": "2026-11-21"}
     assert read_request(day, START).retain_until == START.replace(hour=23, minute=59, second=59)

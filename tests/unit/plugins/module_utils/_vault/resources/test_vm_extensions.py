@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a VM says of its agent and its extensions, and what is found wrong."""
+"""Test the reading of a VM's agent and extensions, and the findings."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def extension(name: str, kind: str, publisher: str = SNAPSHOT, state: Any = None
 
 
 def view_of(name: str, kind: str, *statuses: Any, publisher: str = SNAPSHOT) -> Dict[str, Any]:
-    said = {"name": name, "type": f"{publisher}.{kind}", "typeHandlerVersion": "1.0.9203.0"}
-    return {**said, "statuses": list(statuses)}
+    view = {"name": name, "type": f"{publisher}.{kind}", "typeHandlerVersion": "1.0.9203.0"}
+    return {**view, "statuses": list(statuses)}
 
 
 def vm(
@@ -58,15 +58,15 @@ def vm(
     return {"name": "db01", "properties": properties, "resources": list(resources)}
 
 
-def found_in(wire: Dict[str, Any]) -> List[str]:
-    result = machine_of(wire).to_result()
+def found_in(payload: Dict[str, Any]) -> List[str]:
+    result = machine_of(payload).to_result()
     for finding in result["findings"]:
         assert "db01" in finding["message"] and finding["recommended_action"]
     return [finding["name"] for finding in result["findings"]]
 
 
-def test_all_is_well() -> None:
-    wire = vm(
+def test_healthy_vm_has_no_findings() -> None:
+    payload = vm(
         [
             extension("monitor", "AzureMonitorLinuxAgent", "Microsoft.Azure.Monitor", "Succeeded"),
             extension("VMSnapshotLinux", "VMSnapshotLinux", state="Succeeded"),
@@ -74,8 +74,8 @@ def test_all_is_well() -> None:
         [view_of("vmsnapshotlinux", "VMSnapshotLinux", DONE)],
         [READY],
     )
-    assert found_in(wire) == []
-    result = machine_of(wire).to_result()
+    assert found_in(payload) == []
+    result = machine_of(payload).to_result()
     assert [one["name"] for one in result["extensions"]] == ["VMSnapshotLinux", "monitor"]
     assert result["snapshot_extension"] == result["extensions"][0]
     assert result["snapshot_extension"]["version"] == "1.0.9203.0"
@@ -89,10 +89,10 @@ def test_all_is_well() -> None:
     )
 
 
-def test_no_extension_yet_is_no_finding() -> None:
-    wire = vm(agent=[READY])
-    assert found_in(wire) == []
-    assert machine_of(wire).to_result()["snapshot_extension"] is None
+def test_missing_extension_is_no_finding() -> None:
+    payload = vm(agent=[READY])
+    assert found_in(payload) == []
+    assert machine_of(payload).to_result()["snapshot_extension"] is None
 
 
 @pytest.mark.parametrize(
@@ -103,25 +103,25 @@ def test_no_extension_yet_is_no_finding() -> None:
         ([status("ProvisioningState/Unavailable", "Not Ready", "not yet", "Warning")], "not_ready"),
     ],
 )
-def test_agent(agent: Optional[List[Any]], state: str) -> None:
-    wire = vm(agent=agent)
-    assert machine_of(wire).agent.state == state
-    assert found_in(wire) == ["UserErrorGuestAgentStatusUnavailable"]
-    (finding,) = machine_of(wire).to_result()["findings"]
+def test_agent_states(agent: Optional[List[Any]], state: str) -> None:
+    payload = vm(agent=agent)
+    assert machine_of(payload).agent.state == state
+    assert found_in(payload) == ["UserErrorGuestAgentStatusUnavailable"]
+    (finding,) = machine_of(payload).to_result()["findings"]
     assert ("Install" in finding["recommended_action"]) == (state == "absent")
-    # A VM that does not run has no agent to speak of, and that is no news.
+    # VmNotRunning already explains a missing agent.
     for power in ("deallocated", "stopped", None):
         assert found_in(vm(agent=agent, power=power)) == ["VmNotRunning"]
 
 
-def test_unknown_version_is_none() -> None:
-    wire = vm(agent=[READY])
-    wire["properties"]["instanceView"]["vmAgent"]["vmAgentVersion"] = "Unknown"
-    assert machine_of(wire).agent.version is None
+def test_agent_unknown_version_is_none() -> None:
+    payload = vm(agent=[READY])
+    payload["properties"]["instanceView"]["vmAgent"]["vmAgentVersion"] = "Unknown"
+    assert machine_of(payload).agent.version is None
 
 
 @pytest.mark.parametrize("state", ["Failed", "Canceled"])
-def test_extension_that_failed_by_its_resource(state: str) -> None:
+def test_extension_with_failed_resource_is_a_finding(state: str) -> None:
     ours = vm([extension("x", "VMSnapshot", state=state)], agent=[READY])
     assert found_in(ours) == ["ExtensionOperationFailed"]
     other = vm([extension("x", "CustomScript", "Other", state)], agent=[READY])
@@ -129,54 +129,54 @@ def test_extension_that_failed_by_its_resource(state: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["Succeeded", "Creating", "Updating"])
-def test_extension_that_did_not_fail(state: str) -> None:
+def test_extension_in_progress_is_no_finding(state: str) -> None:
     assert found_in(vm([extension("x", "VMSnapshotLinux", state=state)], agent=[READY])) == []
 
 
-def test_extension_that_failed_by_its_own_words() -> None:
+def test_extension_with_error_status_is_a_finding() -> None:
     view = view_of("x", "VMSnapshotLinux", DONE, BROKEN)
-    wire = vm([extension("x", "VMSnapshotLinux", state="Succeeded")], [view], [READY])
-    assert found_in(wire) == ["ExtensionOperationFailed"]
-    (finding,) = machine_of(wire).to_result()["findings"]
+    payload = vm([extension("x", "VMSnapshotLinux", state="Succeeded")], [view], [READY])
+    assert found_in(payload) == ["ExtensionOperationFailed"]
+    (finding,) = machine_of(payload).to_result()["findings"]
     assert finding["message"].endswith("has failed: No route")
-    # And where it says so in what is below.
+    # An error may also be in the substatuses.
     view = {**view_of("x", "VMSnapshotLinux", DONE), "substatuses": [BROKEN]}
     assert found_in(vm([extension("x", "VMSnapshotLinux")], [view], [READY])) == [
         "ExtensionOperationFailed"
     ]
 
 
-def test_extension_that_tells_an_error_under_another_code() -> None:
-    told = status("ComponentStatus/CommandResult", "Error", "No space", level="error")
-    wire = vm([extension("x", "Script", "Other")], [view_of("x", "Script", told)], [READY])
-    assert found_in(wire) == ["ExtensionFailed"]
+def test_extension_with_error_level_is_a_finding() -> None:
+    broken = status("ComponentStatus/CommandResult", "Error", "No space", level="error")
+    payload = vm([extension("x", "Script", "Other")], [view_of("x", "Script", broken)], [READY])
+    assert found_in(payload) == ["ExtensionFailed"]
 
 
-def test_extension_that_only_the_instance_view_has() -> None:
-    wire = vm(views=[view_of("x", "VMSnapshotLinux", BROKEN)], agent=[READY])
-    (one,) = machine_of(wire).extensions
+def test_extension_only_in_the_instance_view_is_read() -> None:
+    payload = vm(views=[view_of("x", "VMSnapshotLinux", BROKEN)], agent=[READY])
+    (one,) = machine_of(payload).extensions
     assert (one.publisher, one.type, one.provisioning_state) == (
         SNAPSHOT,
         "VMSnapshotLinux",
         "Failed",
     )
-    assert names_only(wire)
+    assert names_only(payload)
 
 
-def test_extensions_of_a_list_of_their_own() -> None:
-    wire = vm(resources=[{"id": "/x/extensions/VMSnapshotLinux"}], agent=[READY])
-    assert names_only(wire) and not names_only(vm(agent=[READY]))
+def test_extensions_of_a_separate_list_are_read() -> None:
+    payload = vm(resources=[{"id": "/x/extensions/VMSnapshotLinux"}], agent=[READY])
+    assert names_only(payload) and not names_only(vm(agent=[READY]))
     listed = extension("VMSnapshotLinux", "VMSnapshotLinux", state="Failed")
     listed["properties"]["instanceView"] = view_of("VMSnapshotLinux", "VMSnapshotLinux", BROKEN)
-    (one,) = machine_of(wire, [listed]).extensions
+    (one,) = machine_of(payload, [listed]).extensions
     assert one.failed and one.message == "No route" and one.version == "1.0.9203.0"
 
 
-def test_machine_that_failed_to_be_made() -> None:
+def test_failed_provisioning_is_a_finding() -> None:
     assert found_in(vm(agent=[READY], state="Failed")) == ["UserErrorVmProvisioningStateFailed"]
 
 
-def test_a_vm_that_says_nothing() -> None:
+def test_empty_vm_is_read() -> None:
     result = machine_of({"name": "db01"}).to_result()
     assert result["agent"] == {"state": "absent", "version": None, "statuses": []}
     names = [one["name"] for one in result["findings"]]
