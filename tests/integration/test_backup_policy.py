@@ -454,9 +454,9 @@ def test_a_change_without_a_job_that_succeeded_is_none(
     azure = recovery_services
     in_use(azure)
     azure.run_at(0)
-    # So much of it as the lab needs to have stored the policy.
+    # The lab stores the policy during these polls.
     going = {"id": "x", "name": "x", "status": "InProgress"}
-    azure.fault(method="GET", path="/operations/", status=200, body=going, times=8)
+    azure.fault(method="GET", path="/operations/", status=200, body=going, times=40)
     body = {**going, "status": "Succeeded", **of}
     azure.fault(method="GET", path="/operations/", status=200, body=body, times=1000)
     done = change(azure)
