@@ -10,9 +10,9 @@ import importlib.util
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Optional, Sequence, Tuple
 
 from ansible.module_utils.basic import missing_required_lib
 
@@ -39,7 +39,7 @@ class Library:
         except (ImportError, ValueError):
             return False
 
-    def installed(self) -> Optional[str]:
+    def installed(self) -> str | None:
         """Return the installed version; None if its metadata is missing."""
         try:
             # None if the metadata file is damaged.
@@ -47,7 +47,7 @@ class Library:
         except (metadata.PackageNotFoundError, KeyError):
             return None
 
-    def too_old(self) -> Optional[str]:
+    def too_old(self) -> str | None:
         """Return the installed version if it is older than the oldest to use."""
         version = self.installed()
         if version is None or _numbers(version) >= _numbers(self.oldest):
@@ -62,7 +62,7 @@ COMPUTE = Library("azure-mgmt-compute", "azure.mgmt.compute", "33.0.0")
 STORAGE_BLOB = Library("azure-storage-blob", "azure.storage.blob", "12.18.0")
 
 
-def missing(needed: Sequence[Library], together: Sequence[Library] = ()) -> Optional[Failure]:
+def missing(needed: Sequence[Library], together: Sequence[Library] = ()) -> Failure | None:
     """Return one failure for all libraries that are missing or too old; None without any.
 
     A library of `together` alone is not a failure. But if a needed one is missing, it is named
@@ -104,7 +104,7 @@ def _installation(libraries: Sequence[Library], how: str = "") -> str:
     return f"Run: {shlex.quote(sys.executable)} -m pip install {how}{words}"
 
 
-def _numbers(version: str) -> Tuple[int, ...]:
+def _numbers(version: str) -> tuple[int, ...]:
     """Return the release of a version, for comparisons; `9.1.0b2` counts as `9.1.0`."""
     found = re.match(r"\d+(\.\d+)*", version)
     numbers = [int(part) for part in found.group().split(".")] if found else []

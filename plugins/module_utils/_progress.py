@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Callable, Optional
+from typing import Callable
 
 #: The private argument by which the action plugin names the file.
 PROGRESS_FILE = "_progress_file"
 
 
-def progress_of(path: Optional[str]) -> Callable[[str], None]:
+def progress_of(path: str | None) -> Callable[[str], None]:
     """Return a function that appends progress lines to a file; without a path it drops them."""
     if not isinstance(path, str) or not path:
         return lambda _line: None

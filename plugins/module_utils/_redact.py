@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import threading
-from typing import Set
 from urllib.parse import urlsplit, urlunsplit
 
 # A signature's value in a query, also percent-encoded or escaped as JSON: then a digit stands
@@ -37,7 +36,7 @@ HIDDEN = "REDACTED"
 # Shorter values are not secrets, and may be part of any word.
 _SHORTEST_SECRET = 6
 
-_secrets: Set[str] = set()
+_secrets: set[str] = set()
 _lock = threading.Lock()
 
 
@@ -73,6 +72,6 @@ def redact(text: str) -> str:
     return text
 
 
-def _without_signature(found: "re.Match[str]") -> str:
+def _without_signature(found: re.Match[str]) -> str:
     dense = _LINE_END.sub("", found[0])
     return HIDDEN if _SIGNATURE_IN_BASE64.search(dense) else found[0]

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any, Callable
 
 from ansible import constants
 from ansible.plugins.action import ActionBase
@@ -30,10 +31,10 @@ class ProgressAction(ActionBase):
     _supports_async = True
 
     def run(
-        self, tmp: Optional[str] = None, task_vars: Optional[Dict[str, Any]] = None
-    ) -> Dict[str, Any]:
+        self, tmp: str | None = None, task_vars: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
         """Run the module with the task's arguments."""
-        result: Dict[str, Any] = super().run(tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         del tmp  # Unused, as in Ansible's own actions.
         variables = task_vars or {}
         wrap_async = bool(self._task.async_val) and not self._connection.has_native_async
@@ -64,10 +65,10 @@ class ProgressAction(ActionBase):
         return lambda line: display.v(line, host=host)
 
     def _run_module(
-        self, variables: Dict[str, Any], wrap_async: bool, more: Mapping[str, str]
-    ) -> Dict[str, Any]:
+        self, variables: dict[str, Any], wrap_async: bool, more: Mapping[str, str]
+    ) -> dict[str, Any]:
         own = {key: value for key, value in self._task.args.items() if key != PROGRESS_FILE}
-        result: Dict[str, Any] = self._execute_module(
+        result: dict[str, Any] = self._execute_module(
             module_args={**own, **more}, task_vars=variables, wrap_async=wrap_async
         )
         invocation = result.get("invocation")

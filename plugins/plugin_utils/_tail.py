@@ -11,7 +11,7 @@ import tempfile
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable
 
 _EVERY_S = 0.2
 
@@ -19,7 +19,7 @@ _EVERY_S = 0.2
 class Tail:
     """A temporary file and a thread that reports each line another process appends to it."""
 
-    def __init__(self, report: Callable[[str], None], folder: Optional[str] = None) -> None:
+    def __init__(self, report: Callable[[str], None], folder: str | None = None) -> None:
         self._report = report
         descriptor, self.path = tempfile.mkstemp(prefix="progress-", dir=folder)
         self._file = os.fdopen(descriptor, "rb", buffering=0)

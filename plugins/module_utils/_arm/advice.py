@@ -12,7 +12,8 @@ has many codes, or shares one vague code among many problems.
 from __future__ import annotations
 
 import re
-from typing import Dict, NamedTuple, Pattern, Tuple
+from re import Pattern
+from typing import NamedTuple
 
 from . import advice_codes as codes
 
@@ -40,7 +41,7 @@ def _problem(operation: str, words: str, action: str, outranks_code: bool = Fals
 
 _BUSY = r"another (operation|job)|operation.{0,30}in progress|already (running|in progress)"
 # The first row that matches wins.
-PROBLEMS: Tuple[Problem, ...] = (
+PROBLEMS: tuple[Problem, ...] = (
     _problem(
         "",
         r"resource\s?guard",
@@ -147,11 +148,11 @@ PROBLEMS: Tuple[Problem, ...] = (
     ),
 )
 
-_BY_CODE: Dict[str, str] = {
+_BY_CODE: dict[str, str] = {
     code.lower(): action for names, action in codes.ACTIONS for code in names.split()
 }
 # Codes that mean one thing of a request, and another of a job.
-_OF_JOBS: Dict[str, str] = {"resourcenotfound": _BY_CODE["320001"]}
+_OF_JOBS: dict[str, str] = {"resourcenotfound": _BY_CODE["320001"]}
 _OPERATIONS = {
     "configurebackup": REGISTER,
     "configure": REGISTER,

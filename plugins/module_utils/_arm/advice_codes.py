@@ -10,8 +10,6 @@ collection's own errors where the same advice applies.
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
-
 WAIT = (
     "Another operation is running on this item: wait until it has ended, then run the task again."
 )
@@ -86,7 +84,7 @@ _FREEZE = (
 )
 
 # Codes, apart by spaces, and one action for all of them.
-ACTIONS: Tuple[Tuple[str, str], ...] = (
+ACTIONS: tuple[tuple[str, str], ...] = (
     # Sign-in.
     ("InvalidTenant AADSTS90002 AADSTS900021 AADSTS900023 AADSTS50020", _TENANT),
     (
@@ -282,7 +280,7 @@ SERVER_ERROR = (
     "Run the task again in a few minutes. If the error persists, give Microsoft's support the "
     "correlation ID."
 )
-BY_STATUS: Dict[int, str] = {
+BY_STATUS: dict[int, str] = {
     401: "Check the credentials, and that their tenant is that of the subscription.",
     403: "Give these credentials a role that permits the operation, such as Backup Contributor.",
     404: "Check subscription, resource group, vault and name.",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,14 +16,7 @@ from email.utils import parsedate_to_datetime
 from typing import (
     Any,
     Callable,
-    Dict,
     Generic,
-    Iterable,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
     TypeVar,
     cast,
 )
@@ -53,9 +47,9 @@ def silent(_line: str) -> None:
 class AcceptedOperation:
     """An operation that Azure has accepted and carries out on its own."""
 
-    operation_id: Optional[str]
+    operation_id: str | None
     status: int
-    retry_after_s: Optional[float]
+    retry_after_s: float | None
     at: datetime
 
 
@@ -68,7 +62,7 @@ class ClientConfig:
     clock: Clock
     deadline: Deadline
     report: Report = silent
-    ca_certificates: Optional[str] = None
+    ca_certificates: str | None = None
 
 
 class ArmConnection:
@@ -77,14 +71,14 @@ class ArmConnection:
     `scope` is the vault that the task works on, for the messages of errors.
     """
 
-    def __init__(self, config: ClientConfig, scope: Optional[VaultId] = None) -> None:
+    def __init__(self, config: ClientConfig, scope: VaultId | None = None) -> None:
         self.config = config
         self.clock = config.clock
         self.deadline = config.deadline
         self.report = config.report
         self._scope = scope
         self._lock = threading.RLock()
-        self._clients: Dict[Tuple[Library, str], Client] = {}
+        self._clients: dict[tuple[Library, str], Client] = {}
         self._gate = ThrottleGate(config.clock, config.deadline, config.report)
         self._responses = ResponseLog()
 
@@ -106,14 +100,14 @@ class ArmConnection:
         """Return the service's time at its last response; before the first, the local time."""
         return _date(self._responses.date) or self.clock.now()
 
-    def read(self, operation: str, send: Callable[[], T], vm: Optional[VmId] = None) -> T:
+    def read(self, operation: str, send: Callable[[], T], vm: VmId | None = None) -> T:
         """Return the value of `send`, which changes nothing in Azure.
 
         Raise `VaultError`, "Could not `operation`", if it fails.
         """
         return self._call(operation, send, vm, is_read=True)
 
-    def find(self, operation: str, send: Callable[[], T], vm: Optional[VmId] = None) -> Optional[T]:
+    def find(self, operation: str, send: Callable[[], T], vm: VmId | None = None) -> T | None:
         """Return the value of `send`; None if the resource does not exist in an existing vault."""
         try:
             return self.read(operation, send, vm)
@@ -123,13 +117,13 @@ class ArmConnection:
             raise
 
     def items(
-        self, operation: str, paged: Callable[[], Iterable[Any]], vm: Optional[VmId] = None
-    ) -> List[Dict[str, Any]]:
+        self, operation: str, paged: Callable[[], Iterable[Any]], vm: VmId | None = None
+    ) -> list[dict[str, Any]]:
         """Return every element of all pages of a list, with Azure's own names."""
         return self.read(operation, lambda: [as_dict(element) for element in paged()], vm)
 
     def start(
-        self, operation: str, send: Callable[..., Any], vm: Optional[VmId] = None
+        self, operation: str, send: Callable[..., Any], vm: VmId | None = None
     ) -> AcceptedOperation:
         """Start an operation: pass `cls`, the SDK's keyword, to `send`.
 
@@ -150,7 +144,7 @@ class ArmConnection:
             at=_date(headers.get("Date")) or self.clock.now(),
         )
 
-    def _call(self, operation: str, send: Callable[[], T], vm: Optional[VmId], is_read: bool) -> T:
+    def _call(self, operation: str, send: Callable[[], T], vm: VmId | None, is_read: bool) -> T:
         try:
             return send()
         except QuiesceError:
@@ -164,7 +158,7 @@ class ArmConnection:
     def _make(self, library: Library, name: str, subscription_id: str, api_version: str) -> Any:
         require(library)
         config = self.config
-        options: Dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if api_version:
             options["api_version"] = api_version
         if config.ca_certificates:
@@ -197,9 +191,7 @@ def require(*libraries: Library) -> None:
 class TaskOutcome(Generic[T, R]):
     """The outcome of one task of many: the item it was for, and its value or its error."""
 
-    def __init__(
-        self, item: T, value: Optional[R] = None, error: Optional[VaultError] = None
-    ) -> None:
+    def __init__(self, item: T, value: R | None = None, error: VaultError | None = None) -> None:
         self.item = item
         self.error = error
         self._value = value
@@ -214,14 +206,14 @@ class TaskOutcome(Generic[T, R]):
 
 def map_concurrently(
     work: Callable[[T], R], items: Sequence[T], workers: int = 8
-) -> List[TaskOutcome[T, R]]:
+) -> list[TaskOutcome[T, R]]:
     """Return the outcome of `work` for each item, in their order. `workers` items run at a time.
 
     A `VaultError` of one item leaves the others alone, unless every request would fail with it,
     as with a wrong secret: then no more items start. Any other exception is raised.
     """
-    wide_errors: List[VaultError] = []
-    defects: List[BaseException] = []
+    wide_errors: list[VaultError] = []
+    defects: list[BaseException] = []
 
     def run(item: T) -> TaskOutcome[T, R]:
         if defects:
@@ -244,12 +236,12 @@ def map_concurrently(
         return list(pool.map(run, items))
 
 
-def as_dict(answer: Mapping[str, Any]) -> Dict[str, Any]:
+def as_dict(answer: Mapping[str, Any]) -> dict[str, Any]:
     """Return a response's mapping as a copy."""
     return dict(answer)
 
 
-def _operation_id(headers: Mapping[str, str]) -> Optional[str]:
+def _operation_id(headers: Mapping[str, str]) -> str | None:
     """Return the operation's ID, the last segment of the address of its status."""
     for name in ("Azure-AsyncOperation", "Location"):
         path = urlsplit(headers.get(name) or "").path
@@ -258,7 +250,7 @@ def _operation_id(headers: Mapping[str, str]) -> Optional[str]:
     return None
 
 
-def _date(text: Optional[str]) -> Optional[datetime]:
+def _date(text: str | None) -> datetime | None:
     try:
         found = parsedate_to_datetime(text) if text else None
     except (TypeError, ValueError):

@@ -14,12 +14,13 @@ import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable
 from urllib.parse import urlsplit
 
-from .._errors import Failure, QuiesceError, refuse
+from .._errors import Failure, QuiesceError, SettingsError
 from .._libraries import AZURE_IDENTITY, unusable
 from .._redact import register_secret
 from .advice_codes import LOG_IN
@@ -87,11 +88,13 @@ def cloud_of(params: Mapping[str, Any]) -> Cloud:
     name = (params.get("cloud") or "").strip().lower()
     known = _CLOUDS.get(_ALIASES.get(name, name))
     if known is None:
-        refuse(
-            "InvalidCloud",
-            f"cloud {params.get('cloud')!r} is unknown.",
-            "Set cloud to AzureCloud, AzureChinaCloud or AzureUSGovernment. For any other cloud, "
-            "set resource_manager_endpoint and authority instead.",
+        raise SettingsError(
+            Failure(
+                "InvalidCloud",
+                f"cloud {params.get('cloud')!r} is unknown.",
+                "Set cloud to AzureCloud, AzureChinaCloud or AzureUSGovernment. For any other "
+                "cloud, set resource_manager_endpoint and authority instead.",
+            )
         )
     owner = _owner_of(endpoint)
     cloud = owner or known
@@ -103,7 +106,7 @@ def cloud_of(params: Mapping[str, Any]) -> Cloud:
     )
 
 
-def _owner_of(endpoint: str) -> Optional[Cloud]:
+def _owner_of(endpoint: str) -> Cloud | None:
     """Return the known cloud that an endpoint of Resource Manager belongs to."""
     host = urlsplit(endpoint).hostname or ""
     for cloud in _CLOUDS.values():
@@ -130,7 +133,9 @@ def subscription_of(params: Mapping[str, Any]) -> str:
         except QuiesceError:
             # The CLI is optional here, so the error is that of the missing option.
             pass
-    return refuse("MissingSubscription", "subscription_id is missing.", _SET_SUBSCRIPTION)
+    raise SettingsError(
+        Failure("MissingSubscription", "subscription_id is missing.", _SET_SUBSCRIPTION)
+    )
 
 
 def make_credential(params: Mapping[str, Any], cloud: Cloud) -> Any:
@@ -164,7 +169,7 @@ def make_credential(params: Mapping[str, Any], cloud: Cloud) -> Any:
     return _default_credential(params, options)
 
 
-def _default_credential(params: Mapping[str, Any], options: Dict[str, Any]) -> Any:
+def _default_credential(params: Mapping[str, Any], options: dict[str, Any]) -> Any:
     """Return the credential that tries each kind in turn."""
     from azure.identity import DefaultAzureCredential
 
@@ -215,7 +220,7 @@ class Tokens:
         self._token = ""
         self._expires_on: float = 0
 
-    def current(self, refused: Optional[str] = None) -> str:
+    def current(self, refused: str | None = None) -> str:
         """Return a token that is valid for 5 minutes or more and is not the refused one."""
         with self._lock:
             if self._credential is None or (refused and refused == self._token):
@@ -228,7 +233,7 @@ class Tokens:
             return self._token
 
 
-def _service_principal(found: Tuple[str, ...], options: Mapping[str, Any]) -> Any:
+def _service_principal(found: tuple[str, ...], options: Mapping[str, Any]) -> Any:
     from azure.identity import ClientSecretCredential
 
     tenant, client_id, secret = found
@@ -236,19 +241,21 @@ def _service_principal(found: Tuple[str, ...], options: Mapping[str, Any]) -> An
     return ClientSecretCredential(tenant, client_id, secret, **options)
 
 
-def _workload_identity(found: Tuple[str, ...], options: Mapping[str, Any]) -> Any:
+def _workload_identity(found: tuple[str, ...], options: Mapping[str, Any]) -> Any:
     from azure.identity import WorkloadIdentityCredential
 
     tenant, client_id, token_file = found
     try:
         register_secret(Path(token_file).read_text(encoding="utf-8").strip())
     except (OSError, ValueError) as error:
-        refuse(
-            "InvalidFederatedToken",
-            f"federated_token_file cannot be read: {token_file}: {error}.",
-            "Set federated_token_file to the file with the workload's token, which Kubernetes or "
-            "the pipeline writes.",
-        )
+        raise SettingsError(
+            Failure(
+                "InvalidFederatedToken",
+                f"federated_token_file cannot be read: {token_file}: {error}.",
+                "Set federated_token_file to the file with the workload's token, which "
+                "Kubernetes or the pipeline writes.",
+            )
+        ) from error
     return WorkloadIdentityCredential(
         tenant_id=tenant, client_id=client_id, token_file_path=token_file, **options
     )
@@ -264,20 +271,22 @@ def _is_workload(params: Mapping[str, Any]) -> bool:
     )
 
 
-def _required(params: Mapping[str, Any], names: Tuple[str, ...]) -> Tuple[str, ...]:
+def _required(params: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...]:
     """Return the values of the options; raise `SettingsError` if one is missing."""
     missing = [name for name in names if not params.get(name)]
     if missing:
         kind = "a workload identity" if names == _WORKLOAD_IDENTITY else "a service principal"
-        refuse(
-            "MissingCredentials",
-            f"{' and '.join(missing)} of {kind} must be set.",
-            f"Set {', '.join(names[:-1])} and {names[-1]}, or choose another auth_source.",
+        raise SettingsError(
+            Failure(
+                "MissingCredentials",
+                f"{' and '.join(missing)} of {kind} must be set.",
+                f"Set {', '.join(names[:-1])} and {names[-1]}, or choose another auth_source.",
+            )
         )
     return tuple(params[name] for name in names)
 
 
-def _from_environment() -> Tuple[str, ...]:
+def _from_environment() -> tuple[str, ...]:
     """Return a service principal from the environment, by the SDK's names or the options'."""
     get = os.environ.get
     return (
@@ -287,9 +296,9 @@ def _from_environment() -> Tuple[str, ...]:
     )
 
 
-def _transport_options(params: Mapping[str, Any], cloud: Cloud) -> Dict[str, Any]:
+def _transport_options(params: Mapping[str, Any], cloud: Cloud) -> dict[str, Any]:
     """Return azure-identity's options for its requests to the authority."""
-    options: Dict[str, Any] = {
+    options: dict[str, Any] = {
         "authority": cloud.authority,
         "connection_timeout": 20,
         "retry_connect": 2,
@@ -305,18 +314,20 @@ def _transport_options(params: Mapping[str, Any], cloud: Cloud) -> Dict[str, Any
     return options
 
 
-def check_certificates(path: Optional[str]) -> None:
+def check_certificates(path: str | None) -> None:
     """Raise `SettingsError` for a file of certificates that cannot be read."""
     if not path:
         return
     try:
         ssl.create_default_context(cafile=path)
     except (OSError, ValueError) as error:
-        refuse(
-            "InvalidCaCertificates",
-            f"ca_certificates cannot be read: {path}: {error}.",
-            "Set ca_certificates to a file in PEM format that the task's user may read.",
-        )
+        raise SettingsError(
+            Failure(
+                "InvalidCaCertificates",
+                f"ca_certificates cannot be read: {path}: {error}.",
+                "Set ca_certificates to a file in PEM format that the task's user may read.",
+            )
+        ) from error
 
 
 def _endpoint(params: Mapping[str, Any], name: str) -> str:
@@ -333,10 +344,12 @@ def _endpoint(params: Mapping[str, Any], name: str) -> str:
     except ValueError:
         is_valid = False
     if given and not is_valid:
-        refuse(
-            "InvalidEndpoint",
-            f"{name} must begin with https:// and a host name, as tokens are sent there.",
-            f"Set {name} to an address such as https://HOST.",
+        raise SettingsError(
+            Failure(
+                "InvalidEndpoint",
+                f"{name} must begin with https:// and a host name, as tokens are sent there.",
+                f"Set {name} to an address such as https://HOST.",
+            )
         )
     return str(given).rstrip("/")
 

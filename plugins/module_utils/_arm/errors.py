@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping, NamedTuple, Optional
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from .._errors import Failure, QuiesceError
@@ -103,8 +104,8 @@ class Operation(NamedTuple):
     """An operation, for the messages of its errors: "Could not `action`"."""
 
     action: str
-    vm: Optional[VmId] = None
-    vault: Optional[VaultId] = None
+    vm: VmId | None = None
+    vault: VaultId | None = None
     endpoint: str = ""
     #: True if the request changes nothing in Azure, so that nothing of it can be half done.
     is_read: bool = False
@@ -185,7 +186,7 @@ def _from_response(response: Any, operation: Operation) -> VaultError:
     )
 
 
-def _is_in(response: Any, vault: Optional[VaultId]) -> bool:
+def _is_in(response: Any, vault: VaultId | None) -> bool:
     """Return True if the request was for the vault or for an item in it."""
     path = unquote(urlsplit(str(response.request.url)).path).lower()
     return vault is not None and f"{path}/".startswith(f"{vault.key}/")
@@ -210,7 +211,7 @@ def _kind(status: int, code: str, message: str) -> str:
     return _BY_STATUS.get(status, "request" if 400 <= status < 500 else "service")
 
 
-def _missing_scope(kind: str, vault: Optional[VaultId], message: str) -> str:
+def _missing_scope(kind: str, vault: VaultId | None, message: str) -> str:
     """Return a message naming the missing part of the vault's ID; empty if another is meant."""
     if vault is None:
         return ""

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Tuple
 
-from .._errors import refuse
+from .._errors import Failure, SettingsError
 
 FABRIC = "Azure"
 _ID = re.compile(
@@ -136,13 +135,15 @@ def _id(subscription_id: str, resource_group: str, kind: str, name: str) -> str:
     return f"{scope}/providers/{kind}/{name}"
 
 
-def _parts(text: str, resource_type: str, noun: str) -> Tuple[str, str, str]:
+def _parts(text: str, resource_type: str, noun: str) -> tuple[str, str, str]:
     found = _ID.match(text.strip())
     if not found or not equals_ignoring_case(found["type"], resource_type):
-        refuse(
-            f"Invalid{noun.capitalize()}Id",
-            f"{text!r} is not the resource ID of a {noun}.",
-            f"Give the ID as Azure shows it: {_id('...', '...', resource_type, 'NAME')}.",
+        raise SettingsError(
+            Failure(
+                f"Invalid{noun.capitalize()}Id",
+                f"{text!r} is not the resource ID of a {noun}.",
+                f"Give the ID as Azure shows it: {_id('...', '...', resource_type, 'NAME')}.",
+            )
         )
     return (
         found["subscription"],
@@ -156,14 +157,18 @@ def _name(part: str, text: str, noun: str) -> str:
     name = f"Invalid{noun.capitalize()}Name"
     action = f"Give its resource ID, or its name and resource group{_FORM.get(noun, '')}."
     if not part:
-        refuse(name, f"The {noun} {text!r} lacks its name or its resource group.", action)
+        raise SettingsError(
+            Failure(name, f"The {noun} {text!r} lacks its name or its resource group.", action)
+        )
     if _NOT_IN_A_NAME.search(part) or part in (".", ".."):
-        refuse(
-            name,
-            f"{text!r} cannot be the name of a {noun}."
-            if part in text
-            else f"{part!r} cannot be the resource group of the {noun} {text!r}.",
-            action,
+        raise SettingsError(
+            Failure(
+                name,
+                f"{text!r} cannot be the name of a {noun}."
+                if part in text
+                else f"{part!r} cannot be the resource group of the {noun} {text!r}.",
+                action,
+            )
         )
     return part
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import re
 import traceback
-from typing import FrozenSet, Iterator, List, NamedTuple, Tuple
+from collections.abc import Iterator
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from .advice import recommended
@@ -158,7 +159,7 @@ def _host(endpoint: str) -> str:
     return urlsplit(endpoint).netloc or endpoint or "the service"
 
 
-def _names_and_words(error: BaseException) -> Tuple[FrozenSet[str], str]:
+def _names_and_words(error: BaseException) -> tuple[frozenset[str], str]:
     """Return the class names and the texts of an exception and of its causes."""
     found = list(_chain(error))
     names = frozenset(kind.__name__ for cause in found for kind in type(cause).__mro__)
@@ -167,7 +168,7 @@ def _names_and_words(error: BaseException) -> Tuple[FrozenSet[str], str]:
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
     """Yield an exception and its causes, in each place where libraries keep them."""
-    seen: List[BaseException] = []
+    seen: list[BaseException] = []
     waiting = [error]
     while waiting:
         current = waiting.pop(0)

@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Set, Tuple
+from collections.abc import Mapping
+from typing import Any
 
 from ansible.module_utils.common.parameters import env_fallback
 
-from .._errors import refuse
+from .._errors import Failure, SettingsError
 from .ids import VaultId, VmId
 
 # The environment variables of each option: azure.azcollection's names first, then the SDK's.
-ENVIRONMENT: Dict[str, Tuple[str, ...]] = {
+ENVIRONMENT: dict[str, tuple[str, ...]] = {
     "auth_source": ("ANSIBLE_AZURE_AUTH_SOURCE", "AZURE_AUTH_SOURCE"),
     "subscription_id": ("AZURE_SUBSCRIPTION_ID",),
     "tenant": ("AZURE_TENANT", "AZURE_TENANT_ID"),
@@ -29,7 +30,7 @@ ENVIRONMENT: Dict[str, Tuple[str, ...]] = {
 AUTH_SOURCES = ("auto", "cli", "env", "msi", "service_principal", "workload_identity")
 
 
-def auth_arguments() -> Dict[str, Any]:
+def auth_arguments() -> dict[str, Any]:
     """Return the options of the fragment `_auth`."""
     return {
         "auth_source": {
@@ -55,7 +56,7 @@ def auth_arguments() -> Dict[str, Any]:
     }
 
 
-def vault_arguments() -> Dict[str, Any]:
+def vault_arguments() -> dict[str, Any]:
     """Return the options of the fragments `_auth` and `_vault`."""
     return {
         **auth_arguments(),
@@ -64,7 +65,7 @@ def vault_arguments() -> Dict[str, Any]:
     }
 
 
-def vms_arguments() -> Dict[str, Any]:
+def vms_arguments() -> dict[str, Any]:
     """Return the options that choose VMs."""
     return {
         "vms": {"type": "list", "elements": "str"},
@@ -73,7 +74,7 @@ def vms_arguments() -> Dict[str, Any]:
     }
 
 
-def wait_arguments(timeout_s: int) -> Dict[str, Any]:
+def wait_arguments(timeout_s: int) -> dict[str, Any]:
     """Return the options for waiting."""
     return {
         "wait": {"type": "bool", "default": True},
@@ -91,30 +92,32 @@ def chosen_vault(params: Mapping[str, Any], subscription_id: str) -> VaultId:
 
 def chosen_vms(
     params: Mapping[str, Any], connection: Any, required: bool = True
-) -> Tuple[VmId, ...]:
+) -> tuple[VmId, ...]:
     """Return the VMs of the options, each once, in the order of the options.
 
     An empty list is a valid choice. A null, which Ansible takes for a set option, and an empty name
     are errors: otherwise a task that backs up nothing would succeed.
     """
     if params.get("vm") is None and params.get("vms") is None and required:
-        refuse("MissingVms", "Neither vms nor vm has a value.", "Set vms or vm.")
+        raise SettingsError(
+            Failure("MissingVms", "Neither vms nor vm has a value.", "Set vms or vm.")
+        )
     vault: VaultId = connection.vault
     group = params.get("vm_resource_group") or vault.resource_group
-    found: Dict[str, VmId] = {}
+    found: dict[str, VmId] = {}
     for text in named_vms(params):
         vm = VmId.parse(text, vault.subscription_id, group)
         found.setdefault(vm.key, vm)
     return tuple(found.values())
 
 
-def named_vms(params: Mapping[str, Any]) -> List[str]:
+def named_vms(params: Mapping[str, Any]) -> list[str]:
     """Return the VMs as the options name them."""
     single = [params["vm"]] if params.get("vm") is not None else []
     return [*(params.get("vms") or ()), *single]
 
 
-def vms_named_by_id(params: Mapping[str, Any]) -> Set[str]:
+def vms_named_by_id(params: Mapping[str, Any]) -> set[str]:
     """Return `VmId.key` of the VMs that the options give by resource ID."""
     ids = (text for text in named_vms(params) if "/subscriptions/" in text.lower())
     return {VmId.from_resource_id(text).key for text in ids}
@@ -123,14 +126,20 @@ def vms_named_by_id(params: Mapping[str, Any]) -> Set[str]:
 def check_wait(params: Mapping[str, Any]) -> None:
     """Raise `SettingsError` if timeout or poll_interval is too short."""
     if params.get("timeout") is not None and params["timeout"] < 1:
-        refuse("InvalidTimeout", "timeout must be at least 1 second.", "Set timeout to 1 or more.")
+        raise SettingsError(
+            Failure(
+                "InvalidTimeout", "timeout must be at least 1 second.", "Set timeout to 1 or more."
+            )
+        )
     if params.get("poll_interval") is not None and params["poll_interval"] < 0.1:
-        refuse(
-            "InvalidPollInterval",
-            "poll_interval must be at least 0.1 seconds.",
-            "Set poll_interval to 0.1 or more.",
+        raise SettingsError(
+            Failure(
+                "InvalidPollInterval",
+                "poll_interval must be at least 0.1 seconds.",
+                "Set poll_interval to 0.1 or more.",
+            )
         )
 
 
-def _text(name: str) -> Dict[str, Any]:
+def _text(name: str) -> dict[str, Any]:
     return {"type": "str", "fallback": (env_fallback, list(ENVIRONMENT[name]))}

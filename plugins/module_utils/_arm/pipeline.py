@@ -11,7 +11,7 @@ that this module can be imported without the SDK.
 from __future__ import annotations
 
 import json
-from typing import Any, List, Optional
+from typing import Any
 
 from .._errors import QuiesceError
 from .clock import Clock, Deadline
@@ -69,7 +69,7 @@ class BearerPolicy:
         request.http_request.headers["Authorization"] = f"Bearer {token}"
         return self.next.send(request)
 
-    def _token(self, refused: Optional[str] = None) -> str:
+    def _token(self, refused: str | None = None) -> str:
         try:
             return self._tokens.current(refused)
         except QuiesceError:
@@ -141,7 +141,7 @@ class RetryPolicy:
             raise MalformedResponseError(response)
         return self._may_sleep(error_pause(status, attempt, is_safe))
 
-    def _may_sleep(self, pause: Optional[float]) -> bool:
+    def _may_sleep(self, pause: float | None) -> bool:
         """Sleep and return True; return False without a pause, or without time for it."""
         if pause is None or pause > self._deadline.left():
             return False
@@ -156,7 +156,7 @@ def policies(
     deadline: Deadline,
     responses: ResponseLog,
     agent: str,
-) -> List[Any]:
+) -> list[Any]:
     """Return the policies of a client's pipeline.
 
     Some of the SDK's are left out on purpose. One registers the subscription with a provider (a
@@ -184,7 +184,7 @@ def policies(
     ]
 
 
-def _pause_after(error: Exception, attempt: int, is_safe: bool) -> Optional[float]:
+def _pause_after(error: Exception, attempt: int, is_safe: bool) -> float | None:
     """Return the pause after a request got no response; None to give up."""
     unsent = is_unsent(error)
     if unsent and type(getattr(error, "inner_exception", None)).__name__ == "SSLError":
@@ -192,7 +192,7 @@ def _pause_after(error: Exception, attempt: int, is_safe: bool) -> Optional[floa
     return broken_pause(attempt, not unsent, is_safe)
 
 
-def _retry_after(response: Any) -> Optional[float]:
+def _retry_after(response: Any) -> float | None:
     """Return the pause that a response requires."""
     headers = response.headers
     pause = retry_after_s(headers.get("Retry-After"), headers.get("Date"))

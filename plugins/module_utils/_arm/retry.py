@@ -12,10 +12,11 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
+from typing import Any, Callable, NamedTuple
 from urllib.parse import urlsplit
 
 from .clock import Clock, Deadline
@@ -54,7 +55,7 @@ def action_of(method: str, url: str) -> str:
     return "/".join([*types, verb.get(method.upper(), "write")])
 
 
-def retry_after_s(retry_after: Optional[str], date: Optional[str]) -> Optional[float]:
+def retry_after_s(retry_after: str | None, date: str | None) -> float | None:
     """Return the seconds of a `Retry-After` header, a number or a time; None for anything else."""
     if not retry_after:
         return None
@@ -70,7 +71,7 @@ def retry_after_s(retry_after: Optional[str], date: Optional[str]) -> Optional[f
         return None
 
 
-def seconds_in_words(message: str) -> Optional[float]:
+def seconds_in_words(message: str) -> float | None:
     """Return the pause that the message of a 429 names, which lacks the header."""
     found = _AFTER.search(message)
     return min(float(found[1]), _A_YEAR_S) if found else None
@@ -142,9 +143,9 @@ class ResponseLog:
         self.date = response.headers.get("Date") or self.date
 
     @property
-    def last(self) -> Optional[ResponseSummary]:
+    def last(self) -> ResponseSummary | None:
         """The last response to this thread."""
-        found: Optional[ResponseSummary] = getattr(self._local, "last", None)
+        found: ResponseSummary | None = getattr(self._local, "last", None)
         return found
 
     def lose(self) -> None:
@@ -186,8 +187,8 @@ class ThrottleGate:
         self._deadline = deadline
         self._report = report
         self._lock = threading.Lock()
-        self._opens: Dict[str, float] = {}
-        self._closed_by: Dict[str, object] = {}
+        self._opens: dict[str, float] = {}
+        self._closed_by: dict[str, object] = {}
 
     def wait(self, action: str) -> None:
         """Wait until requests of this action may be sent."""
@@ -220,9 +221,7 @@ def counted_as(action: str, code: str) -> str:
     return EVERYTHING if code.lower().startswith(_WIDE_CODES) else action
 
 
-def busy_pause(
-    status: int, attempt: int, retry_after: Optional[float], is_safe: bool
-) -> Optional[float]:
+def busy_pause(status: int, attempt: int, retry_after: float | None, is_safe: bool) -> float | None:
     """Return the pause of an action, in all threads, after a 429 or 503; None to give up.
 
     A 503 without Retry-After may follow a request that succeeded, so retry only if it is
@@ -235,19 +234,19 @@ def busy_pause(
     return min(2.0 ** min(attempt, 10), _LONGEST_S)
 
 
-def error_pause(status: int, attempt: int, is_safe: bool) -> Optional[float]:
+def error_pause(status: int, attempt: int, is_safe: bool) -> float | None:
     """Return the pause after an error of the service; None to give up."""
     if status not in _TEMPORARY or not is_safe:
         return None
     return _nth(_TEMPORARY_S, attempt)
 
 
-def broken_pause(attempt: int, may_have_arrived: bool, is_safe: bool) -> Optional[float]:
+def broken_pause(attempt: int, may_have_arrived: bool, is_safe: bool) -> float | None:
     """Return the pause after a connection failed or broke; None to give up."""
     if may_have_arrived:
         return _nth(_TEMPORARY_S, attempt) if is_safe else None
     return _nth(_UNREACHABLE_S, attempt)
 
 
-def _nth(pauses: "tuple[float, ...]", attempt: int) -> Optional[float]:
+def _nth(pauses: tuple[float, ...], attempt: int) -> float | None:
     return pauses[attempt - 1] if attempt <= len(pauses) else None

@@ -12,7 +12,8 @@ are mappings with Azure's own names. The SDK provides the addresses, the pipelin
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, Iterator, List
+from collections.abc import Iterator
+from typing import Any, Callable
 
 from .._errors import QuiesceError
 from .._libraries import Library, unusable
@@ -87,7 +88,7 @@ class _Bodies:
     """The bodies of responses, as Azure sent them."""
 
     def __init__(self) -> None:
-        self.last: Dict[str, Any] = {}
+        self.last: dict[str, Any] = {}
 
     def take(self, response: Any) -> None:
         """Keep the body of a response of success; the SDK's `raw_response_hook`."""
@@ -96,9 +97,9 @@ class _Bodies:
             text = http_response.text()
             self.last = json.loads(text) if text.strip() else {}
 
-    def elements(self, paged: Any) -> Iterator[Dict[str, Any]]:
+    def elements(self, paged: Any) -> Iterator[dict[str, Any]]:
         """Yield every element of every page; the SDK requests the next page when it is needed."""
         for _page in paged.by_page():
             # Azure's own elements replace those that the SDK has parsed.
-            elements: List[Dict[str, Any]] = self.last.get("value") or []
+            elements: list[dict[str, Any]] = self.last.get("value") or []
             yield from elements

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, time, timedelta, timezone
-from typing import Any, Optional
+from typing import Any
 
-from .._errors import refuse
+from .._errors import Failure, SettingsError
 
 # Azure writes up to seven digits of a second, and often no zone, which means UTC.
 _TIME = re.compile(
@@ -25,16 +25,16 @@ _DURATION = re.compile(
 )
 
 
-def parse_time(text: Any) -> Optional[datetime]:
+def parse_time(text: Any) -> datetime | None:
     """Return a time of the service; None for the year 1, which means no time, and other texts."""
     if isinstance(text, datetime):
-        found: Optional[datetime] = text if text.tzinfo else text.replace(tzinfo=timezone.utc)
+        found: datetime | None = text if text.tzinfo else text.replace(tzinfo=timezone.utc)
     else:
         found = _parsed(str(text or "").strip())
     return found if found and found.year > 1 else None
 
 
-def parse_duration(text: Any) -> Optional[float]:
+def parse_duration(text: Any) -> float | None:
     """Return the seconds of a duration such as `PT1H6M58.39S`; None for other texts."""
     if isinstance(text, timedelta):
         return text.total_seconds()
@@ -51,7 +51,7 @@ def parse_duration(text: Any) -> Optional[float]:
     )
 
 
-def format_utc(moment: Optional[datetime]) -> Optional[str]:
+def format_utc(moment: datetime | None) -> str | None:
     """Return a time as results show it: UTC, to the second."""
     return f"{_in_utc(moment).isoformat(timespec='seconds')}Z" if moment else None
 
@@ -66,9 +66,7 @@ def format_for_filter(moment: datetime) -> str:
     )
 
 
-def parse_time_option(
-    option: str, text: Optional[str], end_of_day: bool = False
-) -> Optional[datetime]:
+def parse_time_option(option: str, text: str | None, end_of_day: bool = False) -> datetime | None:
     """Return the time of an option: a date or an ISO 8601 time, in UTC unless it has a zone.
 
     Raise `SettingsError` for other texts. With `end_of_day` a date means its last second.
@@ -77,10 +75,13 @@ def parse_time_option(
         return None
     found = _parsed(text.strip())
     if found is None:
-        refuse(
-            "InvalidTime",
-            f"{option} must be a date or a time, but is {text!r}.",
-            f"Set {option} to a date such as 2026-12-31, or a time such as 2026-12-31T18:30:00Z.",
+        raise SettingsError(
+            Failure(
+                "InvalidTime",
+                f"{option} must be a date or a time, but is {text!r}.",
+                f"Set {option} to a date such as 2026-12-31, or a time such as "
+                "2026-12-31T18:30:00Z.",
+            )
         )
     if end_of_day and len(text.strip()) == len("2026-12-31"):
         found = datetime.combine(found.date(), time(23, 59, 59), tzinfo=timezone.utc)
@@ -101,7 +102,7 @@ def _in_utc(moment: datetime) -> datetime:
     return moment.astimezone(timezone.utc).replace(tzinfo=None)
 
 
-def _parsed(text: str) -> Optional[datetime]:
+def _parsed(text: str) -> datetime | None:
     found = _TIME.match(text)
     if not found:
         return None

@@ -16,9 +16,10 @@ import socket
 import ssl
 import time
 import urllib.request
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Callable, Iterable, List, Optional, Sequence
+from typing import Callable
 
 from .._errors import Failure, StoreError
 from .parser import ProtocolError, ResponseParser
@@ -51,17 +52,17 @@ def tls_context() -> ssl.SSLContext:
 class HttpConnection:
     """One connection to a store. `context` is None for plain HTTP."""
 
-    def __init__(self, host: str, port: int, context: Optional[ssl.SSLContext]) -> None:
+    def __init__(self, host: str, port: int, context: ssl.SSLContext | None) -> None:
         self._host = host
         self._port = port
         self._context = context
-        self.sock: Optional[socket.socket] = None
+        self.sock: socket.socket | None = None
 
     def open(self, deadline_ns: int) -> None:
         """Connect unless connected. Raise `StoreError`, free of secrets, if that fails."""
         if self.sock is not None:
             return
-        sock: Optional[socket.socket] = None
+        sock: socket.socket | None = None
         try:
             sock = socket.create_connection((self._host, self._port), _left_s(deadline_ns))
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -117,9 +118,9 @@ class Exchange:
         self._unsent = memoryview(payload)
         self._may_send: Callable[[], bool] = bool
         #: The time right before the first byte is sent.
-        self.request_ns: Optional[int] = None
+        self.request_ns: int | None = None
         #: The time when the head of the response was read.
-        self.answered_ns: Optional[int] = None
+        self.answered_ns: int | None = None
         #: True if a byte was sent: the store may carry out the request.
         self.sent = False
         #: True if some bytes were not sent in time: the store cannot carry out the request.
@@ -234,7 +235,7 @@ def send_all(
 def _read_answers(
     calls: Sequence[Exchange], deadline_ns: int, waiting: Callable[[Exchange], bool]
 ) -> None:
-    open_calls: List[Exchange] = [call for call in calls if waiting(call)]
+    open_calls: list[Exchange] = [call for call in calls if waiting(call)]
     # One system call a round, and no descriptor of its own.
     with selectors.PollSelector() as selector:
         for call in open_calls:

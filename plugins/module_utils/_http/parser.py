@@ -11,7 +11,6 @@ many responses until one deadline.
 from __future__ import annotations
 
 import re
-from typing import Dict, Optional
 
 _HEAD_LIMIT = 64 * 1024
 _BODY_LIMIT = 32 * 1024 * 1024
@@ -33,12 +32,12 @@ class ResponseParser:
         #: The response to a HEAD request has no body, even if its head has a length.
         self._bodiless = bodiless
         self._pending = b""
-        self._length: Optional[int] = None
+        self._length: int | None = None
         self._chunked = False
-        self.status: Optional[int] = None
+        self.status: int | None = None
         self.reason = ""
         #: Values by lower-case name.
-        self.headers: Dict[str, str] = {}
+        self.headers: dict[str, str] = {}
         self.body = b""
         self.complete = False
         #: True if the server keeps the connection open after this response.
@@ -90,7 +89,7 @@ class ResponseParser:
         status = int(matched.group(2))
         if status < 200:
             return  # an interim response: the final one follows
-        headers: Dict[str, str] = {}
+        headers: dict[str, str] = {}
         for line in lines:
             name, mark, value = line.decode("latin-1").partition(":")
             if not mark or not name or name != name.strip():

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote
 
 from .._arm.clock import Clock, Deadline
@@ -37,10 +38,10 @@ class VaultConnection(ArmConnection):
     def __init__(self, vault: VaultId, config: ClientConfig) -> None:
         super().__init__(config, vault)
         self.vault = vault
-        self._vault_resource: Optional[Dict[str, Any]] = None
+        self._vault_resource: dict[str, Any] | None = None
 
     @property
-    def vault_keywords(self) -> Dict[str, str]:
+    def vault_keywords(self) -> dict[str, str]:
         """The vault, as keywords of nearly every call of `backup`."""
         return {"vault_name": self.vault.name, "resource_group_name": self.vault.resource_group}
 
@@ -50,26 +51,26 @@ class VaultConnection(ArmConnection):
         subscription_id = self.vault.subscription_id
         return self.client(BACKUP, "RecoveryServicesBackupClient", subscription_id, _BACKUP_API)
 
-    def vault_resource(self) -> Dict[str, Any]:
+    def vault_resource(self) -> dict[str, Any]:
         """Return the vault's own resource. Only the first call reads it."""
         with self._lock:
             if self._vault_resource is None:
                 self._vault_resource = self.read(f"read vault {self.vault.name}", self._read_vault)
             return self._vault_resource
 
-    def _read_vault(self) -> Dict[str, Any]:
+    def _read_vault(self) -> dict[str, Any]:
         from azure.core.rest import HttpRequest
 
         address = f"{self.config.cloud.resource_manager}{quote(self.vault.id)}"
         request = HttpRequest("GET", address, params={"api-version": _VAULT_API})
         response = self.backup.send_request(request)
         response.raise_for_status()
-        found: Dict[str, Any] = response.json()
+        found: dict[str, Any] = response.json()
         return found
 
 
 def connect(
-    params: Mapping[str, Any], report: Report = silent, clock: Optional[Clock] = None
+    params: Mapping[str, Any], report: Report = silent, clock: Clock | None = None
 ) -> VaultConnection:
     """Return the connection of the options. No request is sent yet."""
     check_wait(params)
