@@ -122,8 +122,8 @@ def _check_paths(spec: Mapping[str, Any], given: Mapping[str, Any]) -> None:
             raise SettingsError(
                 Failure(
                     "UnsupportedLocale",
-                    f"{option}: {value} contains non-ASCII characters, and the locale of this host has "
-                    f"the encoding {encoding}, in which it would name another file.",
+                    f"{option}: {value} contains non-ASCII characters, and the locale of this host "
+                    f"has the encoding {encoding}, in which it would name another file.",
                     "Run the task with environment: {LC_ALL: C.UTF-8}.",
                 )
             )

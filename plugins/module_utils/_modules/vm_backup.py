@@ -169,8 +169,8 @@ def read_request(params: Mapping[str, Any], now: datetime) -> BackupRequest:
         raise SettingsError(
             Failure(
                 "InvalidRetainUntil",
-                f"retain_until: {params['retain_until']!r} is more than 99 years from now, the longest "
-                "time for which Azure keeps a recovery point.",
+                f"retain_until: {params['retain_until']!r} is more than 99 years from now, the "
+                "longest time for which Azure keeps a recovery point.",
                 "Set retain_until to an earlier time.",
             )
         )
@@ -179,8 +179,8 @@ def read_request(params: Mapping[str, Any], now: datetime) -> BackupRequest:
         raise SettingsError(
             Failure(
                 "ContradictoryOptions",
-                "require_consistency cannot be checked with wait=false, because the consistency of a "
-                "backup is known only after its job has finished.",
+                "require_consistency cannot be checked with wait=false, because the consistency of "
+                "a backup is known only after its job has finished.",
                 "Omit one of them, or check later with quiesce.azure_backup.recovery_point_info.",
             )
         )
