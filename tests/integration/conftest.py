@@ -8,21 +8,32 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterator, List
 
 import pytest
 
 from tests.contract.judging import answers_judged, journals, say
-from tests.lab.azurite import Azurite
+from tests.lab.module_fork import FORKED
 from tests.lab.recovery_services.lab import RecoveryServices
 
+if TYPE_CHECKING:
+    from tests.lab.azurite import Azurite
+
 __all__ = ["answers_judged", "journals", "say"]
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Mark all tests of this folder as root's, but those that the fast loop runs too."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and not item.get_closest_marker("quick"):
+            item.add_marker("root")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def orderly_end() -> Iterator[None]:
     """Refuse to run without privileges; end on SIGTERM as on Ctrl-C, so that all is cleaned up."""
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and not os.environ.get(FORKED):
         pytest.exit("The integration tests mount and freeze disks: run them as root.", 1)
     numbers = (signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
@@ -34,6 +45,9 @@ def orderly_end() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
     """One blob store for the session; each test makes blobs of names of its own."""
+    # Here, because the fast loop has no blob store.
+    from tests.lab.azurite import Azurite
+
     with Azurite() as store:
         yield store
 

@@ -14,6 +14,8 @@ import pytest
 from tests.lab.module_run import ModuleRun, run_module
 from tests.lab.recovery_services.lab import RecoveryServices
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(name="azure")
 def _azure(recovery_services: RecoveryServices) -> RecoveryServices:

@@ -24,6 +24,8 @@ from tests.integration.protection import (
 from tests.lab.recovery_services import seed as seeds
 from tests.lab.recovery_services.lab import RecoveryServices
 
+pytestmark = pytest.mark.quick
+
 WRITE, DELETE, REFRESH = "protectedItems/write", "protectedItems/delete", "refreshContainers/action"
 
 

@@ -14,6 +14,8 @@ from tests.lab.module_run import ModuleRun, run_module
 from tests.lab.recovery_services import seed
 from tests.lab.recovery_services.lab import RecoveryServices
 
+pytestmark = pytest.mark.quick
+
 SNAPSHOT = {
     "publisher": "Microsoft.Azure.RecoveryServices",
     "type": "VMSnapshotLinux",

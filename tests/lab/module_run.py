@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 from tests.lab._process import LabError
+from tests.lab.module_fork import FORKED, run_forked
 
 _COLLECTION = "ansible_collections.quiesce.azure_backup.plugins.modules"
 
@@ -96,13 +97,7 @@ def start_module(
     words before it, such as `strace` or `setpriv`; `env` is added to the environment;
     `internal` are more of Ansible's own arguments.
     """
-    ansible = {
-        "_ansible_check_mode": check,
-        "_ansible_diff": diff,
-        "_ansible_module_name": f"quiesce.azure_backup.{name}",
-        "_ansible_remote_tmp": "/tmp",
-        **(internal or {}),
-    }
+    arguments = _arguments(name, args, check, diff, internal or {})
     process = subprocess.Popen(
         [*prefix, python, "-c", _WRAPPER, f"{_COLLECTION}.{name}"],
         stdin=subprocess.PIPE,
@@ -112,14 +107,33 @@ def start_module(
         cwd="/",
         start_new_session=True,
     )
-    arguments = json.dumps({"ANSIBLE_MODULE_ARGS": {**args, **ansible}}).encode()
     return ModuleProcess(process, arguments)
+
+
+def _arguments(
+    name: str, args: Mapping[str, Any], check: bool, diff: bool, internal: Mapping[str, Any]
+) -> bytes:
+    ansible = {
+        "_ansible_check_mode": check,
+        "_ansible_diff": diff,
+        "_ansible_module_name": f"quiesce.azure_backup.{name}",
+        "_ansible_remote_tmp": "/tmp",
+        **internal,
+    }
+    return json.dumps({"ANSIBLE_MODULE_ARGS": {**args, **ansible}}).encode()
 
 
 def run_module(
     name: str, args: Mapping[str, Any], *, limit_s: float = 300.0, **more: Any
 ) -> ModuleRun:
-    """Run a module to its end; `more` is as for M(start_module)."""
+    """Run a module to its end; `more` is as for `start_module`."""
+    if os.environ.get(FORKED) and not more.keys() - {"check", "diff", "env", "internal"}:
+        env: Mapping[str, str] = more.pop("env", None) or {}
+        internal: Mapping[str, Any] = more.pop("internal", None) or {}
+        check, diff = more.get("check", False), more.get("diff", False)
+        arguments = _arguments(name, args, check, diff, internal)
+        rc, out, err = run_forked(f"{_COLLECTION}.{name}", arguments, env, limit_s)
+        return ModuleRun(rc, _json(out), out, err)
     return start_module(name, args, **more).finish(limit_s)
 
 

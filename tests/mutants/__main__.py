@@ -91,12 +91,17 @@ def further_tests(file: str) -> Tuple[List[str], str]:
     if inside.startswith(_FREEZING):
         return [], f"not run, because they freeze: {', '.join(_root_tests(inside))}"
     unit = [place for place in mirrored(file) if (ROOT / place).is_dir()]
+    return [*unit, *_integration(file)], ""
+
+
+def _integration(file: str) -> List[str]:
+    inside = file[len(_CODE) + 1 :]
     for part, names in _MODULES:
         if inside.startswith(part):
             folder = ROOT / _INTEGRATION
             found = sorted(path for name in names for path in folder.glob(f"{name}.py"))
-            return [*unit, *(str(path.relative_to(ROOT)) for path in found)], ""
-    return unit, ""
+            return [str(path.relative_to(ROOT)) for path in found]
+    return []
 
 
 def _root_tests(inside: str) -> List[str]:
@@ -117,7 +122,7 @@ def judge(copy: Copy, mutant: Mutant, is_fast_only: bool) -> Verdict:
         failure = copy.types_fail()
         if failure:
             return Verdict(mutant, "types", failure)
-        failure = copy.fast_tests_fail(_UNIT)
+        failure = copy.fast_tests_fail(*_integration(mutant.file), _UNIT)
         if failure:
             return Verdict(mutant, "fast loop", failure)
     finally:
@@ -138,7 +143,7 @@ def judge_all(chosen: List[Mutant], jobs: int, limit_s: float, is_fast_only: boo
     """Judge the mutants, so many at once as there are jobs."""
     copies = [Copy(limit_s) for _number in range(jobs)]
     try:
-        failure = copies[0].fast_tests_fail(_UNIT) or copies[0].types_fail()
+        failure = copies[0].fast_tests_fail(_UNIT, _INTEGRATION) or copies[0].types_fail()
         if failure:
             raise SystemExit(f"The fast loop fails without a mutant: {failure}")
         free: SimpleQueue[Copy] = SimpleQueue()

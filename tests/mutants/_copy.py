@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from tests.lab.module_fork import FORKED
 from tests.mutants._mutations import Mutant
 from tests.utils.ansible_test import ROOT, git_files
 
@@ -103,7 +104,8 @@ class Copy:
 
     def fast_tests_fail(self, *paths: str) -> str:
         """Return the first failure of the fast loop's tests of these paths, or nothing."""
-        return self._pytest((*_SPACE, *_UNPRIVILEGED), "-x", "-m", _FAST, *paths)
+        forked = ("env", f"{FORKED}=1")
+        return self._pytest((*_SPACE, *_UNPRIVILEGED, *forked), "-x", "-m", _FAST, *paths)
 
     def types_fail(self) -> str:
         """Return the first complaint of the type checker, or nothing."""
