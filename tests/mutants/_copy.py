@@ -43,6 +43,8 @@ class Copy:
         self._limit_s = limit_s
         self._top = Path(tempfile.mkdtemp(prefix="quiesce-mutants-", dir="/tmp"))
         self._root = self._top / "checkout"
+        #: The file that has been changed, as it was; the checkout may have changed since.
+        self._original = b""
         self._broken: Dict[Tuple[str, ...], List[str]] = {}
         # Compiled files are recognized by the second of their source, so each version has its own.
         self._second = int(time.time()) - (10 << 20)
@@ -90,11 +92,12 @@ class Copy:
 
     def put(self, mutant: Mutant) -> None:
         """Change the file."""
-        self._write(mutant.file, mutant.apply((ROOT / mutant.file).read_bytes()))
+        self._original = (self._root / mutant.file).read_bytes()
+        self._write(mutant.file, mutant.apply(self._original))
 
     def restore(self, mutant: Mutant) -> None:
         """Put the file back as it was."""
-        self._write(mutant.file, (ROOT / mutant.file).read_bytes())
+        self._write(mutant.file, self._original)
 
     def _write(self, name: str, data: bytes) -> None:
         path = self._root / name
