@@ -27,7 +27,7 @@ _shared: List[JournalReader] = []
 
 @pytest.fixture(scope="session")
 def say() -> List[str]:
-    """The lines for the end of the run."""
+    """Return the lines for the end of the run."""
     return report.LINES
 
 

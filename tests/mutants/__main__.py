@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import fnmatch
 import random
+import signal
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +58,7 @@ _FREEZING = ("_guest/freeze", "_guest/syscalls", "_modules/vm_snapshot", "_guest
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a mutant fared."""
+    """The end of a mutant."""
 
     mutant: Mutant
     #: "fast loop", "types", "its module's tests", or nothing for one that lives.
@@ -86,7 +87,7 @@ def mirrored(file: str) -> List[str]:
 
 
 def further_tests(file: str) -> Tuple[List[str], str]:
-    """Return the tests of a file's module beside the fast loop, or why there are none to run."""
+    """Return the tests of a file's module beside the fast loop, or the reason to run none."""
     inside = file[len(_CODE) + 1 :]
     if inside.startswith(_FREEZING):
         return [], f"not run, because they freeze: {', '.join(_root_tests(inside))}"
@@ -140,7 +141,7 @@ def judge(copy: Copy, mutant: Mutant, is_fast_only: bool) -> Verdict:
 
 
 def judge_all(chosen: List[Mutant], jobs: int, limit_s: float, is_fast_only: bool) -> List[Verdict]:
-    """Judge the mutants, so many at once as there are jobs."""
+    """Judge the mutants, one in each job at a time."""
     copies = [Copy(limit_s) for _number in range(jobs)]
     try:
         failure = copies[0].fast_tests_fail(_UNIT, _INTEGRATION) or copies[0].types_fail()
@@ -160,7 +161,13 @@ def judge_all(chosen: List[Mutant], jobs: int, limit_s: float, is_fast_only: boo
             return verdict
 
         with ThreadPoolExecutor(jobs) as pool:
-            return list(pool.map(one, chosen))
+            try:
+                return list(pool.map(one, chosen))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for copy in copies:
+                    copy.close()
+                raise
     finally:
         for copy in copies:
             copy.close()
@@ -185,6 +192,9 @@ def report(verdicts: List[Verdict]) -> None:
 
 def main() -> int:
     """Judge a sample."""
+    # An interrupt cleans up also where a shell started this in the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="./dev mutants", description=__doc__)
     parser.add_argument("--sample", type=int, default=40, help="how many mutants (default 40)")
     parser.add_argument("--seed", type=int, default=1, help="which sample (default 1)")

@@ -32,7 +32,7 @@ _FAST = "not root and not lab and not slow"
 _APART = ("unshare", "--pid", "--fork", "--mount", "--mount-proc", "--kill-child")
 _UNPRIVILEGED = ("setpriv", f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups")
 _CANNOT_FREEZE = ("setpriv", "--bounding-set=-sys_admin")
-#: A mutant that fills the memory shall fail instead of the machine.
+#: Ends a mutant that fills the memory.
 _SPACE = ("prlimit", f"--as={4 << 30}")
 
 
@@ -45,6 +45,8 @@ class Copy:
         self._root = self._top / "checkout"
         #: The file that has been changed, as it was; the checkout may have changed since.
         self._original = b""
+        self._process: Optional[subprocess.Popen[str]] = None
+        self._is_closed = False
         self._broken: Dict[Tuple[str, ...], List[str]] = {}
         # Compiled files are recognized by the second of their source, so each version has its own.
         self._second = int(time.time()) - (10 << 20)
@@ -87,8 +89,12 @@ class Copy:
             (venv / "bin" / program.name).chmod(0o755)
 
     def close(self) -> None:
-        """Remove the copy."""
-        shutil.rmtree(self._top)
+        """End what runs in the copy, and remove it."""
+        self._is_closed = True
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        shutil.rmtree(self._top, ignore_errors=True)
 
     def put(self, mutant: Mutant) -> None:
         """Change the file."""
@@ -139,6 +145,8 @@ class Copy:
     def _run(
         self, user: Sequence[str], *words: str, limit_s: Optional[float] = None
     ) -> Tuple[int, str]:
+        if self._is_closed:
+            raise InterruptedError
         shutil.rmtree(self._top / "tmp")
         (self._top / "tmp").mkdir(mode=0o777)
         (self._top / "tmp").chmod(0o777)
@@ -161,6 +169,7 @@ class Copy:
             errors="replace",
             start_new_session=True,
         )
+        self._process = process
         try:
             output, _error = process.communicate(timeout=limit_s or self._limit_s)
         except subprocess.TimeoutExpired:

@@ -43,7 +43,7 @@ def at(milliseconds: float) -> int:
 
 
 def record(**fields: Any) -> RunRecord:
-    """A run of two disks that froze one filesystem from 10 to 50 ms after its start."""
+    """Return a run of two disks that froze one filesystem from 10 to 50 ms after its start."""
     disks = (Disk("d0", "https://store.invalid/0", 0), Disk("d1", "https://store.invalid/1", 1))
     request = RunRequest(disks, "the-set", "/x.json", freeze_timeout_s=7.0, task_id="the-task")
     held = FilesystemRecord(
