@@ -90,11 +90,11 @@ def _discriminated(
     if not isinstance(instance, dict):
         yield jsonschema.ValidationError(f"{instance!r} is not an object")
         return
-    said = instance.get(by["property"])
-    variant = by["variants"].get(said) if isinstance(said, str) else None
+    value = instance.get(by["property"])
+    variant = by["variants"].get(value) if isinstance(value, str) else None
     if variant is None:
         known = ", ".join(sorted(by["variants"]))
-        yield jsonschema.ValidationError(f"{by['property']} is {said!r}, none of {known}")
+        yield jsonschema.ValidationError(f"{by['property']} is {value!r}, none of {known}")
         return
     # Only the stubs of the type lack it.
     yield from validator.descend(instance, variant)  # type: ignore[attr-defined]
@@ -312,7 +312,7 @@ class Documents:
             return self._define(document, name)
         by = {
             "property": self._discriminator(document, name),
-            "variants": {said: self._define(document, one) for said, one in variants.items()},
+            "variants": {value: self._define(document, one) for value, one in variants.items()},
         }
         return {"x-discriminated": by}
 
@@ -354,10 +354,10 @@ class Documents:
             if name in self._bases(document, other) and (
                 other == name or "x-ms-discriminator-value" in contents
             ):
-                said = contents.get("x-ms-discriminator-value")
-                if said is None and "discriminator" in contents:
+                value = contents.get("x-ms-discriminator-value")
+                if value is None and "discriminator" in contents:
                     continue  # Nothing is only that.
-                yield said or other, other
+                yield value or other, other
 
 
 def _error_without_words(answer: Any) -> List[str]:

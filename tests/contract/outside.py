@@ -39,11 +39,11 @@ class Outside:
                     return
                 connection.settimeout(10.0)
                 try:
-                    said = connection.recv(4096)
+                    request = connection.recv(4096)
                     connection.sendall(b"HTTP/1.1 403 No way out\r\nContent-Length: 0\r\n\r\n")
                 except OSError:
-                    said = b"(nothing)"
-                self.wanted.append(said.decode(errors="replace").partition("\r\n")[0])
+                    request = b"(nothing)"
+                self.wanted.append(request.decode(errors="replace").partition("\r\n")[0])
 
     @property
     def environment(self) -> Dict[str, str]:

@@ -66,11 +66,11 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Any]:
             check=False,
         )
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr
-        said = json.loads(done.stdout[done.stdout.index("{") :])
+        output = json.loads(done.stdout[done.stdout.index("{") :])
         return {
             "tasks": {
                 task["task"]["name"]: task["hosts"]["localhost"]
-                for task in said["plays"][0]["tasks"]
+                for task in output["plays"][0]["tasks"]
             },
             "requests": azure.requests(),
             "state": azure.state(),

@@ -102,9 +102,9 @@ def test_items_are_told_as_they_are(source: Source, served: Served) -> None:
             assert vm["health_status"] == of["healthStatus"], listed.where
             assert vm["last_backup_status"] == (of["lastBackupStatus"] or None), listed.where
             assert time_of(vm["last_backup_time"]) == time_of(of["lastBackupTime"]), listed.where
-            told = [(one["code"], one["title"], one["message"]) for one in vm["health_details"]]
+            reported = [(one["code"], one["title"], one["message"]) for one in vm["health_details"]]
             details = of.get("healthDetails") or ()
-            assert told == [(one["code"], one["title"], one["message"]) for one in details]
+            assert reported == [(one["code"], one["title"], one["message"]) for one in details]
         assert served.writes() == []
 
 
@@ -113,8 +113,8 @@ def test_states_and_dates_of_what_is_made_by_hand(served: Served) -> None:
     (listed,) = HANDMADE.answers(ITEMS)
     served.only(listed)
     done = served.run("protected_vm_info", listed)
-    told = {vm["name"]: (vm["state"], vm["soft_deleted_until"]) for vm in done["vms"]}
-    assert told == {
+    reported = {vm["name"]: (vm["state"], vm["soft_deleted_until"]) for vm in done["vms"]}
+    assert reported == {
         "fresh01": ("protected", None),
         "backed01": ("protected", None),
         "ill01": ("protected", None),

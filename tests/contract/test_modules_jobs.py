@@ -39,31 +39,31 @@ def _jobs(source: Source) -> Dict[str, List[Exchange]]:
     return found
 
 
-def _check_job(told: Mapping[str, Any], exchange: Exchange) -> None:
+def _check_job(reported: Mapping[str, Any], exchange: Exchange) -> None:
     of = exchange.response["properties"]
     where = exchange.where
-    assert told["job_id"] == exchange.response["name"], where
-    assert told["operation"] == of["operation"], where
-    assert told["status"] == of["status"], where
-    assert told["vm"] == of["entityFriendlyName"], where
-    assert told["duration_s"] == pytest.approx(_seconds(of["duration"]), abs=0.001), where
-    assert time_of(told["start_time"]) == time_of(of["startTime"]), where
-    assert time_of(told["end_time"]) == time_of(of.get("endTime")), where
+    assert reported["job_id"] == exchange.response["name"], where
+    assert reported["operation"] == of["operation"], where
+    assert reported["status"] == of["status"], where
+    assert reported["vm"] == of["entityFriendlyName"], where
+    assert reported["duration_s"] == pytest.approx(_seconds(of["duration"]), abs=0.001), where
+    assert time_of(reported["start_time"]) == time_of(of["startTime"]), where
+    assert time_of(reported["end_time"]) == time_of(of.get("endTime")), where
     if of["status"] not in ("InProgress", "Cancelling"):
-        assert told["cancellable"] is False, where
+        assert reported["cancellable"] is False, where
     details = of.get("errorDetails")
     if not details:
-        assert told["error"] is None, where
+        assert reported["error"] is None, where
     else:
-        assert told["error"]["code"] == details[0]["errorCode"], where
-        assert told["error"]["name"] == details[0].get("errorTitle"), where
-        assert told["error"]["message"] == details[0]["errorString"], where
-        assert told["error"]["recommendations"] == details[0]["recommendations"], where
+        assert reported["error"]["code"] == details[0]["errorCode"], where
+        assert reported["error"]["name"] == details[0].get("errorTitle"), where
+        assert reported["error"]["message"] == details[0]["errorString"], where
+        assert reported["error"]["recommendations"] == details[0]["recommendations"], where
     more = of.get("extendedInfo") or {}
-    assert told["percent"] == more.get("progressPercentage"), where
-    tasks = [(task["name"], task["status"]) for task in told["tasks"] or ()]
+    assert reported["percent"] == more.get("progressPercentage"), where
+    tasks = [(task["name"], task["status"]) for task in reported["tasks"] or ()]
     assert tasks == [(one["taskId"], one["status"]) for one in more.get("tasksList") or ()], where
-    assert (told["properties"] or {}) == (more.get("propertyBag") or {}), where
+    assert (reported["properties"] or {}) == (more.get("propertyBag") or {}), where
 
 
 @pytest.mark.parametrize("source", sources(JOB, [ERRORS]))
@@ -78,9 +78,9 @@ def test_jobs_are_told_as_they_are(source: Source, served: Served) -> None:
         served.only(nothing, *looks.values())
         done = served.run("backup_job_info", one, job_ids=list(looks))
         assert not done.failed, done.result
-        assert [told["job_id"] for told in done["jobs"]] == list(looks)
-        for told in done["jobs"]:
-            _check_job(told, looks[told["job_id"]])
+        assert [reported["job_id"] for reported in done["jobs"]] == list(looks)
+        for reported in done["jobs"]:
+            _check_job(reported, looks[reported["job_id"]])
 
 
 @pytest.mark.parametrize("source", sources("/backupJobs"))
@@ -92,13 +92,13 @@ def test_a_list_of_jobs_is_told_as_it_is(source: Source, served: Served) -> None
         served.only(listed)
         done = served.run("backup_job_info", listed, started_after=days[0], started_before=days[-1])
         assert not done.failed, (listed.where, done.result)
-        times = [told["start_time"] for told in done["jobs"]]
+        times = [reported["start_time"] for reported in done["jobs"]]
         assert times == sorted(times, reverse=True)
-        assert {told["job_id"] for told in done["jobs"]} == set(expected), listed.where
-        for told in done["jobs"]:
-            of = expected[told["job_id"]]
-            assert (told["operation"], told["status"]) == (of["operation"], of["status"])
-            assert told["duration_s"] == pytest.approx(_seconds(of["duration"]), abs=0.001)
+        assert {reported["job_id"] for reported in done["jobs"]} == set(expected), listed.where
+        for reported in done["jobs"]:
+            of = expected[reported["job_id"]]
+            assert (reported["operation"], reported["status"]) == (of["operation"], of["status"])
+            assert reported["duration_s"] == pytest.approx(_seconds(of["duration"]), abs=0.001)
 
 
 @pytest.mark.parametrize("source", sources(JOB, [ERRORS]))

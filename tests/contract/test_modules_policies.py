@@ -79,9 +79,9 @@ def test_every_policy_is_as_it_is_told(source: Source, served: Served) -> None:
         served.only(
             listed, replace(group[0], url=f"{vault}{ITEMS}", response={"value": []}), *group
         )
-        told = served.run("backup_policy_info", listed)
-        assert not told.failed, (group[0].where, told.result)
-        found = {policy["name"]: policy["policy"] for policy in told["policies"]}
+        reported = served.run("backup_policy_info", listed)
+        assert not reported.failed, (group[0].where, reported.result)
+        found = {policy["name"]: policy["policy"] for policy in reported["policies"]}
         assert set(found) == {one.response["name"] for one in group}
         for one in group:
             of, options = one.response["properties"], found[one.response["name"]]

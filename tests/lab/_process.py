@@ -108,8 +108,8 @@ def run(
         env={**os.environ, "LC_ALL": "C.UTF-8", **(env_more or {})},
     )
     if check and done.returncode != 0:
-        said = (done.stderr + done.stdout).strip()
-        raise LabError(f"{' '.join(argv)} ended with {done.returncode}: {said}")
+        output = (done.stderr + done.stdout).strip()
+        raise LabError(f"{' '.join(argv)} ended with {done.returncode}: {output}")
     return done
 
 

@@ -170,8 +170,8 @@ def _end_view(nbdfuse: Popen[bytes], view: Path) -> None:
 
 def _same_python() -> None:
     """Check that nbdkit's Python can use our packages: the plugin runs in it."""
-    said = run("nbdkit", "python", "--dump-plugin").stdout
-    theirs = [line for line in said.splitlines() if line.startswith("python_version=")]
+    output = run("nbdkit", "python", "--dump-plugin").stdout
+    theirs = [line for line in output.splitlines() if line.startswith("python_version=")]
     ours = f"python_version={sys.version_info[0]}.{sys.version_info[1]}."
     if not theirs or not theirs[0].startswith(ours):
         raise LabError(

@@ -54,21 +54,21 @@ class XfsLog:
 
 def ext4_state(device: str) -> Ext4State:
     """Read the state of the ext4 on this device or in this file."""
-    said = run("dumpe2fs", "-h", device).stdout
-    features = re.search(r"^Filesystem features:(.*)$", said, re.M)
-    start = re.search(r"^Journal start:\s+(\d+)$", said, re.M)
+    output = run("dumpe2fs", "-h", device).stdout
+    features = re.search(r"^Filesystem features:(.*)$", output, re.M)
+    start = re.search(r"^Journal start:\s+(\d+)$", output, re.M)
     if features is None or start is None:
-        raise LabError(f"dumpe2fs did not say what was expected of {device}: {said}")
+        raise LabError(f"dumpe2fs did not say what was expected of {device}: {output}")
     return Ext4State("needs_recovery" in features[1].split(), int(start[1]))
 
 
 def xfs_log(device: str) -> XfsLog:
     """Read where the log of the XFS on this device or in this file begins and ends."""
-    said = run("xfs_logprint", "-t", device, check=False).stdout
-    ends = re.search(r"log tail: (\d+) head: (\d+)", said)
-    length = re.search(r"daddr: \d+ length: (\d+)", said)
+    output = run("xfs_logprint", "-t", device, check=False).stdout
+    ends = re.search(r"log tail: (\d+) head: (\d+)", output)
+    length = re.search(r"daddr: \d+ length: (\d+)", output)
     if ends is None or length is None:
-        raise LabError(f"xfs_logprint did not say what was expected of {device}: {said[:500]}")
+        raise LabError(f"xfs_logprint did not say what was expected of {device}: {output[:500]}")
     return XfsLog(int(ends[1]), int(ends[2]), int(length[1]))
 
 

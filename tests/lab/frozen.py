@@ -134,14 +134,14 @@ class Guarded:
 
     def __exit__(self, *exc: object) -> None:
         try:
-            said, _nothing = self.process.communicate(_DISMISSED, timeout=60)
+            output, _nothing = self.process.communicate(_DISMISSED, timeout=60)
         except BrokenPipeError:
-            said = b""
+            output = b""
         finally:
             self._close()
-        if not said.strip().isdigit():
+        if not output.strip().isdigit():
             raise RuntimeError("The safety process of a freeze did not end as it should.")
-        self.had_to_thaw = int(said)
+        self.had_to_thaw = int(output)
 
     def freeze(self, mount_point: str) -> None:
         """Freeze; raises `OSError` as FIFREEZE does."""

@@ -138,8 +138,10 @@ def _resumed(seen: Seen) -> Line:
 
 
 def _verdict(seen: Seen) -> Line:
-    said = seen.snapshot["consistency"]
-    return Line(said == "application", "verdict", f"the module says {said}-consistent")
+    consistency = seen.snapshot["consistency"]
+    return Line(
+        consistency == "application", "verdict", f"the module says {consistency}-consistent"
+    )
 
 
 def _secrets(seen: Seen) -> Line:

@@ -28,13 +28,13 @@ def timeline(snapshot: Mapping[str, Any]) -> List[str]:
 
 def verdict(snapshot: Mapping[str, Any]) -> List[str]:
     """Return the verdict and what it rests on."""
-    said = [f"  {snapshot['consistency']}-consistent"]
+    text = [f"  {snapshot['consistency']}-consistent"]
     for name, one in snapshot["evidence"].items():
         # This one is an exception to what the others say, and of interest only when it holds.
         if name != "freeze_off_by_config" or one["holds"]:
             sign = {True: "+", False: "-"}.get(one["holds"], " ")
-            said.append(f"  {sign} {one['words']}")
-    return said
+            text.append(f"  {sign} {one['words']}")
+    return text
 
 
 def _inside(snapshot: Mapping[str, Any]) -> List[str]:
@@ -52,9 +52,9 @@ def _inside(snapshot: Mapping[str, Any]) -> List[str]:
     for disk in snapshot["disks"]:
         if disk["requested_ms"] is not None and disk["acknowledged_ms"] is not None:
             took = f"in {disk['acknowledged_ms'] - disk['requested_ms']:.1f} ms"
-            said = f"snapshot of {disk['name']} acknowledged {took}"
-            events.append((disk["acknowledged_ms"], said))
-    rows = [f"  {'':<12}{at:>10.1f}  {said}" for at, said in sorted(events)]
+            text = f"snapshot of {disk['name']} acknowledged {took}"
+            events.append((disk["acknowledged_ms"], text))
+    rows = [f"  {'':<12}{at:>10.1f}  {text}" for at, text in sorted(events)]
     return [*rows, f"  {'':<12}{'':>10}  the whole window: {freeze['window_ms']:.1f} ms"]
 
 

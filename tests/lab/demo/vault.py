@@ -38,7 +38,7 @@ class Vault:
     """Observations of the vault."""
 
     #: The results of the modules: `protected`, `backup` and `again`.
-    said: Mapping[str, Any]
+    reported: Mapping[str, Any]
     #: The VM's item, its backup's job, and Azure's word for each recovery point's consistency, as
     #: the vault itself has them.
     item: Mapping[str, Any]
@@ -70,12 +70,12 @@ def variables(azure: RecoveryServices) -> Dict[str, str]:
     }
 
 
-def look(azure: RecoveryServices, said: Mapping[str, Any]) -> Vault:
+def look(azure: RecoveryServices, reported: Mapping[str, Any]) -> Vault:
     """Read the vault itself, besides the results of the modules."""
     vault = azure.state()["vaults"]["vault1"]
     jobs = [one for one in vault["jobs"] if one["properties"]["operation"] == "Backup"]
     return Vault(
-        said=said,
+        reported=reported,
         item=vault["items"][0]["properties"] if vault["items"] else {},
         job={"name": jobs[0]["name"], **jobs[0]["properties"]} if jobs else {},
         points=[point for points in vault["points"].values() for point in points],
@@ -86,7 +86,7 @@ def look(azure: RecoveryServices, said: Mapping[str, Any]) -> Vault:
 
 def shown(vault: Vault) -> List[str]:
     """Return the VM in the vault, its backup and its recovery point, as the modules show them."""
-    protected, backup = vault.said["protected"]["vms"][0], vault.said["backup"]["vms"][0]
+    protected, backup = vault.reported["protected"]["vms"][0], vault.reported["backup"]["vms"][0]
     point = backup["recovery_point"] or {}
     tiers = ", ".join(f"{one['type']} {one['status']}" for one in point.get("tiers") or [])
     tasks = (vault.job.get("extendedInfo") or {}).get("tasksList") or []
@@ -115,36 +115,36 @@ def proof(vault: Vault, proved: str, texts: Mapping[str, str]) -> List[Tuple[boo
 
 
 def _protected(vault: Vault) -> Tuple[bool, str, str]:
-    said, item = vault.said["protected"], vault.item
+    reported, item = vault.reported["protected"], vault.item
     state, policy = item.get("protectionState"), item.get("policyName")
-    holds = said["changed"] and said["vms"][0]["state"] == "protected"
+    holds = reported["changed"] and reported["vms"][0]["state"] == "protected"
     words = f"in the lab's vault, where its state is {state}, under {policy}"
     return holds and (state, policy) == ("Protected", "DefaultPolicy"), "protected", words
 
 
 def _job(vault: Vault) -> Tuple[bool, str, str]:
-    said, job = vault.said["backup"]["vms"][0], vault.job
-    same = said["job_id"] == job.get("name") and said["status"] == job.get("status")
+    reported, job = vault.reported["backup"]["vms"][0], vault.job
+    same = reported["job_id"] == job.get("name") and reported["status"] == job.get("status")
     tasks = (job.get("extendedInfo") or {}).get("tasksList") or []
     done = sum(1 for one in tasks if one["status"] == "Completed")
     words = f"{job.get('status')}, {done} of {len(tasks)} tasks"
-    words += "" if same else f"; but the module says {said['job_id']}: {said['status']}"
+    words += "" if same else f"; but the module says {reported['job_id']}: {reported['status']}"
     holds = same and job.get("status") == "Completed" and 0 < done == len(tasks)
     return holds, "backup job", words
 
 
 def _point(vault: Vault, proved: str) -> Tuple[bool, str, str]:
-    said = vault.said["backup"]["vms"][0]
+    reported = vault.reported["backup"]["vms"][0]
     words = (
-        f"{', '.join(vault.points) or 'none'} in the vault, {said['consistency']} says the module, "
-        f"{proved} proved on the guest"
+        f"{', '.join(vault.points) or 'none'} in the vault, {reported['consistency']} says the "
+        f"module, {proved} proved on the guest"
     )
-    same = said["consistency"] == proved and list(vault.points) == [_AZURES.get(proved)]
-    return same and said["recovery_point"] is not None, "recovery point", words
+    same = reported["consistency"] == proved and list(vault.points) == [_AZURES.get(proved)]
+    return same and reported["recovery_point"] is not None, "recovery point", words
 
 
 def _second_run(vault: Vault) -> Tuple[bool, str, str]:
-    changed = vault.said["again"]["changed"]
+    changed = vault.reported["again"]["changed"]
     sent = [next((end for end in _WRITES if one.endswith(end)), one) for one in vault.writes]
     words = f"of protected_vm: {'changed' if changed else 'unchanged'}; all that was ever written: "
     return not changed and sent == list(_WRITES), "second run", words + ", ".join(sent)

@@ -77,12 +77,12 @@ def denied(client: str, object_id: str, action: str, scope: str) -> AzureError:
 def unregistered(namespace: str) -> AzureError:
     """Return the error of a subscription that is not registered for such resources."""
     code = "MissingSubscriptionRegistration"
-    said = (
+    message = (
         f"The subscription is not registered to use namespace '{namespace}'. See "
         "https://aka.ms/rps-not-found for how to register subscriptions."
     )
-    error = gateway(409, code, said)
-    error.more["details"] = [{"code": code, "target": namespace, "message": said}]
+    error = gateway(409, code, message)
+    error.more["details"] = [{"code": code, "target": namespace, "message": message}]
     return error
 
 

@@ -26,9 +26,9 @@ def duration(seconds: float) -> str:
     hours, rest = divmod(seconds, 3600)
     minutes, rest = divmod(rest, 60)
     text = f"{rest:.7f}".rstrip("0").rstrip(".")
-    said = f"{int(hours)}H" if hours else ""
-    said += f"{int(minutes)}M" if minutes else ""
-    return f"PT{said}{text}S" if text != "0" or not said else f"PT{said}"
+    hours_minutes = f"{int(hours)}H" if hours else ""
+    hours_minutes += f"{int(minutes)}M" if minutes else ""
+    return f"PT{hours_minutes}{text}S" if text != "0" or not hours_minutes else f"PT{hours_minutes}"
 
 
 def time_span(left: timedelta) -> str:

@@ -73,7 +73,7 @@ def _vault() -> Vault:
     protected = {"name": "demo01", "state": "protected", "policy": "DefaultPolicy"}
     backup = {"job_id": "j", "status": "Completed", "consistency": "application"}
     return Vault(
-        said={
+        reported={
             "protected": {"changed": True, "vms": [protected]},
             "backup": {"changed": True, "vms": [{**backup, "recovery_point": point}]},
             "again": {"changed": False},
@@ -181,8 +181,8 @@ def _silent_log(seen: Seen) -> Seen:
         (_set("signatures", []), "no signature"),
         (_set("looks.2.words", "needs_recovery absent"), "control"),
         (_set("control.consistency", "application"), "control"),
-        (_set("vault.said.protected.vms.0.state", "stopped"), "protected"),
-        (_set("vault.said.protected.changed", False), "protected"),
+        (_set("vault.reported.protected.vms.0.state", "stopped"), "protected"),
+        (_set("vault.reported.protected.changed", False), "protected"),
         (_set("vault.item.protectionState", "IRPending"), "protected"),
         (_set("vault.item", {}), "protected"),
         (_set("vault.job.status", "Failed"), "backup job"),
@@ -191,9 +191,9 @@ def _silent_log(seen: Seen) -> Seen:
         (_set("vault.job", {}), "backup job"),
         (_set("vault.points", ["FileSystemConsistent"]), "recovery point"),
         (_set("vault.points", []), "recovery point"),
-        (_set("vault.said.backup.vms.0.consistency", "file-system"), "recovery point"),
-        (_set("vault.said.backup.vms.0.recovery_point", None), "recovery point"),
-        (_set("vault.said.again.changed", True), "second run"),
+        (_set("vault.reported.backup.vms.0.consistency", "file-system"), "recovery point"),
+        (_set("vault.reported.backup.vms.0.recovery_point", None), "recovery point"),
+        (_set("vault.reported.again.changed", True), "second run"),
         (_set("vault.writes", ["x/protectedItems/write"]), "second run"),
         (_set("texts.result", "here: hidden"), "no secret"),
         (_set("texts.result", "Bearer eyJhbGciOiJSUzI1NiJ9.x.y"), "no secret"),
