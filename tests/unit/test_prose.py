@@ -15,16 +15,14 @@ from typing import Iterator, List, Tuple
 
 import pytest
 
-_ROOT = Path(__file__).resolve().parents[2]
-#: Folders, and what in them follows the rules. This list only grows.
-CLEAN = {
-    ".": ["noxfile.py"],
-    "plugins": ["action", "doc_fragments", "modules"],
-    "plugins/module_utils/_guest": ["*.py", "freeze", "scripts", "storage"],
-    "tests": ["bench", "contract", "faults", "integration", "lab", "matrix", "utils"],
-    "tests/unit": ["lab", "test_[aem]*.py"],
-    "tests/unit/plugins/module_utils": ["_guest/freeze", "_guest/scripts", "_guest/storage"],
-}
+_THIS = Path(__file__).resolve()
+_ROOT = _THIS.parents[2]
+#: Not rewritten yet. This list only shrinks.
+LATER = (
+    "plugins/module_utils/_stores/page_blob/sdk_transport.py",
+    "plugins/module_utils/_vault/",
+    "tests/unit/plugins/module_utils/_vault/",
+)
 _BANNED = re.compile(
     r"\b(all the same|allegory|anew|anybody|are none|befall\w*|comes? back|debts?|hitherto|is none"
     r"|(?<!here )is no(?! longer)|keepers?|meanwhile|mend(?:s|ed)?|nobody|nothing but|of which"
@@ -37,7 +35,7 @@ _NO_VERB = re.compile(
     r"|If|In|It|Its|Lines|Many|Most|No|Not|Numbers|Of|On|One|Only|Our|Same|Some|The|Their|There"
     r"|These|This|Those|To|True|Words)\b|[^A-Z]"
 )
-#: The docstring of a function with such a decorator names a thing.
+#: Decorators of functions that name a thing.
 _NOUN = re.compile(r"\b(cached_property|fixture|property)\b")
 _CODE = re.compile(r"`[^`]*`|\S*://\S+")
 _Fault = Tuple[int, str]
@@ -87,14 +85,17 @@ def _words(line: int, text: str) -> List[_Fault]:
     return [(line, f"word {found[0]!r}") for found in _BANNED.finditer(text)]
 
 
-def test_clean_files_stay_clean() -> None:
-    names = [f"{folder}/{name}" for folder, parts in CLEAN.items() for name in parts]
-    paths = [path for name in names for path in sorted(_ROOT.glob(name))]
-    files = [file for path in paths for file in (path.rglob("*.py") if path.is_dir() else [path])]
-    assert files and len(paths) >= len(names)
+def test_files_follow_the_rules() -> None:
+    files = [
+        _ROOT / "noxfile.py",
+        *(f for name in ("plugins", "tests") for f in (_ROOT / name).rglob("*.py")),
+    ]
+    names = {file.relative_to(_ROOT).as_posix(): file for file in files if file != _THIS}
+    assert all(any(name.startswith(later) for name in names) for later in LATER)
     wrong = [
-        f"{file.relative_to(_ROOT)}:{fault}"
-        for file in files
+        f"{name}:{fault}"
+        for name, file in sorted(names.items())
+        if not name.startswith(LATER)
         for fault in faults(file.read_text(encoding="utf-8"))
     ]
     assert not wrong, "\n".join(wrong)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Nothing in plugins/ formats, parses, reads or writes by the locale of the process."""
+"""Check that plugins never format, parse, read or write by the locale of the process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import pytest
 
 PLUGINS = Path(__file__).resolve().parents[3] / "plugins"
 FILES = sorted(PLUGINS.rglob("*.py"))
-# What writes or reads times, numbers or text in the language of the locale, or in local time.
+# Calls that use the language of the locale, or local time.
 BY_LOCALE = {"strftime", "strptime", "asctime", "ctime", "localtime", "strcoll", "strxfrm"}
-# What names files in the encoding of the locale.
+# Calls that use the encoding of the locale for names of files.
 BY_ENCODING = {"fsencode", "fsdecode", "getpreferredencoding", "getencoding"}
-# What opens a file as text unless it is told otherwise.
+# Calls that open a file as text by default.
 AS_TEXT = {"read_text", "write_text", "TextIOWrapper"}
 
 

@@ -39,7 +39,7 @@ ALLOWED = {
 }
 #: They wire a module together, and only plugins/modules imports them.
 MODULES = "_modules"
-#: What runs on a VM has nothing but the standard library.
+#: Code for a VM has only the standard library.
 ON_THE_VM = ("_guest", "_http")
 _PREFIX = "ansible_collections.quiesce.azure_backup"
 

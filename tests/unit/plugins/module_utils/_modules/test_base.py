@@ -25,7 +25,7 @@ SECRET = "Zm9vYmFyYmF6%3D"
 URI = f"http://127.0.0.1/c/b?sv=2021&sig={SECRET}&se=x"
 
 
-class Failed(SettingsError):
+class FailedError(SettingsError):
     """An error with a result."""
 
     def __init__(self, failure: Failure, result: dict[str, Any]) -> None:
@@ -68,7 +68,7 @@ def test_result_has_no_secrets(capsys: pytest.CaptureFixture[str]) -> None:
 def test_failure_keeps_its_result(capsys: pytest.CaptureFixture[str]) -> None:
     def act(_context: TaskContext) -> dict[str, Any]:
         extra = {"disks": [URI], "failure": "another", "changed": True}
-        raise Failed(Failure("Name", f"{URI} is bad.", "Do it.", 305), extra)
+        raise FailedError(Failure("Name", f"{URI} is bad.", "Do it.", 305), extra)
 
     result = run(act, capsys)
     assert result["failed"] and result["changed"]
