@@ -108,7 +108,11 @@ def _use_the_clock_of_the_lab() -> None:
 
 def _run(name: str, arguments: bytes) -> None:
     from ansible.module_utils import basic
+    from ansible.module_utils.common import warnings
 
+    # Those of modules that other tests made in this process.
+    for gathered in ("_global_warnings", "_global_deprecations"):
+        getattr(warnings, gathered).clear()
     given: Any = basic
     given._ANSIBLE_ARGS, given._ANSIBLE_PROFILE = arguments, "legacy"
     runpy.run_module(name, init_globals={"_module_fqn": name}, run_name="__main__", alter_sys=True)
