@@ -89,12 +89,10 @@ def cloud_of(params: Mapping[str, Any]) -> Cloud:
     known = _CLOUDS.get(_ALIASES.get(name, name))
     if known is None:
         raise SettingsError(
-            Failure(
-                "InvalidCloud",
-                f"cloud {params.get('cloud')!r} is unknown.",
-                "Set cloud to AzureCloud, AzureChinaCloud or AzureUSGovernment. For any other "
-                "cloud, set resource_manager_endpoint and authority instead.",
-            )
+            "InvalidCloud",
+            f"cloud {params.get('cloud')!r} is unknown.",
+            "Set cloud to AzureCloud, AzureChinaCloud or AzureUSGovernment. For any other "
+            "cloud, set resource_manager_endpoint and authority instead.",
         )
     owner = _owner_of(endpoint)
     cloud = owner or known
@@ -133,9 +131,7 @@ def subscription_of(params: Mapping[str, Any]) -> str:
         except QuiesceError:
             # The CLI is optional here, so the error is that of the missing option.
             pass
-    raise SettingsError(
-        Failure("MissingSubscription", "subscription_id is missing.", _SET_SUBSCRIPTION)
-    )
+    raise SettingsError("MissingSubscription", "subscription_id is missing.", _SET_SUBSCRIPTION)
 
 
 def make_credential(params: Mapping[str, Any], cloud: Cloud) -> Any:
@@ -249,12 +245,10 @@ def _workload_identity(found: tuple[str, ...], options: Mapping[str, Any]) -> An
         register_secret(Path(token_file).read_text(encoding="utf-8").strip())
     except (OSError, ValueError) as error:
         raise SettingsError(
-            Failure(
-                "InvalidFederatedToken",
-                f"federated_token_file cannot be read: {token_file}: {error}.",
-                "Set federated_token_file to the file with the workload's token, which "
-                "Kubernetes or the pipeline writes.",
-            )
+            "InvalidFederatedToken",
+            f"federated_token_file cannot be read: {token_file}: {error}.",
+            "Set federated_token_file to the file with the workload's token, which "
+            "Kubernetes or the pipeline writes.",
         ) from error
     return WorkloadIdentityCredential(
         tenant_id=tenant, client_id=client_id, token_file_path=token_file, **options
@@ -277,11 +271,9 @@ def _required(params: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, .
     if missing:
         kind = "a workload identity" if names == _WORKLOAD_IDENTITY else "a service principal"
         raise SettingsError(
-            Failure(
-                "MissingCredentials",
-                f"{' and '.join(missing)} of {kind} must be set.",
-                f"Set {', '.join(names[:-1])} and {names[-1]}, or choose another auth_source.",
-            )
+            "MissingCredentials",
+            f"{' and '.join(missing)} of {kind} must be set.",
+            f"Set {', '.join(names[:-1])} and {names[-1]}, or choose another auth_source.",
         )
     return tuple(params[name] for name in names)
 
@@ -322,11 +314,9 @@ def check_certificates(path: str | None) -> None:
         ssl.create_default_context(cafile=path)
     except (OSError, ValueError) as error:
         raise SettingsError(
-            Failure(
-                "InvalidCaCertificates",
-                f"ca_certificates cannot be read: {path}: {error}.",
-                "Set ca_certificates to a file in PEM format that the task's user may read.",
-            )
+            "InvalidCaCertificates",
+            f"ca_certificates cannot be read: {path}: {error}.",
+            "Set ca_certificates to a file in PEM format that the task's user may read.",
         ) from error
 
 
@@ -345,11 +335,9 @@ def _endpoint(params: Mapping[str, Any], name: str) -> str:
         is_valid = False
     if given and not is_valid:
         raise SettingsError(
-            Failure(
-                "InvalidEndpoint",
-                f"{name} must begin with https:// and a host name, as tokens are sent there.",
-                f"Set {name} to an address such as https://HOST.",
-            )
+            "InvalidEndpoint",
+            f"{name} must begin with https:// and a host name, as tokens are sent there.",
+            f"Set {name} to an address such as https://HOST.",
         )
     return str(given).rstrip("/")
 

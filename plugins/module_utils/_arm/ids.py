@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .._errors import Failure, SettingsError
+from .._errors import SettingsError
 
 FABRIC = "Azure"
 _ID = re.compile(
@@ -139,11 +139,9 @@ def _parts(text: str, resource_type: str, noun: str) -> tuple[str, str, str]:
     found = _ID.match(text.strip())
     if not found or not equals_ignoring_case(found["type"], resource_type):
         raise SettingsError(
-            Failure(
-                f"Invalid{noun.capitalize()}Id",
-                f"{text!r} is not the resource ID of a {noun}.",
-                f"Give the ID as Azure shows it: {_id('...', '...', resource_type, 'NAME')}.",
-            )
+            f"Invalid{noun.capitalize()}Id",
+            f"{text!r} is not the resource ID of a {noun}.",
+            f"Give the ID as Azure shows it: {_id('...', '...', resource_type, 'NAME')}.",
         )
     return (
         found["subscription"],
@@ -158,17 +156,15 @@ def _name(part: str, text: str, noun: str) -> str:
     action = f"Give its resource ID, or its name and resource group{_FORM.get(noun, '')}."
     if not part:
         raise SettingsError(
-            Failure(name, f"The {noun} {text!r} lacks its name or its resource group.", action)
+            name, f"The {noun} {text!r} lacks its name or its resource group.", action
         )
     if _NOT_IN_A_NAME.search(part) or part in (".", ".."):
         raise SettingsError(
-            Failure(
-                name,
-                f"{text!r} cannot be the name of a {noun}."
-                if part in text
-                else f"{part!r} cannot be the resource group of the {noun} {text!r}.",
-                action,
-            )
+            name,
+            f"{text!r} cannot be the name of a {noun}."
+            if part in text
+            else f"{part!r} cannot be the resource group of the {noun} {text!r}.",
+            action,
         )
     return part
 

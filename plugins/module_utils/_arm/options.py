@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible.module_utils.common.parameters import env_fallback
 
-from .._errors import Failure, SettingsError
+from .._errors import SettingsError
 from .ids import VaultId, VmId
 
 # The environment variables of each option: azure.azcollection's names first, then the SDK's.
@@ -99,9 +99,7 @@ def chosen_vms(
     are errors: otherwise a task that backs up nothing would succeed.
     """
     if params.get("vm") is None and params.get("vms") is None and required:
-        raise SettingsError(
-            Failure("MissingVms", "Neither vms nor vm has a value.", "Set vms or vm.")
-        )
+        raise SettingsError("MissingVms", "Neither vms nor vm has a value.", "Set vms or vm.")
     vault: VaultId = connection.vault
     group = params.get("vm_resource_group") or vault.resource_group
     found: dict[str, VmId] = {}
@@ -127,17 +125,13 @@ def check_wait(params: Mapping[str, Any]) -> None:
     """Raise `SettingsError` if timeout or poll_interval is too short."""
     if params.get("timeout") is not None and params["timeout"] < 1:
         raise SettingsError(
-            Failure(
-                "InvalidTimeout", "timeout must be at least 1 second.", "Set timeout to 1 or more."
-            )
+            "InvalidTimeout", "timeout must be at least 1 second.", "Set timeout to 1 or more."
         )
     if params.get("poll_interval") is not None and params["poll_interval"] < 0.1:
         raise SettingsError(
-            Failure(
-                "InvalidPollInterval",
-                "poll_interval must be at least 0.1 seconds.",
-                "Set poll_interval to 0.1 or more.",
-            )
+            "InvalidPollInterval",
+            "poll_interval must be at least 0.1 seconds.",
+            "Set poll_interval to 0.1 or more.",
         )
 
 

@@ -10,7 +10,7 @@ import re
 from datetime import datetime, time, timedelta, timezone
 from typing import Any
 
-from .._errors import Failure, SettingsError
+from .._errors import SettingsError
 
 # Azure writes up to seven digits of a second, and often no zone, which means UTC.
 _TIME = re.compile(
@@ -76,12 +76,9 @@ def parse_time_option(option: str, text: str | None, end_of_day: bool = False) -
     found = _parsed(text.strip())
     if found is None:
         raise SettingsError(
-            Failure(
-                "InvalidTime",
-                f"{option} must be a date or a time, but is {text!r}.",
-                f"Set {option} to a date such as 2026-12-31, or a time such as "
-                "2026-12-31T18:30:00Z.",
-            )
+            "InvalidTime",
+            f"{option} must be a date or a time, but is {text!r}.",
+            f"Set {option} to a date such as 2026-12-31, or a time such as 2026-12-31T18:30:00Z.",
         )
     if end_of_day and len(text.strip()) == len("2026-12-31"):
         found = datetime.combine(found.date(), time(23, 59, 59), tzinfo=timezone.utc)
