@@ -31,8 +31,6 @@ from tests.lab.module_run import ModuleRun, run_module
 from tests.lab.recovery_services import seed
 from tests.lab.recovery_services.lab import RecoveryServices
 
-pytestmark = pytest.mark.quick
-
 POLICIES = "/backupPolicies"
 
 #: Every kind of policy, in the words of the options.
