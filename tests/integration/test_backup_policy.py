@@ -323,10 +323,10 @@ def test_a_policy_in_use_is_not_deleted(recovery_services: RecoveryServices) -> 
     azure = recovery_services
     in_use(azure)
     tried = put(azure, check=True, name="DefaultPolicy", state="absent")
-    assert any("2 protected items are under it" in text for text in warnings(tried))
+    assert any("2 protected items use it" in text for text in warnings(tried))
     assert not azure.writes()
     done = put(azure, name="DefaultPolicy", state="absent")
-    assert done.failed and "2 protected items are under it" in done["failure"]["message"]
+    assert done.failed and "2 protected items use it" in done["failure"]["message"]
     assert "protected_vm" in done["failure"]["recommended_action"]
     assert done["failure"]["http_status"] == 400 and done["failure"]["correlation_id"]
     assert only(azure, "DefaultPolicy")["protected_items_count"] == 2

@@ -134,7 +134,7 @@ def test_vms_that_may_not_be_read(recovery_services: RecoveryServices, known: bo
         for vm in done["vms"]:
             failure = vm["failure"]
             assert failure["name"] == "AuthorizationFailed" and failure["vm"] == vm["id"]
-            assert f"data disks of VM {vm['name']} are not known" in failure["message"]
+            assert f"data disks of VM {vm['name']} are unknown" in failure["message"]
             assert failure["recommended_action"]
     assert azure.writes() == []
     # The operating system's disk, and all disks, are had without a look at the VM.

@@ -173,7 +173,7 @@ def test_no_way_back_to_a_standard_policy(recovery_services: RecoveryServices) -
     done_well(azure, "db01", policy="EnhancedPolicy")
     done = protect(azure, "db01", policy="DefaultPolicy")
     assert done.failed and not done["changed"]
-    assert "cannot go back to a Standard one" in done["msg"]
+    assert "choose an Enhanced policy" in done["msg"]
     assert only(done)["policy"] == "EnhancedPolicy"
 
 
@@ -227,7 +227,7 @@ def test_another_operation_is_waited_for(recovery_services: RecoveryServices) ->
     azure.forget_requests()
     hasty = protect(azure, "db01", wait=False, policy="EnhancedPolicy")
     # Not yet stopped, so it is not resumed but changed: the service says what is in the way.
-    assert hasty.failed and hasty["msg"].endswith("With wait=true the task waits for it.")
+    assert hasty.failed and hasty["msg"].endswith("Set wait=true to wait for it in the task.")
     patient = protect(azure, "db01", "web01", policy="EnhancedPolicy")
     assert not patient.failed, patient.stdout
     assert by_name(patient)["db01"]["actions"] == ["resume"]

@@ -178,9 +178,9 @@ def test_what_may_not_be_read_is_said(recovery_services: RecoveryServices) -> No
     azure.fault(path="/backupStatus$", status=403, code="AuthorizationFailed", times=ALWAYS)
     failure = only(protect(azure, "db01"))["failure"]
     assert failure["name"] == "VmNotDiscovered"
-    action = failure["recommended_action"]
-    assert "whether the VM exists" in action and "another vault" in action
-    assert "AuthorizationFailed" in action
+    message = failure["message"]
+    assert "whether the VM exists" in message and "another vault" in message
+    assert "AuthorizationFailed" in message
     # Where Compute may not be read, the service still says which vault protects the VM.
     azure.forget_faults()
     azure.change(add_item={"vault": "vault2", "vm": "web01", "policy": "DefaultPolicy"})
@@ -220,7 +220,7 @@ def test_without_the_library_for_vms_the_rest_is_still_looked_at(
     told = by_name(done)
     assert told["web01"]["failure"]["name"] == "VmProtectedInAnotherVault"
     assert told["nowhere"]["failure"]["name"] == "VmNotDiscovered"
-    assert "azure-mgmt-compute" in told["nowhere"]["failure"]["recommended_action"]
+    assert "azure-mgmt-compute" in told["nowhere"]["failure"]["message"]
     assert told["db01"]["state"] == "protected"
 
 

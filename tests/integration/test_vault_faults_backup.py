@@ -93,7 +93,7 @@ def test_each_backup_has_trouble_of_its_own(recovery_services: RecoveryServices)
         assert names[name].startswith(trouble.name)
         explained(vm["failure"], names[name], name, "back up")
         doubtful = "kind" in trouble.fault or trouble.fault["status"] >= 500
-        assert ("is not known" in vm["failure"]["message"]) is doubtful
+        assert ("may still have started" in vm["failure"]["message"]) is doubtful
         assert ("backup_job_info" in vm["failure"]["recommended_action"]) is doubtful
         if "status" in trouble.fault:
             assert vm["failure"]["correlation_id"] == CORRELATION

@@ -92,7 +92,7 @@ class Executor:
 
     def _send(self, task: VmTask) -> AcceptedOperation:
         step, vm = task.plan.steps[0], task.vm
-        operation = f"{' and '.join(step.actions).replace('_', ' ')} VM {vm.name}"
+        operation = f"{_in_words(step.actions, 'VM')} {vm.name}"
         if step.properties is None:
             return delete_item(self._connection, operation, vm, task.item)
         return put_item(self._connection, operation, vm, task.item, step.properties)
@@ -219,10 +219,16 @@ class Executor:
 
 def _counted(tasks: Sequence[VmTask]) -> str:
     """Return the next actions in words, such as `protect 3 VMs, stop db01`."""
-    kinds: dict[str, list[str]] = {}
+    kinds: dict[tuple[str, ...], list[str]] = {}
     for task in tasks:
-        kinds.setdefault(" and ".join(task.plan.steps[0].actions), []).append(task.vm.name)
+        kinds.setdefault(task.plan.steps[0].actions, []).append(task.vm.name)
     return ", ".join(
-        f"{kind.replace('_', ' ')} {names[0] if len(names) == 1 else f'{len(names)} VMs'}"
-        for kind, names in kinds.items()
+        _in_words(actions, names[0] if len(names) == 1 else f"{len(names)} VMs")
+        for actions, names in kinds.items()
     )
+
+
+def _in_words(actions: Sequence[str], item: str) -> str:
+    """Return actions on an item, such as `resume and change the policy of VM db01`."""
+    words = " and ".join(actions).replace("change_", "change the ")
+    return f"{words}{' of' if actions[-1].startswith('change_') else ''} {item}"
