@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,3 @@ class FreezeError(QuiesceError):
 
 class StoreError(QuiesceError):
     """A failure of the store of the snapshots: it refused, failed or did not answer."""
-
-
-def refuse(name: str, message: str, recommended_action: str = "") -> NoReturn:
-    """Raise a `SettingsError`: bad input, nothing changed."""
-    raise SettingsError(name, message, recommended_action)

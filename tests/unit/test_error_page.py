@@ -33,7 +33,7 @@ _ERRORS = "class SettingsError(Exception): ...\n"
             """
             from .advice import WAIT
             NAME = "InvalidFreeze"
-            refuse(NAME, "text", WAIT)
+            raise SettingsError(NAME, "text", WAIT)
             """,
             {"InvalidFreeze": {"Wait."}},
         ),

@@ -70,7 +70,6 @@ class Source:
             self._constants[path].update(self._imported(path, tree))
         self.raisers = {
             "Failure": Raiser(0, 2),
-            "refuse": Raiser(0, 2),
             "documented": Raiser(0, None),
             **{name: Raiser(0, 2) for name in self._exceptions()},
         }

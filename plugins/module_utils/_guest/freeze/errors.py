@@ -53,18 +53,7 @@ def freeze_error(
         )
     failed = [record for record in records if record.outcome == FREEZE_FAILED]
     if failed:
-        reasons = "; ".join(
-            f"{_name(record.target)}: {describe_errno(record.freeze_errno or 0)}"
-            for record in failed
-        )
-        return FreezeError(
-            Failure(
-                "FreezeFailed",
-                f"The kernel refused to freeze {reasons}. Everything that this run had frozen is "
-                "thawed.",
-                "Read the kernel log, or set freeze to a list without this filesystem.",
-            )
-        )
+        return _refused_error(failed)
     if in_time:
         return FreezeError(
             Failure(
@@ -82,6 +71,20 @@ def freeze_error(
             "FreezeTimeout",
             f"Not all filesystems were frozen within {timeout_s:g} s; everything is thawed.",
             "Run again when the machine is less busy, or raise freeze_timeout.",
+        )
+    )
+
+
+def _refused_error(failed: Sequence[FilesystemRecord]) -> FreezeError:
+    reasons = "; ".join(
+        f"{_name(record.target)}: {describe_errno(record.freeze_errno or 0)}" for record in failed
+    )
+    return FreezeError(
+        Failure(
+            "FreezeFailed",
+            f"The kernel refused to freeze {reasons}. Everything that this run had frozen is "
+            "thawed.",
+            "Read the kernel log, or set freeze to a list without this filesystem.",
         )
     )
 
