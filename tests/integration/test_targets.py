@@ -19,6 +19,7 @@ import yaml
 
 from tests.lab._process import ROOT
 from tests.lab.guest_files import GuestFiles
+from tests.lab.interpreter import interpreter
 from tests.lab.recovery_services.lab import RecoveryServices
 
 TARGETS = Path(__file__).with_name("targets")
@@ -57,7 +58,7 @@ def test_target_on_a_controller(
         "vars": variables,
         "module_defaults": {"group/quiesce.azure_backup.azure": "{{ lab_options }}"},
     }
-    output = run_target(name, play, sys.executable, tmp_path)
+    output = run_target(name, play, interpreter(tmp_path), tmp_path)
     ok_and_changed(output, changes=not name.endswith("_info"))
     assert azure.secret not in output
     assert not TOKEN.search(output)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Dict, Optional
@@ -79,7 +80,7 @@ def test_missing_libraries_are_one_failure(place: Path) -> None:
     for text in ("quiesce-old 1.0 is installed", "quiesce-absent-a, quiesce-absent-b"):
         assert text in failure.message
     assert failure.recommended_action == (
-        f"Run: {sys.executable} -m pip install 'quiesce-absent-a>=2.0' 'quiesce-old>=9.1.0' "
+        f"Run: {shlex.quote(sys.executable)} -m pip install 'quiesce-absent-a>=2.0' 'quiesce-old>=9.1.0' "
         "'quiesce-absent-b>=2.0'"
     )
     assert "quiesce-fine" not in failure.message + failure.recommended_action
