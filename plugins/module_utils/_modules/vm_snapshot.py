@@ -15,6 +15,7 @@ from typing import Any
 from .._errors import Failure, QuiesceError, SettingsError
 from .._guest import syscalls
 from .._guest.extension.publisher import StatusPublisher
+from .._guest.extension.settings import ExtensionDocuments, stated_ticks
 from .._guest.freeze.freezer import Freezer
 from .._guest.freeze.rcu_expedited import Setting
 from .._guest.model import ScriptSpec, Target
@@ -53,14 +54,15 @@ def run_snapshot(context: TaskContext) -> dict[str, Any]:
             "NotRoot", "Only root can freeze filesystems.", "Run this task with become: true."
         )
     _require_proc()
-    documents = read_documents(params)
-    publisher = StatusPublisher(_write_document, *document_uris(params, documents))
+    documents: ExtensionDocuments | None = None
     try:
+        documents = read_documents(params)
         request = read_options(params, documents)
     except SettingsError as error:
         if not check_mode:
-            _publish_refusal(publisher, error.failure, stated_task_id(params, documents))
+            _publish_refusal(params, documents, error.failure)
         raise
+    publisher = _publisher(params, documents)
     run = SnapshotRun(request, _dependencies(request, publisher, check_mode))
     record = run.check() if check_mode else run.run()
     result = build(record)
@@ -85,10 +87,18 @@ def _require_proc() -> None:
         )
 
 
-def _publish_refusal(publisher: StatusPublisher, failure: Failure, task_id: str) -> None:
+def _publisher(params: Mapping[str, Any], documents: ExtensionDocuments | None) -> StatusPublisher:
+    return StatusPublisher(_write_document, *document_uris(params, documents))
+
+
+def _publish_refusal(
+    params: Mapping[str, Any], documents: ExtensionDocuments | None, failure: Failure
+) -> None:
     """Write the refusal: Azure Backup waits for a status, even for wrong options."""
+    task_id = stated_task_id(params, documents)
+    ticks = stated_ticks(documents) if documents else None
     try:
-        publisher.refuse(failure, task_id)
+        _publisher(params, documents).refuse(failure, task_id, ticks)
     except QuiesceError:
         # The user needs the error of the options, not that of the status.
         return

@@ -67,9 +67,18 @@ class StatusPublisher:
             lambda: log_document(log_entries(build(record), self._started_ms)),
         )
 
-    def refuse(self, failure: Failure, task_id: str = "") -> None:
-        """Write that the options were refused, before a run began."""
-        status = StatusInput(task_id, self._now_ms(), failure=failure, version=VERSION)
+    def refuse(self, failure: Failure, task_id: str = "", ticks: str | None = None) -> None:
+        """Write that the options were refused before a run began.
+
+        `ticks` is the start time of the command.
+        """
+        status = StatusInput(
+            task_id,
+            self._now_ms(),
+            failure=failure,
+            command_start_ticks=ticks,
+            version=VERSION,
+        )
         text = f"{failure.name}: {failure.message} {failure.recommended_action}"
         self._write_both(
             lambda: status_document(status),

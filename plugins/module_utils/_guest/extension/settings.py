@@ -100,6 +100,17 @@ def read_request(documents: ExtensionDocuments, now_s: float | None = None) -> E
     )
 
 
+def stated_ticks(documents: ExtensionDocuments) -> str | None:
+    """Return the valid start time of a command whose settings may be wrong otherwise, or None."""
+    try:
+        ticks = _ticks_as_text(documents.settings.get("commandStartTimeUTCTicks"))
+        if ticks is not None:
+            _check_age(ticks, 0.0)  # in 1970 no command was too old, so this checks the form only
+    except SettingsError:
+        return None
+    return ticks
+
+
 def _invalid(message: str, advice: str = _ADVICE) -> SettingsError:
     return SettingsError(Failure("InvalidExtensionSettings", message, advice, INVALID_CODE))
 
