@@ -80,8 +80,8 @@ def test_missing_libraries_are_one_failure(place: Path) -> None:
     for text in ("quiesce-old 1.0 is installed", "quiesce-absent-a, quiesce-absent-b"):
         assert text in failure.message
     assert failure.recommended_action == (
-        f"Run: {shlex.quote(sys.executable)} -m pip install 'quiesce-absent-a>=2.0' 'quiesce-old>=9.1.0' "
-        "'quiesce-absent-b>=2.0'"
+        f"Run: {shlex.quote(sys.executable)} -m pip install "
+        "'quiesce-absent-a>=2.0' 'quiesce-old>=9.1.0' 'quiesce-absent-b>=2.0'"
     )
     assert "quiesce-fine" not in failure.message + failure.recommended_action
 
