@@ -72,7 +72,11 @@ class Freezer:
         """
         if freeze_timeout_s <= 0:
             raise SettingsError(
-                Failure("FreezeTimeoutInvalid", "freeze_timeout must be more than 0 seconds.")
+                Failure(
+                    "FreezeTimeoutInvalid",
+                    "freeze_timeout must be more than 0 seconds.",
+                    "Set freeze_timeout to 1 second or more.",
+                )
             )
         try:
             context = _make_context(targets, post, keep_open, setting)

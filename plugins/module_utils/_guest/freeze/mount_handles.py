@@ -94,7 +94,8 @@ def _open(target: Target) -> MountHandle:
         descriptor = os.open(mount_point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         message = f"The mount point {mount_point} cannot be opened: {error.strerror}."
-        raise SettingsError(Failure("MountNotFound", message)) from error
+        action = f"Mount the filesystem at {mount_point}, or remove it from freeze."
+        raise SettingsError(Failure("MountNotFound", message, action)) from error
     handle = MountHandle(target, descriptor, _mount_id(descriptor))
     if not handle.matches_target():
         os.close(descriptor)

@@ -101,7 +101,8 @@ def _require(record: RunRecord) -> None:
     if record.failure is not None:
         return
     if reached == NONE:
-        record.fail(Failure("NoSnapshot", "No snapshot was taken."))
+        action = "Read evidence and warnings in this result."
+        record.fail(Failure("NoSnapshot", "No snapshot was taken.", action))
     elif required and not reaches(reached, required):
         cause = record.degraded_by
         record.fail(

@@ -78,17 +78,20 @@ def desired_config(params: Mapping[str, Any]) -> ScriptConfig:
     """Return the configuration of the options. Raise `SettingsError` for an invalid value."""
     for name in ("pre_script_no_of_retries", "post_script_no_of_retries"):
         if params[name] < 0:
-            raise SettingsError(_INVALID_OPTION, f"{name} must be 0 or more; it is {params[name]}.")
+            message = f"{name} must be 0 or more; it is {params[name]}."
+            raise SettingsError(_INVALID_OPTION, message, f"Set {name} to 0 or more.")
     timeout = params["timeout_in_seconds"]
     if not 1 <= timeout <= TIMEOUT_MAX_S:
         raise SettingsError(
             _INVALID_OPTION,
             f"timeout_in_seconds must be from 1 to {TIMEOUT_MAX_S}; it is {timeout}.",
+            f"Set timeout_in_seconds to 1 to {TIMEOUT_MAX_S} seconds.",
         )
     for kind in KINDS:
         reason = unusable_params(params[f"{kind}_script_params"])
         if reason:
-            raise SettingsError(_INVALID_OPTION, f"{kind}_script_params cannot be used: {reason}.")
+            message = f"{kind}_script_params cannot be used: {reason}."
+            raise SettingsError(_INVALID_OPTION, message, f"Correct {kind}_script_params.")
     return ScriptConfig.from_options(params)
 
 
@@ -128,17 +131,15 @@ def _check_paths(params: Mapping[str, Any]) -> None:
         path = params[name]
         _check_full_path(name, path)
         if name != "config_path" and path in own:
-            raise SettingsError(
-                _INVALID_OPTION, f"{name} and config_path name the same file, {path}."
-            )
+            message = f"{name} and config_path name the same file, {path}."
+            raise SettingsError(_INVALID_OPTION, message, f"Set {name} to another path.")
         check_ancestors(path)
 
 
 def _check_full_path(name: str, path: str) -> None:
     if not is_full_path(path):
-        raise SettingsError(
-            _INVALID_OPTION, f"{name} must be a full path without . and ..; it is {path!r}."
-        )
+        message = f"{name} must be a full path without . and ..; it is {path!r}."
+        raise SettingsError(_INVALID_OPTION, message, f"Set {name} to the full path of the file.")
 
 
 def _script_changes(params: Mapping[str, Any]) -> list[Change]:

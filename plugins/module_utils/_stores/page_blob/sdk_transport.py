@@ -27,6 +27,7 @@ from ..._redact import redact
 _SERVICE_CODES = {"SnapshotCountExceeded": 85, "SnapshotOperationRateExceeded": 173}
 _CHECK_SAS = "Check the permissions, the times and the allowed addresses of the SAS."
 _LATER = "Try again later."
+_LOOK_UP = "Look the code up in Microsoft's list of the error codes of Blob Storage."
 _ACTIONS = {
     "AuthenticationFailed": "The SAS is not valid: its key was rotated, it expired, or it was cut.",
     "AuthorizationFailure": "Check the SAS, and the storage account's firewall and private links.",
@@ -64,7 +65,7 @@ def refusal(answer: ResponseParser) -> Failure:
     words = f"the service answered {answer.status} {reason}".rstrip()
     if answer.error_code:
         words += f" ({answer.error_code})"
-    default = _LATER if (answer.status or 0) >= 500 else ""
+    default = _LATER if (answer.status or 0) >= 500 else _LOOK_UP
     code = _SERVICE_CODES.get(name, NO_NETWORK_CODE)
     return Failure(name, f"{words}.", _ACTIONS.get(name, default), code)
 
@@ -225,7 +226,9 @@ def container_client(address: BlobAddress, client: Any, transport: Transport) ->
 def unexpected(error: Exception) -> Failure:
     """An error of the SDK; its text is shown only without secrets, and not all of it."""
     text = redact(str(error)).split("?")[0][:200]
-    return Failure("UnexpectedAnswer", f"the SDK failed: {type(error).__name__}: {text}")
+    message = f"the SDK failed: {type(error).__name__}: {text.rstrip('. ')}."
+    action = "Run the task again. If it fails again, report it with this output."
+    return Failure("UnexpectedAnswer", message, action)
 
 
 def _serialize(request: Any) -> Tuple[str, bytes]:
