@@ -16,10 +16,7 @@ from typing import NoReturn
 
 import pytest
 
-from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import (
-    SettingsError,
-    refuse,
-)
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors import SettingsError
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._guest.run.time_limit import (
     BoundedCalls,
     CallDefectError,
@@ -29,7 +26,7 @@ from tests.lab._process import wait_until
 
 
 def _refuse() -> NoReturn:
-    refuse("NotGood", "It is not good.", "Make it good.")
+    raise SettingsError("NotGood", "It is not good.", "Make it good.")
 
 
 def _hang() -> NoReturn:
