@@ -335,6 +335,18 @@ def test_an_end_that_cannot_be_looked_at(recovery_services: RecoveryServices) ->
     assert only(done)["job_id"]
 
 
+def test_a_lost_answer_without_a_list_may_be_a_change(
+    recovery_services: RecoveryServices,
+) -> None:
+    azure = recovery_services
+    run(azure, "protectable_vm_info")
+    azure.fault(method="PUT", path=ITEM.format("db01"), kind="reset", after=True, times=ALWAYS)
+    azure.fault(path=LIST, status=403, code="AuthorizationFailed", skip=1, times=ALWAYS)
+    done = protect(azure, "db01", timeout=4)
+    assert done.failed and only(done)["failure"]
+    assert done["changed"] is True and only(done)["changed"] is True
+
+
 # --- the way -------------------------------------------------------------------------------------
 
 

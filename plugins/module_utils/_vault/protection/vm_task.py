@@ -93,6 +93,8 @@ class VmTask:
     effect: Effect = Effect.NONE
     #: The latest list since the first, if any.
     after: Listed | None = None
+    #: True if a request may have taken effect since the latest list.
+    is_outdated: bool = False
     is_discovered_first: bool = False
     done: list[Step] = field(default_factory=list)
     job_ids: list[str] = field(default_factory=list)
@@ -148,14 +150,10 @@ class VmTask:
     @property
     def changed(self) -> bool:
         """Return True if the VM has changed, or may still change."""
-        is_listed_changed = self.after is not None and compared(self.before) != compared(
-            self.after.item
-        )
+        is_changed = self.is_outdated or compared(self.before) != compared(self.item)
         if not self.done:
-            return self.effect is Effect.UNCERTAIN and is_listed_changed
-        if not self.has_failed or self.is_job_running or self.after is None:
-            return True
-        return is_listed_changed
+            return self.effect is Effect.UNCERTAIN and is_changed
+        return not self.has_failed or self.is_job_running or is_changed
 
     def discover(self, vm: VmId, is_after_refresh: bool) -> None:
         """Take the vault's name of the VM, found in its list or after a refresh."""
@@ -174,6 +172,7 @@ class VmTask:
 
     def accept(self) -> None:
         """Note that Azure accepted the next step."""
+        self.is_outdated = True
         self.done.append(self.plan.steps[0])
         self.plan = ProtectionPlan(self.plan.steps[1:])
 
@@ -184,7 +183,7 @@ class VmTask:
         """
         self.retries.count(error)
         if error.is_doubtful:
-            self.effect = Effect.UNCERTAIN
+            self.effect, self.is_outdated = Effect.UNCERTAIN, True
         may_pass = error.is_busy or (error.not_found and self.item is not None)
         if may_pass and wait and self.retries.are_left:
             self.block(failure)
@@ -219,15 +218,15 @@ class VmTask:
     def replan(self, desired: DesiredState, item: ProtectedItem | None) -> None:
         """Plan again from the item that the vault lists now."""
         self.phase, self.failure = Phase.ACTIVE, None
-        self.after = Listed(item)
+        self.confirm(item)
         self.plan = plan(desired, item)
         self._fail_unplanned()
         if self.plan.lacks_policy:
             self.fail(lacks_policy(self.vm))
 
     def confirm(self, item: ProtectedItem | None) -> None:
-        """Note the item that the vault lists at the end."""
-        self.after = Listed(item)
+        """Note the item that the vault lists now."""
+        self.after, self.is_outdated = Listed(item), False
 
     def drop_refusal(self) -> None:
         """Succeed in spite of a refusal, because the vault lists the desired state."""

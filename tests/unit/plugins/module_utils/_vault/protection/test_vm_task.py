@@ -133,11 +133,34 @@ def test_refused_without_accepted_step(is_lost: bool, listed: Optional[Protected
     task = VmTask.planned(PROTECT, DB01, None)
     refuse(task, refusal("request", 400, is_lost))
     assert task.needs_confirmation and task.may_be_done is is_lost
-    assert not task.changed
+    # Without a list since a lost response, the VM may have changed.
+    assert task.changed is is_lost
     task.confirm(listed)
     assert task.changed is (is_lost and listed is not None)
     task.drop_refusal()
     assert not task.has_failed and task.failure is None and task.actions == ()
+
+
+def test_list_from_before_the_request_is_no_proof() -> None:
+    task = VmTask.planned(PROTECT, DB01, None)
+    refuse(task, refusal("conflict"))
+    task.replan(PROTECT, None)
+    assert not task.changed
+    refuse(task, refusal("request", 400, True))
+    assert task.changed
+    task.confirm(None)
+    assert not task.changed
+
+
+def test_failed_job_after_a_second_plan_may_have_changed_the_vm() -> None:
+    task = VmTask.planned(PROTECT, DB01, None)
+    refuse(task, refusal("conflict"))
+    task.replan(PROTECT, None)
+    task.accept()
+    task.end_job(outcome("Failed"), Failure("JobFailed", "No."))
+    assert task.changed
+    task.confirm(None)
+    assert not task.changed
 
 
 def test_failed_job_is_no_change_if_the_list_is_the_same() -> None:
