@@ -61,6 +61,16 @@ def test_a_discovery_that_never_ends(recovery_services: RecoveryServices) -> Non
     assert not protect(azure, "new", "web01", policy="EnhancedPolicy").failed
 
 
+def test_a_discovery_that_cannot_be_followed_has_done_nothing(
+    recovery_services: RecoveryServices,
+) -> None:
+    azure = recovery_services
+    azure.fault(path="/operationResults/", kind="reset", times=ALWAYS)
+    done = run(azure, "protectable_vm_info", timeout=4)
+    assert done.failed and done["failure"]["name"] == "ConnectionBroken"
+    assert done["failure"]["recommended_action"] == "Try again later."
+
+
 def test_who_may_not_refresh(recovery_services: RecoveryServices) -> None:
     azure = recovery_services
     run(azure, "protectable_vm_info")

@@ -123,17 +123,25 @@ class ArmConnection:
         return self.read(operation, lambda: [as_dict(element) for element in paged()], vm)
 
     def start(
-        self, operation: str, send: Callable[..., Any], vm: VmId | None = None
+        self,
+        operation: str,
+        send: Callable[..., Any],
+        vm: VmId | None = None,
+        is_read: bool = False,
     ) -> AcceptedOperation:
         """Start an operation: pass `cls`, the SDK's keyword, to `send`.
 
-        A call that begins with `begin_` needs `polling=False` too: the caller polls.
+        A call that begins with `begin_` needs `polling=False` too: the caller polls. With
+        `is_read` the request only reads the state of an operation.
         """
         self._responses.forget()
         try:
-            self._call(operation, lambda: send(cls=lambda *_response: None), vm, is_read=False)
+            self._call(operation, lambda: send(cls=lambda *_response: None), vm, is_read)
         except VaultError as error:
-            error.is_doubtful = self._responses.was_lost
+            last = self._responses.last
+            # Also if Azure accepted the request, and the SDK could not read the response.
+            is_accepted = last is not None and 200 <= last.status < 300
+            error.is_doubtful = self._responses.was_lost or is_accepted
             raise
         response = self._responses.last
         headers = response.headers if response else {}

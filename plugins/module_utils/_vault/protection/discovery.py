@@ -100,6 +100,7 @@ def refresh(connection: VaultConnection, deadline: Deadline, poll_interval_s: fl
                 operation_id=operation_id,
                 **options,
             ),
+            is_read=True,
         )
         if answer.status != 202:
             return

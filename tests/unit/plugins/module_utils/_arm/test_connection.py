@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import socket
+from types import SimpleNamespace
 from typing import Any, Dict
 
 import pytest
@@ -17,7 +18,10 @@ from azure.core.pipeline import Pipeline
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 
+from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.clock import Deadline
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.connection import (
+    ArmConnection,
+    ClientConfig,
     map_concurrently,
 )
 from ansible_collections.quiesce.azure_backup.plugins.module_utils._arm.credentials import (
@@ -37,6 +41,7 @@ from ansible_collections.quiesce.azure_backup.plugins.module_utils._errors impor
     Failure,
     SettingsError,
 )
+from tests.unit.plugins.module_utils.fakes import FakeClock
 
 HOST = "https://management.azure.invalid"
 
@@ -116,6 +121,34 @@ def test_answer_that_the_sdk_cannot_read_is_malformed(is_read: bool, may_be_done
     )
     assert error.failure.name == "MalformedAnswer" and error.kind == "service"
     assert ("may have taken effect" in error.failure.recommended_action) is may_be_done
+
+
+def start_with_unreadable_answer(status: int, is_read: bool = False) -> VaultError:
+    """Return the error of an operation whose response the SDK cannot read."""
+    cloud, clock = cloud_of({}), FakeClock()
+    config = ClientConfig(cloud, Tokens(Credential, "s", "a"), clock, Deadline(clock, 60))
+    connection = ArmConnection(config)
+
+    def send(**_options: Any) -> None:
+        connection._responses.note(SimpleNamespace(status_code=status, headers={}))
+        raise DeserializationError("Unable to deserialize")
+
+    with pytest.raises(VaultError) as caught:
+        connection.start("do it", send, is_read=is_read)
+    return caught.value
+
+
+@pytest.mark.parametrize(("status", "is_doubtful"), [(202, True), (200, True), (400, False)])
+def test_start_accepted_without_a_readable_answer_is_doubtful(
+    status: int, is_doubtful: bool
+) -> None:
+    assert start_with_unreadable_answer(status).is_doubtful is is_doubtful
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_start_of_a_read_cannot_have_taken_effect(is_read: bool) -> None:
+    action = start_with_unreadable_answer(200, is_read).failure.recommended_action
+    assert ("may have taken effect" in action) is not is_read
 
 
 def test_from_sdk_raises_own_defects() -> None:
