@@ -408,7 +408,9 @@ def test_an_operation_that_does_not_end_well(
     failure = caught.value.failure
     assert failure.name == (name or "BMSUserErrorInvalidPolicyInput")
     assert "DefaultPolicy" in failure.message and failure.recommended_action
-    assert len(azure.requests()) < 100
+    # Azure permits 300 reads an hour: as many as four operations that never end.
+    polls = [request for request in azure.requests() if "/operations/" in request.path]
+    assert 4 * len(polls) <= 300
 
 
 class Lab(Fast):
