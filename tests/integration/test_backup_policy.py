@@ -467,6 +467,37 @@ def test_a_change_without_a_job_that_succeeded_is_none(
     assert done["policy"]["instant_restore_days"] == 4
 
 
+def test_a_change_that_cannot_be_followed_may_come(recovery_services: RecoveryServices) -> None:
+    azure = recovery_services
+    in_use(azure)
+    azure.run_at(0)
+    azure.fault(
+        method="GET", path="/operations/", status=403, code="AuthorizationFailed", times=1000
+    )
+    done = change(azure)
+    assert done["failed"] == "AuthorizationFailed" and done["changed"] is True
+    # The lab has not stored it yet.
+    assert done["policy"]["instant_restore_days"] == 2
+
+
+def test_a_change_whose_policy_cannot_be_read_may_be_there(
+    recovery_services: RecoveryServices,
+) -> None:
+    azure = recovery_services
+    in_use(azure)
+    azure.run_at(0)
+    azure.fault(
+        method="GET",
+        path=f"{POLICIES}/DefaultPolicy$",
+        status=403,
+        code="AuthorizationFailed",
+        skip=1,
+        times=1000,
+    )
+    done = change(azure)
+    assert done["failed"] == "AuthorizationFailed" and done["changed"] is True
+
+
 def test_an_operation_that_is_not_named_is_no_proof(
     recovery_services: RecoveryServices,
 ) -> None:

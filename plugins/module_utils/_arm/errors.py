@@ -59,6 +59,8 @@ class VaultError(QuiesceError):
         self.is_wide = is_wide
         #: True if the response to an earlier attempt was lost, so it may have taken effect.
         self.is_doubtful = False
+        #: True if Azure accepted the request and may still carry it out.
+        self.is_running = False
 
     @property
     def not_found(self) -> bool:

@@ -114,7 +114,10 @@ def manage_policy(connection: VaultConnection, context: TaskContext) -> dict[str
 
 
 class PolicyUncertainError(VaultError):
-    """A request that failed and still changed the policy. `result` has the present policy."""
+    """A request that failed and changed the policy, or may have.
+
+    `result` has the present policy if it was readable.
+    """
 
     def __init__(self, error: VaultError, result: dict[str, Any]) -> None:
         super().__init__(error.failure, error.kind, error.is_wide)
@@ -187,7 +190,7 @@ class _PolicyTask:
             try:
                 apply.delete_policy(self._connection, present.name)
             except VaultError as error:
-                if error.kind not in ("request", "conflict"):
+                if error.kind not in ("request", "conflict") or error.is_running:
                     raise self._with_present_policy(error, present) from error
                 raise _explained(error, present) from error
         result = self._result(True, None, present.policy, None, more)
@@ -195,15 +198,17 @@ class _PolicyTask:
 
     def _with_present_policy(self, error: VaultError, present: StoredPolicy | None) -> VaultError:
         """Return the error, with the policy if the request may have taken effect and changed it."""
-        if not error.is_doubtful and error.kind != "service":
+        may_be_done = error.is_doubtful or error.is_running or error.kind == "service"
+        if not may_be_done:
             return error
         try:
             stored = find_policy(self._connection, self._name)
         except VaultError:
-            return error
+            # Nothing shows whether the policy has changed, so it counts as changed.
+            return PolicyUncertainError(error, {"changed": True})
         before = present.policy if present else None
         after = stored.policy if stored else None
-        if before == after:
+        if before == after and not error.is_running:
             return error
         return PolicyUncertainError(error, self._result(True, stored, before, after))
 

@@ -60,7 +60,7 @@ def put_policy(
     if started.status != 202 and stored and stored.id and stored.properties:
         return PutResult(stored)
     status = _follow(connection, operation, name, started) if started.status == 202 else None
-    stored = find_policy(connection, name)
+    stored = _find_after(connection, name)
     if stored is None:
         raise _failed(
             operation, "NotStored", "Azure accepted the request but does not list the policy."
@@ -94,10 +94,19 @@ def delete_policy(connection: VaultConnection, name: str) -> None:
         raise
     if started.status == 202:
         _follow(connection, operation, name, started)
-        if find_policy(connection, name) is not None:
+        if _find_after(connection, name) is not None:
             raise _failed(
                 operation, "NotDeleted", "Azure accepted the request but still lists the policy."
             )
+
+
+def _find_after(connection: VaultConnection, name: str) -> StoredPolicy | None:
+    """Return the policy after an accepted request; an error says that it may have changed."""
+    try:
+        return find_policy(connection, name)
+    except VaultError as error:
+        error.is_doubtful = True
+        raise
 
 
 def _follow(
@@ -113,12 +122,16 @@ def _follow(
     deadline = Deadline(connection.clock, _TIMEOUT_S)
     backoff = Backoff(connection.clock, deadline, _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S)
     while backoff.sleep():
-        answer = connection.find(
-            f"follow the operation to {operation}",
-            lambda: connection.backup.protection_policy_operation_statuses.get(
-                **connection.vault_keywords, policy_name=name, operation_id=started.operation_id
-            ),
-        )
+        try:
+            answer = connection.find(
+                f"follow the operation to {operation}",
+                lambda: connection.backup.protection_policy_operation_statuses.get(
+                    **connection.vault_keywords, policy_name=name, operation_id=started.operation_id
+                ),
+            )
+        except VaultError as error:
+            error.is_running = True
+            raise
         if answer is None:
             return None
         status = read_operation(as_dict(answer))
@@ -132,13 +145,15 @@ def _follow(
                 (status.message or f"The operation ended as {ending}.")
                 + _of_vms(connection, status),
             )
-    raise _failed(
+    late = _failed(
         operation,
         "OperationTimedOut",
         f"The operation {started.operation_id} has not ended after {_TIMEOUT_S:.0f} s. It "
         "continues in Azure.",
         "Run the task again later: it does what is left.",
     )
+    late.is_running = True
+    raise late
 
 
 def _of_vms(connection: VaultConnection, status: OperationStatus) -> str:
