@@ -95,6 +95,20 @@ def test_a_job_that_ends_before_it_is_cancelled_is_no_failure(azure: RecoverySer
     assert done["changed"] is False and done["job"]["status"] == "Completed"
 
 
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_a_cancellation_that_cannot_be_read_is_a_change(
+    azure: RecoveryServices, is_lost: bool
+) -> None:
+    job_id = started(azure, never_ends=True)
+    if is_lost:
+        azure.fault(method="POST", path="/cancel$", kind="reset", after=True)
+    denied = {"status": 403, "code": "AuthorizationFailed", "skip": 1, "times": 99}
+    azure.fault(method="GET", path="/backupJobs/", **denied)
+    done = job(azure, "cancelled", job_id=job_id, wait=False)
+    assert done.failed and done["changed"] is True
+    assert done["failure"]["name"] == ("ConnectionBroken" if is_lost else "AuthorizationFailed")
+
+
 def test_a_job_that_cannot_be_cancelled_is_explained(azure: RecoveryServices) -> None:
     azure.next_job("web01", "ConfigureBackup", never_ends=True)
     begun = run(

@@ -155,13 +155,19 @@ def _cancel(connection: VaultConnection, context: TaskContext, job: Job) -> dict
             )
         except VaultError as error:
             # It may have ended since, or another client may have cancelled it.
-            job = get_job(connection, job.id)
+            try:
+                job = get_job(connection, job.id)
+            except VaultError:
+                raise JobError(error.failure, _result(job, changed=error.is_doubtful)) from error
             if not job.is_over and not equals_ignoring_case(job.status, CANCELLING):
                 raise JobError(error.failure, _result(job)) from error
             # If only the response was lost, this request most likely took effect.
             changed = error.is_doubtful
     if not params["wait"]:
-        return _result(get_job(connection, job.id), changed=changed)
+        try:
+            return _result(get_job(connection, job.id), changed=changed)
+        except VaultError as error:
+            raise JobError(error.failure, _result(job, changed=changed)) from error
     outcome = _until_over(connection, params, job)
     job = outcome.job or job
     if outcome.failure and not job.is_over:
