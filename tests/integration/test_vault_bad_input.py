@@ -210,6 +210,14 @@ def test_vm_that_is_not_there(recovery_services: RecoveryServices, module: str, 
     assert kinds <= {True}, "only a refresh of containers may be written"
 
 
+def test_an_empty_policy_is_no_filter_that_shows_every_vm(
+    recovery_services: RecoveryServices,
+) -> None:
+    done = run(recovery_services, "protected_vm_info", policy=" ")
+    assert done.failed and done["failure"]["name"] == "InvalidPolicyName"
+    assert "policy is empty" in done["failure"]["message"]
+
+
 def test_vm_that_is_not_protected_is_shown_as_such(recovery_services: RecoveryServices) -> None:
     done = run(recovery_services, "protected_vm_info", vms=["app-rg/nope", "app-rg/db01"])
     assert not done.failed, done

@@ -126,6 +126,12 @@ def list_protected(connection: VaultConnection, context: TaskContext) -> dict[st
     params = context.params
     vms = chosen_vms(params, connection, required=False)
     policy = ChosenPolicy.parse(params.get("policy"), connection.vault)
+    if policy is None and params.get("policy") is not None:
+        raise SettingsError(
+            "InvalidPolicyName",
+            "policy is empty, so it names no policy.",
+            "Set policy to the name of a policy of the vault, or omit it to list all VMs.",
+        )
     items = list_items(connection)
     if params.get("vms") is None and params.get("vm") is None:
         found = [item.to_result() for _key, item in sorted(items.items())]
