@@ -168,10 +168,16 @@ def _names_no_job(title: str, stored: StoredPolicy, operation_id: str | None) ->
     return Failure(
         "OperationNamesNoJob",
         f"Azure accepted the change of the {title}, {name}. It names no job that rolls the change "
-        f"out to {f'the {count} VMs' if count else 'VMs'} under the policy.",
+        f"out to {_vms(count)} under the policy.",
         "Check with quiesce.azure_backup.backup_job_info whether Azure configures these VMs. Put "
         "a VM that lacks the change under the policy again with quiesce.azure_backup.protected_vm.",
     )
+
+
+def _vms(count: int) -> str:
+    if not count:
+        return "VMs"
+    return f"the {count} VMs" if count > 1 else "the VM"
 
 
 def _failed(operation: str, name: str, message: str, action: str = "") -> VaultError:

@@ -138,7 +138,11 @@ def _plan_protected(desired: DesiredState, item: ProtectedItem | None) -> Protec
 def _plan_stopped(desired: DesiredState, item: ProtectedItem | None) -> ProtectionPlan:
     del desired
     if item is None:
-        return _cannot("NotProtected", "is not protected by this vault: nothing to stop")
+        return _cannot(
+            "NotProtected",
+            "is not protected by this vault: nothing to stop",
+            "Check the name and the resource group of the VM, and the vault.",
+        )
     if item.soft_deleted:
         return _cannot(
             "SoftDeleted",

@@ -57,6 +57,7 @@ def test_planned_unreachable_state_has_failed() -> None:
     assert task.phase is Phase.FAILED and task.failure and task.failure.name == "NotProtected"
     assert task.failure.vm == DB01.id
     assert task.failure.message.startswith("VM db01 is not protected")
+    assert task.failure.recommended_action
     assert not task.is_ready and task.actions == () and not task.changed
 
 
